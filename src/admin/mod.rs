@@ -1,0 +1,1 @@
+//! What an operator sees and does: the JSON API on the admin address.

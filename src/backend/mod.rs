@@ -1,0 +1,1 @@
+//! Node connections: the pure login as a client of a node.

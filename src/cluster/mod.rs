@@ -1,0 +1,3 @@
+//! The nodes of this site: probes, their judgement, and the view that is published.
+
+pub mod view;

@@ -1,0 +1,150 @@
+//! One immutable snapshot of the cluster, and how it is published.
+//!
+//! Sessions, routing and the admin API read it; only the watch writes it. The version grows only with changes that can
+//! alter a route (states, writer, capabilities), not with every GTID.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::{Notify, watch};
+
+/// A node's place in the configuration: stable while the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub u16);
+
+/// What the judge says of a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Not reachable.
+    Down,
+    /// Reachable, but the service user may not log in.
+    AuthError,
+    /// Reachable, but not fit for work: not Synced, not Primary, desynced, ...
+    Running,
+    /// Fit for work.
+    Synced,
+}
+
+/// What an operator has asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Duty {
+    /// Works as its health allows.
+    #[default]
+    Normal,
+    /// No new work; what is open may finish.
+    Draining,
+    /// No work at all.
+    Maintenance,
+}
+
+/// One node in the view.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeView {
+    /// Its place.
+    pub id: NodeId,
+    /// Its configured name.
+    pub name: Box<str>,
+    /// `host:port`.
+    pub address: Box<str>,
+    /// What the judge says.
+    pub health: Health,
+    /// Why it is not Synced, in words for an operator; empty when it is.
+    pub reason: Box<str>,
+    /// What the operator wants of it.
+    pub duty: Duty,
+    /// Its replication position as the server prints it; empty if unknown.
+    pub gtid: Box<str>,
+    /// Its version string from the greeting.
+    pub version: Box<str>,
+    /// Capability flags of its greeting: low 32 bits CLIENT_*, high 32 bits MARIADB_CLIENT_*.
+    pub capabilities: u64,
+    /// The default collation id of its greeting.
+    pub collation: u8,
+    /// The address from which this proxy reaches the node, as accounts there see it.
+    pub proxy_address: Option<IpAddr>,
+}
+
+impl NodeView {
+    /// Fit for new work.
+    pub fn usable(&self) -> bool {
+        self.health == Health::Synced && self.duty == Duty::Normal
+    }
+
+    /// Fit to finish work that is already there.
+    pub fn tolerable(&self) -> bool {
+        self.health == Health::Synced && self.duty != Duty::Maintenance
+    }
+}
+
+/// The snapshot.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct ClusterView {
+    /// Grows with each change that can alter a route.
+    pub version: u64,
+    /// All configured nodes, by [`NodeId`].
+    pub nodes: Box<[NodeView]>,
+    /// The one node that takes writes.
+    pub writer: Option<NodeId>,
+}
+
+impl ClusterView {
+    /// The node of this id.
+    pub fn node(&self, id: NodeId) -> Option<&NodeView> {
+        self.nodes.get(usize::from(id.0))
+    }
+}
+
+/// Where the current view is to be had. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct ViewHandle {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    view: ArcSwap<ClusterView>,
+    version: watch::Sender<u64>,
+    suspects: Box<[Notify]>,
+}
+
+impl ViewHandle {
+    /// A handle that holds a first view.
+    pub fn new(view: ClusterView) -> Self {
+        let suspects = view.nodes.iter().map(|_| Notify::new()).collect();
+        let version = watch::Sender::new(view.version);
+        Self { shared: Arc::new(Shared { view: ArcSwap::from_pointee(view), version, suspects }) }
+    }
+
+    /// The current view; don't hold the guard over an await.
+    pub fn load(&self) -> Guard<Arc<ClusterView>> {
+        self.shared.view.load()
+    }
+
+    /// Publishes a view; wakes watchers if its version differs from the current one's.
+    pub fn publish(&self, view: ClusterView) {
+        let version = view.version;
+        self.shared.view.store(Arc::new(view));
+        self.shared.version.send_if_modified(|current| std::mem::replace(current, version) != version);
+    }
+
+    /// Learns of each new version.
+    pub fn versions(&self) -> watch::Receiver<u64> {
+        self.shared.version.subscribe()
+    }
+
+    /// A connection to this node broke or could not be made: its probe should look now.
+    pub fn suspect(&self, id: NodeId) {
+        if let Some(notify) = self.shared.suspects.get(usize::from(id.0)) {
+            notify.notify_one();
+        }
+    }
+
+    /// Waits until somebody suspects this node.
+    pub async fn suspected(&self, id: NodeId) {
+        match self.shared.suspects.get(usize::from(id.0)) {
+            Some(notify) => notify.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+}

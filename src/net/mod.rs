@@ -1,0 +1,1 @@
+//! Sockets: listeners, streams, buffers.

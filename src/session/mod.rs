@@ -1,0 +1,1 @@
+//! One client's connection, from accept to close.

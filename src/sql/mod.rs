@@ -1,0 +1,3 @@
+//! Statement texts (pure): lexer, class, session effects, hints.
+
+pub mod statement;

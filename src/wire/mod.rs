@@ -1,0 +1,1 @@
+//! The MariaDB protocol as bytes (pure): packets, handshake, commands, replies.
