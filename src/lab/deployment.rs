@@ -202,8 +202,9 @@ seqno:   0
 safe_to_bootstrap: 0
 ";
 
+/// Names of members must differ in their first four bytes, or Galera takes a restarted member for another one.
 fn first_view(spec: &Spec, own: Member) -> String {
-    let id = |member: Member| format!("00000000-0000-4000-8000-0000000000{}", member.number);
+    let id = |member: Member| format!("{0}000000-e6b4-11f1-8000-0000000000{0}", member.number);
     let members = spec.members().into_iter().filter(|member| member.kind == Kind::Galera);
     let members: String = members.map(|member| format!("member: {} 0\n", id(member))).collect();
     let (own, first) = (id(own), id(Member { kind: Kind::Galera, number: FIRST_GALERA }));

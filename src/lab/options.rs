@@ -19,7 +19,8 @@ pub(super) fn my_cnf(spec: &Spec, member: Member, user: &str) -> String {
     if member.kind == Kind::Galera {
         let _ = write!(text, "\n[galera]\n{}", galera(spec, member, user));
     }
-    let _ = write!(text, "\n[mariadbd]\n");
+    // The scripts of a state transfer otherwise keep their logs in a folder all labs would share.
+    let _ = write!(text, "\n[sst]\nsst_log_archive=0\n\n[mariadbd]\n");
     for (name, value) in &spec.options {
         let _ = writeln!(text, "{name}={value}");
     }
