@@ -1,3 +1,4 @@
 //! Statement texts (pure): lexer, class, session effects, hints.
 
+pub mod effect;
 pub mod statement;
