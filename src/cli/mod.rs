@@ -1,8 +1,55 @@
-//! The subcommands, one file each.
+//! The subcommands, one file each: its arguments as a clap struct, and `run`.
+//!
+//! A subcommand prints its result to stdout and what went wrong to stderr; it returns the exit code and never exits itself.
 
 use std::process::ExitCode;
 
-/// Runs the subcommand named by the arguments of the process.
+use clap::{Parser, Subcommand};
+
+mod check;
+mod classify;
+mod lab;
+mod list;
+mod run;
+
+#[derive(Parser)]
+#[command(name = "oarlock", version, about = "A replication-aware SQL proxy for MariaDB Galera")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Run(run::Args),
+    Check(check::Args),
+    List(list::Args),
+    Classify(classify::Args),
+    Lab(lab::Args),
+}
+
+/// Runs the subcommand named by the arguments of the process. Exit codes: 0 done, 1 failed, 2 wrong arguments.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match Cli::parse().command {
+        Command::Run(args) => run::run(args),
+        Command::Check(args) => check::run(args),
+        Command::List(args) => list::run(args),
+        Command::Classify(args) => classify::run(args),
+        Command::Lab(args) => lab::run(args),
+    }
+}
+
+/// Says on stderr what failed.
+fn failed(why: impl std::fmt::Display) -> ExitCode {
+    eprintln!("oarlock: {why}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn arguments_are_consistent() {
+        use clap::CommandFactory;
+        super::Cli::command().debug_assert();
+    }
 }
