@@ -1,0 +1,272 @@
+//! What the observations of all nodes mean (pure): each node's health, with the reason in words.
+//!
+//! Knows no clock and no socket: what is slow is counted in probes. A refused connection counts at once, a missed
+//! deadline only when it is not alone, since a busy machine misses one now and then. Nodes are judged together, since
+//! some faults show only in comparison: a cluster split in two, a node the others have expelled.
+
+use super::view::{Health, NodeId};
+use super::wsrep::{Facts, LocalState, Membership, Wsrep};
+use crate::config::model::Kind;
+
+/// What one probe of a node saw.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Observation {
+    /// It answered.
+    Seen(Box<Facts>),
+    /// No connection: refused, reset, no route, no such host.
+    Unreachable(Box<str>),
+    /// No answer before the deadline.
+    Late(Box<str>),
+    /// It refused the service user.
+    Denied(Box<str>),
+    /// It answered with an error, or nothing that makes sense.
+    Nonsense(Box<str>),
+}
+
+/// What is remembered of a node's probes.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    last: Option<Observation>,
+    facts: Option<Box<Facts>>,
+    late: Window,
+    behind: Window,
+    /// Successive answers that named the same view of the cluster.
+    settled: u8,
+}
+
+/// The last eight probes, one bit each, the newest lowest.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window(u8);
+
+impl Window {
+    fn push(&mut self, hit: bool) {
+        self.0 = self.0 << 1 | u8::from(hit);
+    }
+
+    /// Hits among the last `of`.
+    fn among(self, of: u32) -> u32 {
+        (self.0 & ((1 << of) - 1)).count_ones()
+    }
+}
+
+/// The reason of a node that no probe has seen yet.
+pub const NOT_PROBED: &str = "not probed yet";
+/// So many missed deadlines ...
+const LATE_MIN: u32 = 2;
+/// ... of so many probes, and a node is down.
+const LATE_OF: u32 = 3;
+/// So many probes that found it behind ...
+const BEHIND_MIN: u32 = 3;
+/// ... of so many, and other readers are preferred.
+const BEHIND_OF: u32 = 5;
+/// A longer receive queue means behind. Flow control starts at 16 to about 30 write sets on small clusters.
+const RECEIVE_QUEUE_MAX: u64 = 100;
+/// After so many probes that named the same view, a node that names another one is in another component.
+const SETTLED_MIN: u8 = 3;
+/// Snapshot methods that let the donor work.
+const SST_NOT_BLOCKING: [&str; 3] = ["mariabackup", "xtrabackup-v2", "xtrabackup"];
+
+impl History {
+    /// Adds the newest observation.
+    pub fn add(&mut self, observation: Observation) {
+        self.late.push(matches!(observation, Observation::Late(_)));
+        if let Observation::Seen(facts) = &observation {
+            self.behind.push(facts.wsrep.as_ref().is_some_and(is_behind));
+            let same = membership(self.facts.as_deref()).map(|m| m.view) == membership(Some(facts)).map(|m| m.view);
+            self.settled = if same { self.settled.saturating_add(1) } else { 0 };
+            self.facts = Some(facts.clone());
+        }
+        self.last = Some(observation);
+    }
+
+    /// Was it probed at all?
+    pub fn has_begun(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// The newest facts, perhaps older than the last probe.
+    pub fn facts(&self) -> Option<&Facts> {
+        self.facts.as_deref()
+    }
+
+    /// Did the last probe get an answer?
+    fn is_fresh(&self) -> bool {
+        matches!(self.last, Some(Observation::Seen(_)))
+    }
+}
+
+fn membership(facts: Option<&Facts>) -> Option<&Membership> {
+    Some(&facts?.wsrep.as_ref()?.membership)
+}
+
+fn is_behind(wsrep: &Wsrep) -> bool {
+    wsrep.requests_pause || wsrep.receive_queue > RECEIVE_QUEUE_MAX
+}
+
+/// What depends on the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// What the nodes are.
+    pub kind: Kind,
+    /// Does a donor stay in use when its snapshot method lets it?
+    pub available_when_donor: bool,
+}
+
+/// The judgement of a node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// What may be done with it.
+    pub health: Health,
+    /// Why it isn't Synced; empty when it is.
+    pub reason: Box<str>,
+}
+
+impl Verdict {
+    fn new(health: Health, reason: impl Into<Box<str>>) -> Self {
+        Self { health, reason: reason.into() }
+    }
+
+    fn is_synced(&self) -> bool {
+        self.health == Health::Synced
+    }
+}
+
+/// Judges all nodes, in their order. `writer` is the current one: it decides ties, and isn't set aside for being slow.
+pub fn judge(nodes: &[History], rules: Rules, writer: Option<NodeId>) -> Vec<Verdict> {
+    let mut verdicts: Vec<Verdict> = nodes.iter().map(|node| alone(node, rules, nodes)).collect();
+    let writer = writer.map(|id| usize::from(id.0));
+    set_split_apart(nodes, &mut verdicts, writer);
+    set_slow_aside(nodes, &mut verdicts, writer);
+    verdicts
+}
+
+/// The health of a node by its own observations (and, when it is silent, by what the others say of it).
+fn alone(node: &History, rules: Rules, all: &[History]) -> Verdict {
+    match (&node.last, &node.facts) {
+        (None, _) => Verdict::new(Health::Down, NOT_PROBED),
+        (Some(Observation::Unreachable(why)), _) => Verdict::new(Health::Down, why.clone()),
+        (Some(Observation::Denied(why)), _) => Verdict::new(Health::AuthError, why.clone()),
+        (Some(Observation::Nonsense(why)), _) => Verdict::new(Health::Running, why.clone()),
+        (Some(Observation::Late(why)), None) => Verdict::new(Health::Down, why.clone()),
+        (Some(Observation::Late(why)), Some(_)) if node.late.among(LATE_OF) >= LATE_MIN => {
+            let probes = format!("{why} ({} of the last {LATE_OF} probes)", node.late.among(LATE_OF));
+            Verdict::new(Health::Down, probes)
+        }
+        (Some(Observation::Late(why)), Some(_)) if is_complete_without_silent(all) => {
+            Verdict::new(Health::Down, format!("{why}, and no longer a member of the cluster"))
+        }
+        (Some(Observation::Late(_) | Observation::Seen(_)), Some(facts)) => match unfit(facts, rules) {
+            None => Verdict::new(Health::Synced, ""),
+            Some(why) => Verdict::new(Health::Running, why),
+        },
+        (Some(Observation::Seen(_)), None) => Verdict::new(Health::Down, NOT_PROBED),
+    }
+}
+
+/// Why a server that answers is not fit for work.
+fn unfit(facts: &Facts, rules: Rules) -> Option<String> {
+    let wsrep = match (rules.kind, &facts.wsrep) {
+        (Kind::Standalone, _) => return facts.read_only.then(|| "read_only is on".to_owned()),
+        (Kind::Galera, None) => return Some("not a Galera node: wsrep_on is OFF".to_owned()),
+        (Kind::Galera, Some(wsrep)) => wsrep,
+    };
+    if &*wsrep.status != "Primary" {
+        return Some(format!("not in the primary component: wsrep_cluster_status is {}", wsrep.status));
+    }
+    if wsrep.rejects_queries {
+        return Some("wsrep_reject_queries is on".to_owned());
+    }
+    if wsrep.desync {
+        return Some("desynced: wsrep_desync is ON".to_owned());
+    }
+    match wsrep.state {
+        LocalState::Synced => {}
+        LocalState::Donor => return donor_unfit(wsrep, rules),
+        state => return Some(format!("not in step: wsrep_local_state is {state}")),
+    }
+    (!wsrep.ready).then(|| "wsrep_ready is OFF".to_owned())
+}
+
+fn donor_unfit(wsrep: &Wsrep, rules: Rules) -> Option<String> {
+    if !rules.available_when_donor {
+        Some("donor, and available_when_donor is off".to_owned())
+    } else if !SST_NOT_BLOCKING.contains(&&*wsrep.sst_method) {
+        Some(format!("donor, and the snapshot method {} blocks it", wsrep.sst_method))
+    } else if wsrep.donor_rejects_queries {
+        Some("donor, and wsrep_sst_donor_rejects_queries is ON".to_owned())
+    } else {
+        (!wsrep.ready).then(|| "donor, and wsrep_ready is OFF".to_owned())
+    }
+}
+
+/// Do nodes that answer make up a whole primary component among themselves? Then a silent one has been expelled from
+/// it, and there is no need to give it a second chance.
+fn is_complete_without_silent(all: &[History]) -> bool {
+    let members = |of: &Membership| {
+        let same = |node: &&History| {
+            node.is_fresh()
+                && membership(node.facts()).is_some_and(|m| (m.view, &m.state_uuid) == (of.view, &of.state_uuid))
+        };
+        all.iter().filter(same).count() as u64
+    };
+    all.iter().filter(|node| node.is_fresh()).any(|node| {
+        node.facts().and_then(|facts| facts.wsrep.as_ref()).is_some_and(|wsrep| {
+            &*wsrep.status == "Primary"
+                && wsrep.membership.size > 0
+                && members(&wsrep.membership) >= wsrep.membership.size
+        })
+    })
+}
+
+/// Nodes with different histories, or in different components that both call themselves primary, are two clusters.
+/// The one with more nodes here is the site's; the writer's side wins a tie, then the greater UUID or view.
+fn set_split_apart(nodes: &[History], verdicts: &mut [Verdict], writer: Option<usize>) {
+    let fit: Vec<(usize, &Membership)> = (0..nodes.len())
+        .filter(|&n| verdicts[n].is_synced())
+        .filter_map(|n| Some((n, membership(nodes[n].facts())?)))
+        .collect();
+    let side = |same: &dyn Fn(&Membership) -> bool| {
+        (fit.iter().filter(|(_, m)| same(m)).count(), fit.iter().any(|(n, m)| Some(*n) == writer && same(m)))
+    };
+    let history = fit
+        .iter()
+        .map(|(_, of)| (side(&|m| m.state_uuid == of.state_uuid), &of.state_uuid))
+        .max()
+        .map(|(_, uuid)| uuid);
+    let settled = |n: usize| nodes[n].settled >= SETTLED_MIN;
+    let view = fit
+        .iter()
+        .filter(|(n, of)| settled(*n) && Some(&of.state_uuid) == history)
+        .map(|(_, of)| (of.size, side(&|m| m.view == of.view).1, of.view))
+        .max()
+        .map(|(_, _, view)| view);
+    for (n, of) in &fit {
+        if Some(&of.state_uuid) != history {
+            verdicts[*n] = Verdict::new(
+                Health::Running,
+                format!("belongs to another cluster: wsrep_cluster_state_uuid is {}", of.state_uuid),
+            );
+        } else if settled(*n) && view.is_some_and(|view| view != of.view) {
+            verdicts[*n] = Verdict::new(
+                Health::Running,
+                format!("in another primary component, of {} nodes: the cluster is split", of.size),
+            );
+        }
+    }
+}
+
+/// A node that can't keep up gives way to readers that can.
+fn set_slow_aside(nodes: &[History], verdicts: &mut [Verdict], writer: Option<usize>) {
+    let is_slow = |n: usize| Some(n) != writer && nodes[n].behind.among(BEHIND_OF) >= BEHIND_MIN;
+    let in_step = (0..nodes.len()).any(|n| verdicts[n].is_synced() && !is_slow(n));
+    for n in (0..nodes.len()).filter(|n| in_step && is_slow(*n)) {
+        if verdicts[n].is_synced() {
+            let queue = nodes[n].facts().and_then(|facts| facts.wsrep.as_ref()).map_or(0, |wsrep| wsrep.receive_queue);
+            verdicts[n] = Verdict::new(Health::Running, format!("falls behind: {queue} write sets wait to be applied"));
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "judge/tests.rs"]
+mod tests;
