@@ -176,7 +176,9 @@ fn log_changes(before: &ClusterView, nodes: &[NodeView], writer: Option<NodeId>)
     for (_, is) in before.nodes.iter().zip(nodes).filter(|(was, is)| was.health != is.health || is_first(was, is)) {
         match is.health {
             Health::Synced => tracing::info!(node = &*is.name, "the node is fit for work"),
-            health => tracing::warn!(node = &*is.name, reason = &*is.reason, "the node is not fit for work: {health:?}"),
+            health => {
+                tracing::warn!(node = &*is.name, reason = &*is.reason, "the node is not fit for work: {health:?}")
+            }
         }
     }
     if before.writer != writer {

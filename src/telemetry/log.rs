@@ -18,7 +18,7 @@ use crate::config::model::LogLevel;
 
 /// Starts logging for this process. A second call changes nothing.
 pub fn start(level: LogLevel) {
-    let lines = layer().event_format(Line).with_writer(std::io::stderr);
+    let lines = layer().event_format(Line).with_ansi(false).with_writer(std::io::stderr);
     // Fails only if the process logs already.
     let _ = tracing_subscriber::registry().with(lines).with(filter(level)).try_init();
 }
