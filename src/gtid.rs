@@ -104,7 +104,8 @@ impl FromStr for Position {
     /// Reads what a server prints: entries between commas, perhaps with white space or a comma at the end.
     fn from_str(text: &str) -> Result<Self, InvalidGtid> {
         let mut position = Position::default();
-        let entries = text.trim().trim_end_matches(',');
+        let entries = text.trim();
+        let entries = entries.strip_suffix(',').unwrap_or(entries);
         for entry in entries.split(',').filter(|_| !entries.is_empty()) {
             let gtid: Gtid = entry.parse()?;
             if position.domains.insert(gtid.domain, gtid).is_some() {
@@ -153,7 +154,7 @@ mod tests {
             "-1-2-3",
             "1-+2-3",
             "1-2-3,,4-5-6",
-            ",",
+            ",,",
             "1-1-1,1-1-2",
             "4294967296-1-1",
             "1-1-18446744073709551616",

@@ -89,6 +89,11 @@ impl History {
         self.facts.as_deref()
     }
 
+    /// Has it named the same view for a while?
+    fn is_settled(&self) -> bool {
+        self.settled >= SETTLED_MIN
+    }
+
     /// Did the last probe get an answer?
     fn is_fresh(&self) -> bool {
         matches!(self.last, Some(Observation::Seen(_)))
@@ -133,15 +138,15 @@ impl Verdict {
 
 /// Judges all nodes, in their order. `writer` is the current one: it decides ties, and isn't set aside for being slow.
 pub fn judge(nodes: &[History], rules: Rules, writer: Option<NodeId>) -> Vec<Verdict> {
-    let mut verdicts: Vec<Verdict> = nodes.iter().map(|node| alone(node, rules, nodes)).collect();
+    let mut verdicts: Vec<Verdict> = nodes.iter().map(|node| alone(node, rules)).collect();
     let writer = writer.map(|id| usize::from(id.0));
     set_split_apart(nodes, &mut verdicts, writer);
     set_slow_aside(nodes, &mut verdicts, writer);
     verdicts
 }
 
-/// The health of a node by its own observations (and, when it is silent, by what the others say of it).
-fn alone(node: &History, rules: Rules, all: &[History]) -> Verdict {
+/// The health of a node by its own observations.
+fn alone(node: &History, rules: Rules) -> Verdict {
     match (&node.last, &node.facts) {
         (None, _) => Verdict::new(Health::Down, NOT_PROBED),
         (Some(Observation::Unreachable(why)), _) => Verdict::new(Health::Down, why.clone()),
@@ -151,9 +156,6 @@ fn alone(node: &History, rules: Rules, all: &[History]) -> Verdict {
         (Some(Observation::Late(why)), Some(_)) if node.late.among(LATE_OF) >= LATE_MIN => {
             let probes = format!("{why} ({} of the last {LATE_OF} probes)", node.late.among(LATE_OF));
             Verdict::new(Health::Down, probes)
-        }
-        (Some(Observation::Late(why)), Some(_)) if is_complete_without_silent(all) => {
-            Verdict::new(Health::Down, format!("{why}, and no longer a member of the cluster"))
         }
         (Some(Observation::Late(_) | Observation::Seen(_)), Some(facts)) => match unfit(facts, rules) {
             None => Verdict::new(Health::Synced, ""),
@@ -199,58 +201,63 @@ fn donor_unfit(wsrep: &Wsrep, rules: Rules) -> Option<String> {
     }
 }
 
-/// Do nodes that answer make up a whole primary component among themselves? Then a silent one has been expelled from
-/// it, and there is no need to give it a second chance.
-fn is_complete_without_silent(all: &[History]) -> bool {
-    let members = |of: &Membership| {
-        let same = |node: &&History| {
-            node.is_fresh()
-                && membership(node.facts()).is_some_and(|m| (m.view, &m.state_uuid) == (of.view, &of.state_uuid))
-        };
-        all.iter().filter(same).count() as u64
-    };
-    all.iter().filter(|node| node.is_fresh()).any(|node| {
-        node.facts().and_then(|facts| facts.wsrep.as_ref()).is_some_and(|wsrep| {
-            &*wsrep.status == "Primary"
-                && wsrep.membership.size > 0
-                && members(&wsrep.membership) >= wsrep.membership.size
-        })
-    })
+/// A view of the cluster that nodes here are in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Side {
+    /// All its members answer here: it is real, and who is not in it is not a member.
+    complete: bool,
+    /// Nodes that name it.
+    reporters: u64,
+    /// The writer is one of them.
+    has_writer: bool,
+    /// Number of the view.
+    view: u64,
+    /// One of them has named it for a while.
+    settled: bool,
 }
 
 /// Nodes with different histories, or in different components that both call themselves primary, are two clusters.
 /// The one with more nodes here is the site's; the writer's side wins a tie, then the greater UUID or view.
+///
+/// A node that was frozen for a while still believes in the view from before, until it has heard of the new one. It
+/// shows as soon as the others make up a whole view among themselves. While they don't (an arbitrator is never probed,
+/// and a change of the view reaches nodes and probes one after the other), only views named for a while are compared.
 fn set_split_apart(nodes: &[History], verdicts: &mut [Verdict], writer: Option<usize>) {
-    let fit: Vec<(usize, &Membership)> = (0..nodes.len())
-        .filter(|&n| verdicts[n].is_synced())
-        .filter_map(|n| Some((n, membership(nodes[n].facts())?)))
-        .collect();
-    let side = |same: &dyn Fn(&Membership) -> bool| {
-        (fit.iter().filter(|(_, m)| same(m)).count(), fit.iter().any(|(n, m)| Some(*n) == writer && same(m)))
+    let primary = |n: usize| {
+        nodes[n].facts()?.wsrep.as_ref().filter(|wsrep| &*wsrep.status == "Primary").map(|wsrep| &wsrep.membership)
     };
-    let history = fit
-        .iter()
-        .map(|(_, of)| (side(&|m| m.state_uuid == of.state_uuid), &of.state_uuid))
-        .max()
-        .map(|(_, uuid)| uuid);
-    let settled = |n: usize| nodes[n].settled >= SETTLED_MIN;
-    let view = fit
-        .iter()
-        .filter(|(n, of)| settled(*n) && Some(&of.state_uuid) == history)
-        .map(|(_, of)| (of.size, side(&|m| m.view == of.view).1, of.view))
-        .max()
-        .map(|(_, _, view)| view);
-    for (n, of) in &fit {
-        if Some(&of.state_uuid) != history {
-            verdicts[*n] = Verdict::new(
-                Health::Running,
-                format!("belongs to another cluster: wsrep_cluster_state_uuid is {}", of.state_uuid),
-            );
-        } else if settled(*n) && view.is_some_and(|view| view != of.view) {
-            verdicts[*n] = Verdict::new(
-                Health::Running,
-                format!("in another primary component, of {} nodes: the cluster is split", of.size),
-            );
+    let fit: Vec<(usize, &Membership)> =
+        (0..nodes.len()).filter(|&n| verdicts[n].is_synced()).filter_map(|n| Some((n, primary(n)?))).collect();
+    let followers = |of: &Membership| {
+        let same = fit.iter().filter(|(_, m)| m.state_uuid == of.state_uuid);
+        (same.clone().count(), same.clone().any(|(n, _)| Some(*n) == writer))
+    };
+    let Some((_, history)) = fit.iter().map(|(_, of)| (followers(of), &of.state_uuid)).max() else { return };
+
+    let fresh = || (0..nodes.len()).filter(|&n| nodes[n].is_fresh()).filter_map(|n| Some((n, primary(n)?)));
+    let side = |of: &Membership| {
+        let same = || fresh().filter(|(_, m)| (m.view, &m.state_uuid) == (of.view, &of.state_uuid));
+        let reporters = same().count() as u64;
+        Side {
+            complete: reporters > 0 && reporters >= of.size,
+            reporters,
+            has_writer: same().any(|(n, _)| Some(n) == writer),
+            view: of.view,
+            settled: same().any(|(n, _)| nodes[n].is_settled()),
+        }
+    };
+    let Some(best) = fresh().filter(|(_, of)| of.state_uuid == *history).map(|(_, of)| side(of)).max() else { return };
+    for (n, of) in fit.iter() {
+        if of.state_uuid != *history {
+            let why = format!("belongs to another cluster: wsrep_cluster_state_uuid is {}", of.state_uuid);
+            verdicts[*n] = Verdict::new(Health::Running, why);
+        } else if of.view != best.view && (best.complete || (best.settled && nodes[*n].is_settled())) {
+            verdicts[*n] = match &nodes[*n].last {
+                Some(Observation::Late(why)) => {
+                    Verdict::new(Health::Down, format!("{why}, and no longer a member of the cluster"))
+                }
+                _ => Verdict::new(Health::Running, "not in the view of the cluster that the other nodes are in"),
+            };
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The nodes of this site: probes, their judgement, and the view that is published.
 
-pub mod greeting;
 pub mod judge;
 pub mod memory;
 pub mod probe;

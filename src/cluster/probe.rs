@@ -1,4 +1,4 @@
-//! One observation of one node: the shell around [`super::wsrep`] and [`super::greeting`].
+//! One observation of one node: the shell around [`super::wsrep`].
 //!
 //! Keeps one connection of the service user and asks it one statement a probe; the client library asks nothing of its
 //! own. Every wait has a deadline, since a frozen node keeps its connections open and says nothing.
@@ -9,17 +9,19 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, Opts, OptsBuilder, ServerError};
+use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, ServerError};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::greeting::{self, Greeting};
 use super::judge::Observation;
 use super::wsrep::{Facts, QUERY};
 use crate::config::model::{Address, Config, Node};
+use crate::wire::handshake::Greeting;
 
+/// A greeting is never longer.
+const GREETING_BYTES_MAX: usize = 512;
 /// Nothing a probe sends or expects is near this.
 const PACKET_BYTES_MAX: usize = 1 << 20;
 /// The service user gives its connection back if the proxy vanishes without a word.
@@ -40,8 +42,12 @@ pub struct Probe {
 /// What was learnt when the connection was made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Contact {
-    /// The node's first packet.
-    pub greeting: Greeting,
+    /// Version string of the node's greeting, as sent.
+    pub version: Box<str>,
+    /// Capability flags of the greeting.
+    pub capabilities: u64,
+    /// Default collation of the greeting.
+    pub collation: u8,
     /// The address from which this proxy reaches the node.
     pub proxy_address: IpAddr,
 }
@@ -145,9 +151,15 @@ async fn greet(address: &Address) -> io::Result<Option<Contact>> {
     let mut header = [0; 4];
     stream.read_exact(&mut header).await?;
     let length = usize::from(header[0]) | usize::from(header[1]) << 8 | usize::from(header[2]) << 16;
-    let mut payload = vec![0; length.min(greeting::BYTES_MAX)];
+    let mut payload = vec![0; length.min(GREETING_BYTES_MAX)];
     stream.read_exact(&mut payload).await?;
-    Ok(Greeting::read(&payload).map(|greeting| Contact { greeting, proxy_address }))
+    let greeting = Greeting::parse(&payload).ok();
+    Ok(greeting.map(|greeting| Contact {
+        version: String::from_utf8_lossy(greeting.version).into(),
+        capabilities: greeting.capabilities.bits(),
+        collation: greeting.collation,
+        proxy_address,
+    }))
 }
 
 fn late(what: impl Display, deadline: Duration) -> Trouble {
@@ -164,10 +176,8 @@ fn trouble(error: &Error) -> Trouble {
         Error::Server(ServerError { code, message, .. }) => {
             Trouble::Seen(Observation::Nonsense(format!("{message} (error {code})").into()))
         }
-        Error::Io(error) => Trouble::Broken(error.to_string().into()),
-        Error::Driver(mysql_async::DriverError::ConnectionClosed) => {
-            Trouble::Broken("the connection was closed".into())
-        }
+        Error::Io(IoError::Io(error)) => Trouble::Broken(error.to_string().into()),
+        Error::Driver(DriverError::ConnectionClosed) => Trouble::Broken("the connection was closed".into()),
         Error::Driver(_) | Error::Other(_) | Error::Url(_) => {
             Trouble::Seen(Observation::Nonsense("it answers with something other than MariaDB's protocol".into()))
         }

@@ -132,11 +132,11 @@ impl Watch {
             (Health::Synced | Health::Running, Some(facts)) => facts.position.to_string().into(),
             _ => "".into(),
         };
-        if let Some(Contact { greeting, proxy_address }) = &self.contacts[place] {
-            node.version = greeting.version.clone();
-            node.capabilities = greeting.capabilities;
-            node.collation = greeting.collation;
-            node.proxy_address = Some(*proxy_address);
+        if let Some(contact) = &self.contacts[place] {
+            node.version = contact.version.clone();
+            node.capabilities = contact.capabilities;
+            node.collation = contact.collation;
+            node.proxy_address = Some(contact.proxy_address);
         }
         node
     }

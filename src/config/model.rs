@@ -46,7 +46,7 @@ pub struct Config {
     pub site: Site,
     /// `[cluster]`
     pub cluster: Cluster,
-    /// `[[node]]`, in order: a node's place is its [`crate::cluster::view::NodeId`].
+    /// `[[node]]`, in order: a node's place is its `NodeId`.
     pub nodes: Box<[Node]>,
     /// `[[listener]]`, in order.
     pub listeners: Box<[Listener]>,
