@@ -96,36 +96,103 @@ async fn control(config: Config) -> Result<(), StartError> {
         Sources { config: shared.config.clone(), view: shared.view.clone(), counters: shared.counters.clone() };
     tokio::spawn(http::serve(admin, sources));
     tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone()));
-    let data_plane = start_data_plane(&shared)?;
+    let data_plane = DataPlane::start(&shared)?;
     tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");
 
     signals.stop().await;
     drain(&shared, &phase, &mut signals).await;
     phase.send_replace(Phase::Ending);
-    data_plane.join();
+    data_plane.stop();
     tracing::info!("oarlock ends");
     Ok(())
 }
 
-/// The threads of the data plane.
+/// Workers, acceptors, accounts.
 struct DataPlane {
-    threads: Vec<std::thread::JoinHandle<()>>,
+    workers: Vec<std::thread::JoinHandle<()>>,
+    shared: Arc<worker::Shared>,
+    acceptors: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl DataPlane {
-    /// Waits until they have ended, which they do in [`Phase::Ending`].
-    fn join(self) {
-        for thread in self.threads {
+    /// Binds the listeners, and starts to load the accounts and to serve.
+    fn start(shared: &Shared) -> Result<Self, StartError> {
+        let config = &shared.config;
+        let (directory, loader) = Directory::new(shared.view.clone(), service(config));
+        tokio::spawn(loader.run());
+        let data = Arc::new(worker::Shared {
+            settings: Arc::new(settings(config)),
+            stall_timeout: config.limits.stall_timeout,
+            view: shared.view.clone(),
+            directory,
+            counters: shared.counters.clone(),
+            registry: worker::Registry::default(),
+        });
+        let workers = worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;
+        let mut acceptors = Vec::new();
+        for (place, listener) in config.listeners.iter().enumerate() {
+            let socket = listener::bind(listener.address)
+                .map_err(StartError::of(format!("listener '{}' cannot listen on {}", listener.name, listener.address)))?;
+            acceptors.push(tokio::spawn(accept(socket, place, data.clone(), config.limits.sessions_max)));
+        }
+        Ok(Self { workers, shared: data, acceptors })
+    }
+
+    /// Takes no more clients; sessions end as they become idle.
+    fn drain(&self) {
+        self.acceptors.iter().for_each(tokio::task::JoinHandle::abort);
+        self.shared.registry.drain();
+    }
+
+    /// Ends all sessions, and waits for the workers.
+    fn stop(self) {
+        self.shared.registry.stop();
+        for thread in self.workers {
             if thread.join().is_err() {
-                tracing::error!("a thread of the data plane had panicked");
+                tracing::error!("a worker had panicked");
             }
         }
     }
 }
 
-/// Binds the listeners and starts acceptor and workers.
-fn start_data_plane(_shared: &Shared) -> Result<DataPlane, StartError> {
-    Ok(DataPlane { threads: Vec::new() })
+/// Hands each client of a listener to a worker, or tells it that there are too many.
+async fn accept(socket: TcpListener, listener: usize, shared: Arc<worker::Shared>, sessions_max: u32) {
+    let full = Fault::proxy(Retry::Never, 1040, b"08004", "Too many connections");
+    let mut packet = Vec::new();
+    err::put(&mut packet, 0, &full);
+    listener::accept(socket, |client, address| {
+        if shared.registry.len() >= sessions_max as usize {
+            // Fits into any new socket's send buffer.
+            let _ = client.try_write(&packet);
+            tracing::warn!(client = %address, sessions_max, "refused: too many sessions");
+        } else if let Ok(socket) = client.into_std() {
+            shared.registry.serve(worker::Accepted { socket, address, listener });
+        }
+    })
+    .await;
+}
+
+fn service(config: &Config) -> Service {
+    Service {
+        user: config.site.user.clone(),
+        password: config.site.password.clone(),
+        connect_timeout: config.cluster.connect_timeout,
+        read_timeout: config.cluster.read_timeout,
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        readers: match config.read_write_split.readers {
+            ReaderChoice::Adaptive => Policy::Adaptive,
+            ReaderChoice::LeastConnections => Policy::LeastConnections,
+        },
+        handshake_timeout: config.limits.handshake_timeout,
+        connect_timeout: config.cluster.connect_timeout,
+        writer_wait: config.read_write_split.writer_wait,
+        prepared_max: config.limits.prepared_max as usize,
+        history_bytes_max: HISTORY_BYTES_MAX,
+    }
 }
 
 /// Lets sessions finish, up to the limit or a second signal.

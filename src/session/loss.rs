@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use crate::cluster::view::NodeId;
 use crate::fault::{Fault, Retry};
 use crate::sql::statement::{Class, Traits};
 use crate::wire::command::Command;
 use crate::wire::err;
+use crate::wire::reply::Shape;
 
 use super::desk::{Desk, Peer, Slot};
 use super::machine::{Machine, Phase};
@@ -63,7 +65,7 @@ impl Machine {
     }
 
     /// What the session had on that node can't be had elsewhere.
-    fn end_with_node(&mut self, node: crate::cluster::view::NodeId, desk: &mut Desk) {
+    fn end_with_node(&mut self, node: NodeId, desk: &mut Desk) {
         let name = desk.name(node);
         warn!(session = self.id, node = name, "the session ends: its temporary tables, locks or variables were on the lost node");
         self.hang_up(desk);
@@ -128,7 +130,7 @@ impl Machine {
             return;
         }
         let sequence = work.upload.map_or(sequence, |upload| upload.next_sequence());
-        if work.shape != crate::wire::reply::Shape::Nothing || matches!(work.after, After::Login(_)) {
+        if work.shape != Shape::Nothing || matches!(work.after, After::Login(_)) {
             desk.write(Peer::Client, |out| err::put(out, sequence, &fault));
         }
         self.finish(desk);

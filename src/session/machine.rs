@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use tracing::info;
 
+use crate::backend::login::Login;
 use crate::cluster::view::{Health, NodeId};
 use crate::wire::capability::Capabilities;
 
@@ -43,9 +44,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A session with this id for a client at this address: greets it.
-    pub fn start(id: u32, address: IpAddr, desk: &mut Desk) -> Self {
-        let mut machine = Self {
+    /// A session with this id for a client at this address.
+    pub fn new(id: u32, address: IpAddr) -> Self {
+        Self {
             id,
             phase: Phase::Ended,
             client: Client::new(address),
@@ -55,11 +56,14 @@ impl Machine {
             work: None,
             reader: None,
             armed: false,
-        };
-        machine.greet(desk);
+        }
+    }
+
+    /// Greets the client; comes before all events.
+    pub fn start(&mut self, desk: &mut Desk) {
+        self.greet(desk);
         let deadline = desk.after(desk.settings.handshake_timeout);
-        machine.arm(Some(deadline), desk);
-        machine
+        self.arm(Some(deadline), desk);
     }
 
     /// Takes bytes from the client; returns how many of them are done with. The rest is to be offered again, with more behind it.
@@ -88,7 +92,7 @@ impl Machine {
     /// A dialled connection stands.
     pub fn on_dialled(&mut self, slot: Slot) {
         if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
-            conn.phase = ConnPhase::LoggingIn(crate::backend::login::Login::Greeting);
+            conn.phase = ConnPhase::LoggingIn(Login::Greeting);
         }
     }
 
@@ -132,7 +136,7 @@ impl Machine {
 
     /// The proxy is stopping: an idle session ends. True if it has.
     pub fn on_drain(&mut self, desk: &mut Desk) -> bool {
-        let idle = self.work.is_none() && self.state.transaction.is_none() && self.state.pinned.is_none();
+        let idle = self.is_serving() && self.work.is_none() && self.state.transaction.is_none() && self.state.pinned.is_none();
         if idle {
             self.hang_up(desk);
         }

@@ -1,14 +1,15 @@
 //! Replies of nodes: the login's, those to what the session needs for itself, and the client's, which are passed on as they are.
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::fault::{Fault, Retry};
 use crate::wire::Malformed;
 use crate::wire::capability::Status;
+use crate::wire::command::Command;
 use crate::wire::err::Error;
 use crate::wire::ok::Ok as OkPacket;
 use crate::wire::packet::{self, HEADER};
-use crate::wire::reply::{Kind, Part, ReplyTracker};
+use crate::wire::reply::{Kind, Part, ReplyTracker, Shape};
 use crate::wire::upload::Upload;
 
 use crate::backend::login::Step;
@@ -16,6 +17,8 @@ use crate::backend::login::Step;
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::machine::{Machine, Phase as MachinePhase};
+use super::prepared::{set_statement_id, statement_id};
+use super::state::SessionState;
 use super::work::{After, Stage};
 
 /// Errors by which a node says that it can't run anything now: 1047 not ready (wsrep), 1053 shutting down, 1927 connection killed.
@@ -35,7 +38,7 @@ impl Machine {
                 (Phase::Ready, Some(purpose)) => match conn.tracker.next(&bytes[at..]) {
                     Ok(None) => Ok(0),
                     Ok(Some(part)) => {
-                        if purpose != Purpose::Client || self.discards(slot) {
+                        if purpose != Purpose::Client || self.discards() {
                             self.take_own(slot, purpose, part, &bytes[at..at + part.length], desk)
                         } else {
                             self.take_reply(slot, part, bytes, at, &mut run, desk)
@@ -43,8 +46,7 @@ impl Machine {
                     }
                     Err(malformed) => Err(malformed),
                 },
-                // Nothing is owed: an error packet of a node that closes the connection, or nonsense.
-                (Phase::Ready, None) if at < bytes.len() => Err(Malformed("a packet nobody asked for")),
+                (Phase::Ready, None) if at < bytes.len() => self.take_parting(slot, &bytes[at..], desk),
                 _ => break,
             };
             match taken {
@@ -63,8 +65,17 @@ impl Machine {
     }
 
     /// The rest of this reply is not for the client any more.
-    fn discards(&self, _slot: Slot) -> bool {
+    fn discards(&self) -> bool {
         self.work.as_ref().is_none_or(|work| work.stage != Stage::Running)
+    }
+
+    /// Nothing is owed: an ERR packet is how a node says that it closes the connection.
+    fn take_parting(&mut self, slot: Slot, bytes: &[u8], desk: &mut Desk) -> Result<usize, Malformed> {
+        let Some((_, payload)) = packet::first(bytes) else { return Ok(0) };
+        let error = Error::parse(payload).map_err(|_| Malformed("a packet nobody asked for"))?;
+        info!(session = self.id, code = error.code, "a node closes an idle connection");
+        self.lose(slot, desk);
+        Ok(bytes.len())
     }
 
     fn distrust(&mut self, slot: Slot, malformed: Malformed, desk: &mut Desk) {
@@ -110,7 +121,7 @@ impl Machine {
                 self.lose(slot, desk);
             }
             (Purpose::Prepare(id), Kind::Prepared) => {
-                let on_node = super::prepared::statement_id(&bytes[..HEADER + 5]).unwrap_or_default();
+                let on_node = statement_id(&bytes[..HEADER + 5]).unwrap_or_default();
                 if let Some(statement) = self.prepared.get_mut(id) {
                     statement.prepared_on(slot, on_node);
                 }
@@ -169,7 +180,7 @@ impl Machine {
                 if matches!(work.after, After::Prepare(_)) {
                     self.prepared.failed();
                 }
-                if work.command == crate::wire::command::Command::ResetConnection {
+                if work.command == Command::ResetConnection {
                     work.after = After::Nothing;
                 }
             }
@@ -191,10 +202,10 @@ impl Machine {
     fn prepared_for_client(&mut self, slot: Slot, packet: &mut [u8]) {
         let Some(work) = &self.work else { return };
         let After::Prepare(verdict) = work.after else { return };
-        let on_node = super::prepared::statement_id(packet).unwrap_or_default();
+        let on_node = statement_id(packet).unwrap_or_default();
         let parameters = packet.get(HEADER + 7..HEADER + 9).map_or(0, |two| u16::from_le_bytes([two[0], two[1]]));
         let id = self.prepared.add(&work.packet, verdict, parameters, slot, on_node);
-        super::prepared::set_statement_id(packet, id);
+        set_statement_id(packet, id);
     }
 
     fn bind_cursor(&mut self, slot: Slot, status: Status) {
@@ -274,7 +285,9 @@ impl Machine {
         let after = work.after;
         self.finish(desk);
         if after == After::Reset {
-            self.state = super::state::SessionState { status: self.state.status, ..Default::default() };
+            let status = self.state.status;
+            self.state = SessionState::default();
+            self.state.observe(status, slot);
             self.prepared.clear();
             self.in_force(slot);
         }
@@ -286,7 +299,7 @@ impl Machine {
         match work.stage {
             Stage::Discarding => self.tell_failure(desk),
             _ if work.replied => self.finish(desk),
-            _ if work.shape == crate::wire::reply::Shape::Nothing => {
+            _ if work.shape == Shape::Nothing => {
                 if let Some(slot) = work.slot {
                     self.sent_without_reply(slot, desk);
                 }
