@@ -53,13 +53,13 @@ pub struct Lexer<'a> {
     /// Where the executable comment around `at` should end, if there is one.
     executable: Option<usize>,
     doubtful: bool,
-    hint: bool,
+    hint: Option<&'a [u8]>,
 }
 
 impl<'a> Lexer<'a> {
     /// Starts at the beginning of a text.
     pub fn new(text: &'a [u8], mode: LexMode) -> Self {
-        Lexer { text, at: 0, mode, executable: None, doubtful: false, hint: false }
+        Lexer { text, at: 0, mode, executable: None, doubtful: false, hint: None }
     }
 
     /// Whether the server may have read what was passed so far differently: something is not closed, a comment's nesting
@@ -68,8 +68,8 @@ impl<'a> Lexer<'a> {
         self.doubtful
     }
 
-    /// Whether a comment that begins like a routing hint was passed.
-    pub fn hint(&self) -> bool {
+    /// The content of the first comment that was passed and begins like a routing hint.
+    pub fn hint(&self) -> Option<&'a [u8]> {
         self.hint
     }
 
@@ -214,7 +214,7 @@ impl<'a> Lexer<'a> {
             }
             Some(b'`') => Token::Variable(self.quoted(b'`', false)),
             Some(quote @ (b'\'' | b'"')) => {
-                let backslash = !self.mode.no_backslash_escapes && !(quote == b'"' && self.mode.ansi_quotes);
+                let backslash = !(self.mode.no_backslash_escapes || quote == b'"' && self.mode.ansi_quotes);
                 Token::Variable(self.quoted(quote, backslash))
             }
             _ => {
@@ -260,17 +260,20 @@ impl<'a> Lexer<'a> {
         None
     }
 
-    fn comment(&mut self, content: &[u8]) {
+    fn comment(&mut self, content: &'a [u8]) {
         let content = content.trim_ascii_start();
-        self.hint |= HINT_WORDS.iter().any(|word| {
+        let hints = HINT_WORDS.iter().any(|word| {
             content.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word))
                 && !content.get(word.len()).is_some_and(|&byte| is_word(byte))
         });
+        if hints && self.hint.is_none() {
+            self.hint = Some(content);
+        }
     }
 }
 
 /// The words a routing hint begins with: ours, and the one of MaxScale.
-pub(super) const HINT_WORDS: [&[u8]; 2] = [b"oarlock", b"maxscale"];
+const HINT_WORDS: [&[u8]; 2] = [b"oarlock", b"maxscale"];
 
 #[derive(Clone, Copy)]
 enum ByteClass {

@@ -2,8 +2,10 @@
 
 mod administration;
 mod dynamic;
+pub mod effect;
 mod function;
 mod head;
+pub mod hint;
 mod keyword;
 mod lexer;
 mod scan;

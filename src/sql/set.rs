@@ -54,7 +54,6 @@ pub(super) struct Assignment<'a> {
     pub(super) target: Target<'a>,
     pub(super) nature: Nature,
     /// The value as written.
-    #[allow(dead_code)]
     pub(super) value: &'a [u8],
     /// What the value contains.
     pub(super) facts: Facts,
@@ -182,7 +181,9 @@ fn value<'a>(lexer: &mut Lexer<'a>, target: Target<'a>, spans_commas: bool) -> (
 /// What one token of a value adds to it.
 fn judge<'a>(lexer: &mut Lexer<'a>, before: Token<'a>, before_end: usize, token: Token<'a>) -> (Nature, Facts) {
     match (before, token) {
-        (Token::Mark(b'.'), Token::Word(_) | Token::Quoted(_)) => (Nature::Volatile, Facts::empty()),
+        // A column or a sequence; but `.5e3` is a number.
+        (Token::Mark(b'.'), Token::Word(word)) if !word.text[0].is_ascii_digit() => (Nature::Volatile, Facts::empty()),
+        (Token::Mark(b'.'), Token::Quoted(_)) => (Nature::Volatile, Facts::empty()),
         (Token::Word(name), Token::Mark(b'(')) => {
             let call = function::call(name, before_end + 1 == lexer.position());
             let nature = match call {

@@ -68,7 +68,8 @@ bitflags! {
         const MULTI = 1 << 9;
         /// Changes the session in a way that cannot be repeated on another node connection.
         const UNREPEATABLE = 1 << 10;
-        /// A comment begins like a routing hint: ask [`super::hint::hint`].
+        /// A comment begins like a routing hint: ask [`super::hint::hint`]. Behind the first word of INSERT, UPDATE, DELETE and
+        /// REPLACE comments may be passed over: these go to the writer anyway.
         const HINT = 1 << 11;
         /// A SET of user variables and nothing else.
         const SETS_VARIABLES_ONLY = 1 << 12;
@@ -105,7 +106,7 @@ pub fn classify(text: &[u8], mode: LexMode) -> Verdict {
     }
     let mut verdict =
         verdict.unwrap_or(Verdict { class: Class::Read, traits: Traits::empty(), why: "has no statement" });
-    verdict.traits.set(Traits::HINT, lexer.hint());
+    verdict.traits.set(Traits::HINT, lexer.hint().is_some());
     if lexer.doubtful() && memchr::memchr(b';', text).is_some() {
         verdict = several(verdict, verdict);
     }
