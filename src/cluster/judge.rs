@@ -30,6 +30,8 @@ pub struct History {
     facts: Option<Box<Facts>>,
     late: Window,
     behind: Window,
+    /// A probe is under way and gets no answer so far.
+    silent: bool,
     /// Successive answers that named the same view of the cluster.
     settled: u8,
 }
@@ -77,6 +79,13 @@ impl History {
             self.facts = Some(facts.clone());
         }
         self.last = Some(observation);
+        self.silent = false;
+    }
+
+    /// The probe under way is taking long. That counts for nothing by itself, since there is a deadline for it, but the
+    /// others may know more.
+    pub fn fall_silent(&mut self) {
+        self.silent = true;
     }
 
     /// Was it probed at all?
@@ -94,9 +103,9 @@ impl History {
         self.settled >= SETTLED_MIN
     }
 
-    /// Did the last probe get an answer?
+    /// Does it answer?
     fn is_fresh(&self) -> bool {
-        matches!(self.last, Some(Observation::Seen(_)))
+        !self.silent && matches!(self.last, Some(Observation::Seen(_)))
     }
 }
 
@@ -252,11 +261,10 @@ fn set_split_apart(nodes: &[History], verdicts: &mut [Verdict], writer: Option<u
             let why = format!("belongs to another cluster: wsrep_cluster_state_uuid is {}", of.state_uuid);
             verdicts[*n] = Verdict::new(Health::Running, why);
         } else if of.view != best.view && (best.complete || (best.settled && nodes[*n].is_settled())) {
-            verdicts[*n] = match &nodes[*n].last {
-                Some(Observation::Late(why)) => {
-                    Verdict::new(Health::Down, format!("{why}, and no longer a member of the cluster"))
-                }
-                _ => Verdict::new(Health::Running, "not in the view of the cluster that the other nodes are in"),
+            verdicts[*n] = if nodes[*n].is_fresh() {
+                Verdict::new(Health::Running, "not in the view of the cluster that the other nodes are in")
+            } else {
+                Verdict::new(Health::Down, "silent, and no longer a member of the cluster")
             };
         }
     }

@@ -4,11 +4,13 @@
 //! to one task that owns the histories, asks the judge and the choice of the writer, and is the only one to publish.
 //! Until every node has been probed once there is no writer: the first answer must not win the role.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use super::judge::{History, NOT_PROBED, Observation, Rules, Verdict, judge};
 use super::memory::WriterMemory;
@@ -19,6 +21,9 @@ use crate::routing::writer::{self, Candidate};
 
 /// A suspected node is probed at once, but not more often than this, however many connections to it break.
 const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// A node that answers nothing for so long is silent: far below every timeout, far above a healthy answer.
+const SILENCE: Duration = Duration::from_millis(500);
 
 /// The view before the first probe: the configured nodes, all down.
 pub fn first_view(config: &Config) -> ClusterView {
@@ -56,26 +61,33 @@ pub async fn watch(config: Arc<Config>, view: ViewHandle) {
     }
 }
 
-/// What one probe brought.
-struct Report {
-    id: NodeId,
-    observation: Observation,
-    contact: Option<Contact>,
+/// What a task that probes has to say of its node.
+enum Report {
+    /// The probe under way gets no answer so far.
+    Silent,
+    /// What a probe saw.
+    Observed(Observation, Option<Contact>),
 }
 
-async fn probe_node(id: NodeId, config: Arc<Config>, view: ViewHandle, reports: mpsc::Sender<Report>) {
+async fn probe_node(id: NodeId, config: Arc<Config>, view: ViewHandle, reports: mpsc::Sender<(NodeId, Report)>) {
     let mut probe = Probe::new(&config.nodes[usize::from(id.0)], &config);
     loop {
-        let observation = probe.observe().await;
+        let observation = {
+            let mut observing = pin!(probe.observe());
+            match timeout(SILENCE, &mut observing).await {
+                Ok(observation) => observation,
+                Err(_) if reports.send((id, Report::Silent)).await.is_err() => return,
+                Err(_) => observing.await,
+            }
+        };
         // The deadline was wait enough, and the judge needs a second opinion soon.
         let is_late = matches!(observation, Observation::Late(_));
-        let contact = probe.contact().cloned();
-        if reports.send(Report { id, observation, contact }).await.is_err() {
+        if reports.send((id, Report::Observed(observation, probe.contact().cloned()))).await.is_err() {
             return;
         }
-        tokio::time::sleep(SUSPECT_PAUSE).await;
+        sleep(SUSPECT_PAUSE).await;
         if !is_late {
-            let _ = tokio::time::timeout(config.cluster.probe_interval, view.suspected(id)).await;
+            let _ = timeout(config.cluster.probe_interval, view.suspected(id)).await;
         }
     }
 }
@@ -99,10 +111,15 @@ impl Watch {
         Self { histories, contacts, writer: remembered.map(|place| NodeId(place as u16)), memory, config, view }
     }
 
-    fn note(&mut self, report: Report) {
-        let place = usize::from(report.id.0);
-        self.histories[place].add(report.observation);
-        self.contacts[place] = report.contact;
+    fn note(&mut self, (id, report): (NodeId, Report)) {
+        let place = usize::from(id.0);
+        match report {
+            Report::Silent => self.histories[place].fall_silent(),
+            Report::Observed(observation, contact) => {
+                self.histories[place].add(observation);
+                self.contacts[place] = contact;
+            }
+        }
     }
 
     fn publish(&mut self) {

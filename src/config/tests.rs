@@ -166,3 +166,18 @@ fn a_file_that_is_not_there_is_named() {
     let message = load("/nowhere/oarlock.toml".as_ref()).unwrap_err().to_string();
     assert!(message.starts_with("/nowhere/oarlock.toml: cannot read it: "), "{message}");
 }
+
+#[test]
+fn the_examples_are_valid_and_their_comments_are_the_defaults() {
+    let environment = |name: &str| (name == "OARLOCK_PASSWORD").then(|| "secret".to_owned());
+    let read = |text: &str| parse(text, environment).unwrap().config;
+    let (primary, dr) = (include_str!("../../config/primary-dc.toml"), include_str!("../../config/dr.toml"));
+    assert_eq!((read(primary).nodes.len(), read(primary).cluster.kind), (3, Kind::Galera));
+    assert_eq!((read(dr).nodes.len(), read(dr).cluster.kind), (1, Kind::Standalone));
+    let is_setting =
+        |line: &str| line.starts_with("#[") || line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
+    let uncommented: Vec<&str> =
+        primary.lines().map(|line| line.strip_prefix('#').filter(|_| is_setting(line)).unwrap_or(line)).collect();
+    assert_ne!(uncommented.join("\n"), primary.trim_end());
+    assert_eq!(read(&uncommented.join("\n")), read(primary));
+}

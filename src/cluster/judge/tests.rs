@@ -126,6 +126,18 @@ fn a_refused_connection_counts_at_once_a_missed_deadline_only_with_another_one()
     assert_eq!(verdict(GALERA, []).1, NOT_PROBED);
 }
 
+#[test]
+fn silence_alone_counts_for_nothing() {
+    for observations in
+        [vec![seen(&[])], vec![unreachable()], vec![seen(&[]), late()], vec![seen(&[]), unreachable()], vec![]]
+    {
+        let before = history(observations);
+        let mut after = before.clone();
+        after.fall_silent();
+        assert_eq!(judge(&[after], GALERA, None), judge(&[before], GALERA, None));
+    }
+}
+
 /// View 4 of the cluster, of two members.
 const SMALLER: Changes = &[("wsrep_cluster_conf_id", "4"), ("wsrep_cluster_size", "2")];
 
@@ -135,7 +147,16 @@ fn a_silent_node_that_the_others_have_expelled_gets_no_second_chance() {
     let left = history([seen(&[]), seen(SMALLER)]);
     assert_eq!(healths(&[left.clone(), silent(), left.clone()], Some(1)), [Synced, Down, Synced]);
     let reason = judge(&[left.clone(), silent(), left.clone()], GALERA, None).remove(1).reason;
-    assert_eq!(&*reason, "no answer within 3s, and no longer a member of the cluster");
+    assert_eq!(&*reason, "silent, and no longer a member of the cluster");
+    let mut pending = steady(&[]);
+    pending.fall_silent();
+    assert_eq!(
+        healths(&[left.clone(), pending.clone(), left.clone()], Some(1)),
+        [Synced, Down, Synced],
+        "nor a deadline"
+    );
+    pending.add(seen(SMALLER));
+    assert_eq!(healths(&[left.clone(), pending, left.clone()], Some(1)), [Synced, Synced, Synced], "it was only slow");
     assert_eq!(
         healths(&[left, silent(), steady(&[])], Some(1)),
         [Synced, Synced, Synced],
