@@ -11,14 +11,22 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use crate::admin::http::{self, Sources};
+use crate::auth::directory::Directory;
+use crate::auth::load::Service;
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
 use crate::config::Config;
+use crate::config::model::ReaderChoice;
+use crate::fault::{Fault, Retry};
+use crate::net::listener;
+use crate::routing::reader::Policy;
+use crate::session::desk::Settings;
+use crate::session::worker;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log;
+use crate::wire::err;
 
 /// What both halves see.
 #[derive(Clone, Debug)]
@@ -29,19 +37,6 @@ pub struct Shared {
     pub view: ViewHandle,
     /// The live numbers.
     pub counters: Arc<Counters>,
-    /// How far the process is from its end.
-    pub phase: watch::Receiver<Phase>,
-}
-
-/// How far the process is from its end; it only ever moves forward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Clients are taken.
-    Serving,
-    /// No new clients; sessions end as soon as they are idle and outside of a transaction.
-    Draining,
-    /// Everything ends now.
-    Ending,
 }
 
 /// Why the proxy could not start.
@@ -66,6 +61,8 @@ impl StartError {
     }
 }
 
+/// The most bytes of session commands that one session keeps for new node connections.
+const HISTORY_BYTES_MAX: usize = 1 << 20;
 /// How often the drain looks whether the last session has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 
@@ -85,11 +82,9 @@ async fn control(config: Config) -> Result<(), StartError> {
     let admin = TcpListener::bind(config.admin.address)
         .await
         .map_err(StartError::of(format!("cannot listen on the admin address {}", config.admin.address)))?;
-    let (phase, phases) = watch::channel(Phase::Serving);
     let shared = Shared {
         view: ViewHandle::new(cluster_watch::first_view(&config)),
         counters: Arc::new(Counters::new(&config)),
-        phase: phases,
         config,
     };
     let sources =
@@ -100,8 +95,8 @@ async fn control(config: Config) -> Result<(), StartError> {
     tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");
 
     signals.stop().await;
-    drain(&shared, &phase, &mut signals).await;
-    phase.send_replace(Phase::Ending);
+    data_plane.drain();
+    wait_until_drained(&shared, &mut signals).await;
     data_plane.stop();
     tracing::info!("oarlock ends");
     Ok(())
@@ -173,12 +168,7 @@ async fn accept(socket: TcpListener, listener: usize, shared: Arc<worker::Shared
 }
 
 fn service(config: &Config) -> Service {
-    Service {
-        user: config.site.user.clone(),
-        password: config.site.password.clone(),
-        connect_timeout: config.cluster.connect_timeout,
-        read_timeout: config.cluster.read_timeout,
-    }
+    Service { user: config.site.user.to_string(), password: config.site.password.reveal().to_owned() }
 }
 
 fn settings(config: &Config) -> Settings {
@@ -196,10 +186,9 @@ fn settings(config: &Config) -> Settings {
 }
 
 /// Lets sessions finish, up to the limit or a second signal.
-async fn drain(shared: &Shared, phase: &watch::Sender<Phase>, signals: &mut Signals) {
+async fn wait_until_drained(shared: &Shared, signals: &mut Signals) {
     let limit = shared.config.limits.drain_timeout;
     tracing::info!(sessions = shared.counters.sessions(), limit = ?limit, "draining: no new sessions, open ones may finish");
-    phase.send_replace(Phase::Draining);
     let empty = async {
         while shared.counters.sessions() > 0 {
             tokio::time::sleep(DRAIN_POLL).await;

@@ -3,21 +3,19 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use clap::Args;
-
 use crate::sql::hint::{Hint, hint};
 use crate::sql::statement::{Class, LexMode, Traits, Verdict, classify};
 
 /// Prints the class of a statement, where it would go, and why.
-#[derive(Args, Clone, Debug)]
-pub struct ClassifyArgs {
+#[derive(clap::Args)]
+pub struct Args {
     /// The statement.
     pub sql: String,
 }
 
 /// Runs the subcommand.
-pub fn run(sql: &str) -> ExitCode {
-    print!("{}", describe(sql.as_bytes()));
+pub fn run(args: Args) -> ExitCode {
+    print!("{}", describe(args.sql.as_bytes()));
     ExitCode::SUCCESS
 }
 

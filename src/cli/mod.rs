@@ -2,8 +2,6 @@
 //!
 //! A subcommand prints its result to stdout and what went wrong to stderr; it returns the exit code and never exits itself.
 
-pub mod classify;
-
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};

@@ -2,6 +2,7 @@
 
 use crate::fault::Fault;
 use crate::routing::split::{Route, route};
+use crate::sql::hint::{Hint, hint};
 use crate::sql::statement::{Class, Traits, Verdict, classify};
 use crate::wire::capability::Status;
 use crate::wire::command::{Command, STMT_CLOSE};
@@ -68,7 +69,8 @@ impl Machine {
                 if verdict.class == Class::Kill {
                     return self.kill(&bytes[range], desk);
                 }
-                Ok(self.statement(command, verdict, desk))
+                let work = self.statement(command, verdict, desk);
+                Ok(self.hinted(payload, work, desk))
             }
             Command::ProcessKill => return self.kill(&bytes[range], desk),
             Command::StmtPrepare => self.prepare(payload, desk),
@@ -139,7 +141,7 @@ impl Machine {
     }
 
     /// Work for a statement text, or for what is routed like one.
-    fn statement(&mut self, command: Command, verdict: Verdict, desk: &Desk) -> Work {
+    fn statement(&self, command: Command, verdict: Verdict, desk: &Desk) -> Work {
         let target = self.target(route(verdict, self.state.facts()));
         let after = match verdict.class {
             Class::Session | Class::Prepare => After::Effect(verdict),
@@ -149,6 +151,21 @@ impl Machine {
         let lasting = verdict.traits.intersects(Traits::UNREPEATABLE | Traits::TAINTS_VARIABLES);
         let retry = harmless && !lasting && !matches!(target, Target::Slot(_));
         Work { retry, ..Work::new(command, target, after, desk.now_us) }
+    }
+
+    /// A read goes where a hint in its text says, unless the session is tied elsewhere.
+    fn hinted(&self, text: &[u8], work: Work, desk: &Desk) -> Work {
+        let (After::Statement(verdict) | After::Execute(verdict)) = work.after else { return work };
+        if !verdict.traits.contains(Traits::HINT) || verdict.class != Class::Read || work.target != Target::Reader {
+            return work;
+        }
+        let target = match hint(text, self.state.mode) {
+            Some(Hint::Writer) => Target::Writer,
+            Some(Hint::Previous) => self.target(Route::Previous),
+            Some(Hint::Node(name)) => desk.named(name).map_or(work.target, Target::Node),
+            Some(Hint::Reader) | None => work.target,
+        };
+        Work { target, ..work }
     }
 
     fn session_command(&mut self, command: Command, after: After, desk: &Desk) -> Work {
@@ -188,7 +205,9 @@ impl Machine {
         let work = self.statement(command, verdict, desk);
         let target = bound.filter(|_| self.state.transaction.is_none()).map_or(work.target, Target::Slot);
         let retry = work.retry && bound.is_none();
-        Ok(Work { target, retry, statement: Some(id), after: After::Execute(verdict), ..work })
+        let work = Work { target, retry, statement: Some(id), after: After::Execute(verdict), ..work };
+        let text = self.prepared.get(id).and_then(|statement| statement.packet.get(HEADER + 1..));
+        Ok(self.hinted(text.unwrap_or_default(), work, desk))
     }
 
     fn long_data(&mut self, packet: &[u8], desk: &Desk) -> Option<Work> {

@@ -194,6 +194,12 @@ impl Desk {
         self.view.node(node).map_or("?", |node| &node.name)
     }
 
+    /// The usable node of this name.
+    pub(super) fn named(&self, name: &[u8]) -> Option<NodeId> {
+        let node = self.view.nodes.iter().find(|node| node.name.as_bytes().eq_ignore_ascii_case(name));
+        node.filter(|node| node.usable()).map(|node| node.id)
+    }
+
     /// A time this far from now.
     pub(super) fn after(&self, delay: Duration) -> u64 {
         self.now_us.saturating_add(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX))

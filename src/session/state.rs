@@ -5,7 +5,7 @@
 use bitflags::bitflags;
 
 use crate::routing::split::Facts;
-use crate::sql::effect::{self, Nature};
+use crate::sql::effect::{self, Lexing, Nature};
 use crate::sql::statement::{Class, LexMode, Traits, Verdict};
 use crate::wire::capability::Status;
 use crate::wire::packet::HEADER;
@@ -138,6 +138,12 @@ impl SessionState {
     pub(super) fn changed(&mut self, packet: &[u8], slot: Slot, bytes_max: usize) -> Option<Box<[u8]>> {
         let text = packet.get(HEADER + 1..).unwrap_or_default();
         let change = effect::change(text, self.mode);
+        match change.lexing {
+            Lexing::Is(mode) => self.mode = mode,
+            Lexing::Default => self.mode = LexMode::default(),
+            // The server tells of backslashes in each status; quotes are taken as before.
+            Lexing::Same | Lexing::Unknown => {}
+        }
         if change.nature == Nature::Volatile {
             self.pin(Pins::SETTINGS, slot);
             return change.schema;

@@ -14,4 +14,3 @@ mod set;
 mod show;
 pub mod statement;
 mod transaction;
-pub mod effect;
