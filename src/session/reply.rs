@@ -33,6 +33,7 @@ impl Machine {
         let (mut at, mut run) = (0, 0);
         loop {
             let Some(conn) = self.conns.get_mut(usize::from(slot)) else { break };
+            let mut passes = false;
             let taken = match (conn.phase, conn.arriving()) {
                 (Phase::LoggingIn(_), _) => self.take_login(slot, &bytes[at..], desk),
                 (Phase::Ready, Some(purpose)) => match conn.tracker.next(&bytes[at..]) {
@@ -41,6 +42,7 @@ impl Machine {
                         if purpose != Purpose::Client || self.discards() {
                             self.take_own(slot, purpose, part, &bytes[at..at + part.length], desk)
                         } else {
+                            passes = true;
                             self.take_reply(slot, part, bytes, at, &mut run, desk)
                         }
                     }
@@ -57,6 +59,9 @@ impl Machine {
                     self.distrust(slot, malformed, desk);
                     return bytes.len();
                 }
+            }
+            if !passes {
+                run = at;
             }
             self.settle(slot, &mut run, at, desk);
         }
@@ -253,24 +258,15 @@ impl Machine {
 
     /// If the reply that was arriving has ended: what comes next.
     fn settle(&mut self, slot: Slot, run: &mut usize, at: usize, desk: &mut Desk) {
-        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
-        let Some(purpose) = conn.arriving().filter(|_| conn.is_ready()) else {
-            *run = at;
-            return;
-        };
-        let ended = conn.tracker.is_done();
-        if ended {
-            conn.settle();
-        }
-        if purpose != Purpose::Client {
-            *run = at;
-            if ended {
-                self.advance(None, desk);
-            }
-        } else if ended {
+        let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|conn| conn.is_ready()) else { return };
+        let Some(purpose) = conn.arriving().filter(|_| conn.tracker.is_done()) else { return };
+        conn.settle();
+        if purpose == Purpose::Client {
             desk.forward(Peer::Client, *run..at);
             *run = at;
             self.replied(slot, desk);
+        } else {
+            self.advance(None, desk);
         }
     }
 
