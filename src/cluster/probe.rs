@@ -183,3 +183,7 @@ fn trouble(error: &Error) -> Trouble {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "probe/tests.rs"]
+mod tests;
