@@ -11,14 +11,22 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
 
 use crate::admin::http::{self, Sources};
+use crate::auth::directory::Directory;
+use crate::auth::load::Service;
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
 use crate::config::Config;
+use crate::config::model::ReaderChoice;
+use crate::fault::{Fault, Retry};
+use crate::net::listener;
+use crate::routing::reader::Policy;
+use crate::session::desk::Settings;
+use crate::session::worker;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log;
+use crate::wire::err;
 
 /// What both halves see.
 #[derive(Clone, Debug)]
@@ -29,19 +37,6 @@ pub struct Shared {
     pub view: ViewHandle,
     /// The live numbers.
     pub counters: Arc<Counters>,
-    /// How far the process is from its end.
-    pub phase: watch::Receiver<Phase>,
-}
-
-/// How far the process is from its end; it only ever moves forward.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Clients are taken.
-    Serving,
-    /// No new clients; sessions end as soon as they are idle and outside of a transaction.
-    Draining,
-    /// Everything ends now.
-    Ending,
 }
 
 /// Why the proxy could not start.
@@ -66,6 +61,8 @@ impl StartError {
     }
 }
 
+/// The most bytes of session commands that one session keeps for new node connections.
+const HISTORY_BYTES_MAX: usize = 1 << 20;
 /// How often the drain looks whether the last session has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 
@@ -85,11 +82,9 @@ async fn control(config: Config) -> Result<(), StartError> {
     let admin = TcpListener::bind(config.admin.address)
         .await
         .map_err(StartError::of(format!("cannot listen on the admin address {}", config.admin.address)))?;
-    let (phase, phases) = watch::channel(Phase::Serving);
     let shared = Shared {
         view: ViewHandle::new(cluster_watch::first_view(&config)),
         counters: Arc::new(Counters::new(&config)),
-        phase: phases,
         config,
     };
     let sources =
@@ -100,43 +95,104 @@ async fn control(config: Config) -> Result<(), StartError> {
         }
     });
     tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone()));
-    let data_plane = start_data_plane(&shared)?;
+    let data_plane = DataPlane::start(&shared)?;
     tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");
 
     signals.stop().await;
-    drain(&shared, &phase, &mut signals).await;
-    phase.send_replace(Phase::Ending);
-    data_plane.join();
+    data_plane.drain();
+    wait_until_drained(&shared, &mut signals).await;
+    data_plane.stop();
     tracing::info!("oarlock ends");
     Ok(())
 }
 
-/// The threads of the data plane.
+/// Workers, acceptors, accounts.
 struct DataPlane {
-    threads: Vec<std::thread::JoinHandle<()>>,
+    workers: Vec<std::thread::JoinHandle<()>>,
+    shared: Arc<worker::Shared>,
+    acceptors: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl DataPlane {
-    /// Waits until they have ended, which they do in [`Phase::Ending`].
-    fn join(self) {
-        for thread in self.threads {
+    /// Binds the listeners, and starts to load the accounts and to serve.
+    fn start(shared: &Shared) -> Result<Self, StartError> {
+        let config = &shared.config;
+        let (directory, loader) = Directory::new(shared.view.clone(), service(config));
+        tokio::spawn(loader.run());
+        let data = Arc::new(worker::Shared {
+            settings: Arc::new(settings(config)),
+            stall_timeout: config.limits.stall_timeout,
+            view: shared.view.clone(),
+            directory,
+            counters: shared.counters.clone(),
+            registry: worker::Registry::default(),
+        });
+        let workers = worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;
+        let mut acceptors = Vec::new();
+        for (place, listener) in config.listeners.iter().enumerate() {
+            let socket = listener::bind(listener.address)
+                .map_err(StartError::of(format!("listener '{}' cannot listen on {}", listener.name, listener.address)))?;
+            acceptors.push(tokio::spawn(accept(socket, place, data.clone(), config.limits.sessions_max)));
+        }
+        Ok(Self { workers, shared: data, acceptors })
+    }
+
+    /// Takes no more clients; sessions end as they become idle.
+    fn drain(&self) {
+        self.acceptors.iter().for_each(tokio::task::JoinHandle::abort);
+        self.shared.registry.drain();
+    }
+
+    /// Ends all sessions, and waits for the workers.
+    fn stop(self) {
+        self.shared.registry.stop();
+        for thread in self.workers {
             if thread.join().is_err() {
-                tracing::error!("a thread of the data plane had panicked");
+                tracing::error!("a worker had panicked");
             }
         }
     }
 }
 
-/// Binds the listeners and starts acceptor and workers.
-fn start_data_plane(_shared: &Shared) -> Result<DataPlane, StartError> {
-    Ok(DataPlane { threads: Vec::new() })
+/// Hands each client of a listener to a worker, or tells it that there are too many.
+async fn accept(socket: TcpListener, listener: usize, shared: Arc<worker::Shared>, sessions_max: u32) {
+    let full = Fault::proxy(Retry::Never, 1040, b"08004", "Too many connections");
+    let mut packet = Vec::new();
+    err::put(&mut packet, 0, &full);
+    listener::accept(socket, |client, address| {
+        if shared.registry.len() >= sessions_max as usize {
+            // Fits into any new socket's send buffer.
+            let _ = client.try_write(&packet);
+            tracing::warn!(client = %address, sessions_max, "refused: too many sessions");
+        } else if let Ok(socket) = client.into_std() {
+            shared.registry.serve(worker::Accepted { socket, address, listener });
+        }
+    })
+    .await;
+}
+
+fn service(config: &Config) -> Service {
+    Service { user: config.site.user.to_string(), password: config.site.password.reveal().to_owned() }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        readers: match config.read_write_split.readers {
+            ReaderChoice::Adaptive => Policy::Adaptive,
+            ReaderChoice::LeastConnections => Policy::LeastConnections,
+        },
+        handshake_timeout: config.limits.handshake_timeout,
+        connect_timeout: config.cluster.connect_timeout,
+        writer_wait: config.read_write_split.writer_wait,
+        prepared_max: config.limits.prepared_max as usize,
+        history_bytes_max: HISTORY_BYTES_MAX,
+    }
 }
 
 /// Lets sessions finish, up to the limit or a second signal.
-async fn drain(shared: &Shared, phase: &watch::Sender<Phase>, signals: &mut Signals) {
+async fn wait_until_drained(shared: &Shared, signals: &mut Signals) {
     let limit = shared.config.limits.drain_timeout;
     tracing::info!(sessions = shared.counters.sessions(), limit = ?limit, "draining: no new sessions, open ones may finish");
-    phase.send_replace(Phase::Draining);
     let empty = async {
         while shared.counters.sessions() > 0 {
             tokio::time::sleep(DRAIN_POLL).await;

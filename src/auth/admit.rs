@@ -26,7 +26,7 @@ pub struct Login<'a> {
     pub user: &'a [u8],
     /// The client's address.
     pub client: IpAddr,
-    /// This proxy's address as nodes see it.
+    /// This proxy's address as nodes see it; the client's where nodes are told that one.
     pub proxy: IpAddr,
     /// What the client was challenged with.
     pub scramble: &'a [u8; HASH_BYTES],
@@ -81,6 +81,7 @@ impl Accounts {
         if let Some(schema) = login.schema.filter(|schema| !schema.is_empty()) {
             let visitor = Visitor { account, origin: &client };
             let text = String::from_utf8_lossy(schema);
+            let text = self.grants().schema_name(&text);
             if is_schema_name(&text) && !self.grants().may_use_schema(visitor, &text) {
                 let message = format!("Access denied for user {account} to database '{text}'");
                 return Err(Fault::client(1044, b"42000", message));
@@ -154,7 +155,8 @@ fn prove(login: &Login, client: &Origin, account: &Account) -> Result<Option<Sha
             "{account} uses the plugin {plugin}, with which the proxy can't log in to nodes; \
              remedy: ALTER USER {account} IDENTIFIED VIA mysql_native_password USING PASSWORD('...')"
         );
-        return Err(denied(login, client, Some(&reason)));
+        // These plugins ask for a password even where the client has none.
+        return Err(refusal(login, client, "YES", Some(&reason)));
     }
     // Of unix_socket the server remembers that no password was asked for, unless one was given afterwards.
     let socket = account.auth.iter().rposition(|auth| *auth == Auth::Socket);
@@ -175,8 +177,11 @@ fn bad_handshake() -> Fault {
 }
 
 fn denied(login: &Login, client: &Origin, reason: Option<&str>) -> Fault {
+    refusal(login, client, if login.answer.is_empty() { "NO" } else { "YES" }, reason)
+}
+
+fn refusal(login: &Login, client: &Origin, used: &str, reason: Option<&str>) -> Fault {
     let user = String::from_utf8_lossy(login.user);
-    let used = if login.answer.is_empty() { "NO" } else { "YES" };
     let mut message = format!("Access denied for user '{user}'@'{}' (using password: {used})", client.shown());
     if let Some(reason) = reason {
         message.push_str(": ");

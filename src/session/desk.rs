@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::auth::accounts::Accounts;
 use crate::cluster::view::{ClusterView, NodeId};
 use crate::routing::reader::{Load, Policy};
+use crate::wire::challenge::SCRAMBLE;
 
 /// One of a session's node connections; stable while it is open.
 pub type Slot = u8;
@@ -59,8 +60,6 @@ pub enum Action {
     FindSession(u32),
     /// End the session with this id.
     EndSession(u32),
-    /// Offer the client's bytes again: the machine can go on with them.
-    Resume,
     /// Write what is to be written to the client, then close it.
     Hangup,
 }
@@ -119,6 +118,7 @@ pub struct Desk {
     pub accounts: Arc<Accounts>,
     /// The configuration.
     pub settings: Arc<Settings>,
+    scramble: Option<[u8; SCRAMBLE]>,
     spares: Vec<Vec<u8>>,
 }
 
@@ -127,7 +127,17 @@ impl Desk {
     pub fn new(settings: Arc<Settings>, view: Arc<ClusterView>, accounts: Arc<Accounts>) -> Self {
         let loads = vec![Load::default(); view.nodes.len()];
         let (actions, own, spares) = (Vec::new(), Vec::new(), Vec::new());
-        Self { actions, own, now_us: 0, view, loads, accounts, settings, spares }
+        Self { actions, own, now_us: 0, view, loads, accounts, settings, scramble: None, spares }
+    }
+
+    /// Lays a scramble out if there is none; `random` must be unguessable.
+    pub fn provide_scramble(&mut self, random: impl FnOnce() -> [u8; SCRAMBLE]) {
+        self.scramble.get_or_insert_with(random);
+    }
+
+    /// The scramble laid out, for one use. None if it has been used.
+    pub(super) fn take_scramble(&mut self) -> Option<[u8; SCRAMBLE]> {
+        self.scramble.take()
     }
 
     /// Clears what the last event left.
@@ -182,6 +192,12 @@ impl Desk {
     /// A node's name, for messages.
     pub(super) fn name(&self, node: NodeId) -> &str {
         self.view.node(node).map_or("?", |node| &node.name)
+    }
+
+    /// The usable node of this name.
+    pub(super) fn named(&self, name: &[u8]) -> Option<NodeId> {
+        let node = self.view.nodes.iter().find(|node| node.name.as_bytes().eq_ignore_ascii_case(name));
+        node.filter(|node| node.usable()).map(|node| node.id)
     }
 
     /// A time this far from now.

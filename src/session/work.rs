@@ -1,6 +1,7 @@
 //! The command under way: where it may run, whether it may run again, and what its success changes.
 
 use crate::cluster::view::NodeId;
+use crate::fault::Fault;
 use crate::routing::reader::NodeSet;
 use crate::sql::statement::Verdict;
 use crate::wire::command::Command;
@@ -36,7 +37,9 @@ pub(super) enum After {
     /// COM_STMT_PREPARE in `packet`.
     Prepare(Verdict),
     /// COM_STMT_EXECUTE of a statement.
-    Execute(u32, Verdict),
+    Execute(Verdict),
+    /// The login: the client gets its OK with this sequence number.
+    Login(u8),
     Reset,
     /// KILL of the session of this id; it ends if the node agrees.
     Kill { id: u32, ends: bool },
@@ -65,6 +68,8 @@ pub(super) struct Work {
     pub(super) after: After,
     pub(super) stage: Stage,
     pub(super) slot: Option<Slot>,
+    /// The client's id of the prepared statement that the command names.
+    pub(super) statement: Option<u32>,
     /// The command as the client sent it, kept where it may have to be sent later or again.
     pub(super) packet: Vec<u8>,
     /// A byte of the reply has reached the client.
@@ -74,6 +79,8 @@ pub(super) struct Work {
     /// Nodes that failed it.
     pub(super) avoided: NodeSet,
     pub(super) upload: Option<Upload>,
+    /// What the client is told once it has uploaded all.
+    pub(super) failure: Option<Fault>,
     pub(super) begun_us: u64,
     /// When a failed writer is tried again.
     pub(super) retry_at_us: u64,
@@ -89,11 +96,13 @@ impl Work {
             after,
             stage: Stage::Waiting,
             slot: None,
+            statement: None,
             packet: Vec::new(),
             answered: false,
             replied: false,
             avoided: NodeSet::default(),
             upload: None,
+            failure: None,
             begun_us: now_us,
             retry_at_us: 0,
         }

@@ -10,6 +10,7 @@ pub struct Upload {
     /// What ends it.
     until: Until,
     done: bool,
+    sequence: u8,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,17 +24,22 @@ enum Until {
 impl Upload {
     /// A command, of which no byte has been seen.
     pub fn command() -> Self {
-        Self { left: 0, until: Until::ShortPacket, done: false }
+        Self { left: 0, until: Until::ShortPacket, done: false, sequence: 0 }
     }
 
     /// The content of a file.
     pub fn file() -> Self {
-        Self { left: 0, until: Until::EmptyPacket { chained: false }, done: false }
+        Self { left: 0, until: Until::EmptyPacket { chained: false }, done: false, sequence: 0 }
     }
 
-    /// Whether the end has been seen.
-    pub fn is_done(&self) -> bool {
-        self.done
+    /// Whether no byte of it has passed.
+    pub fn is_fresh(&self) -> bool {
+        self.left == 0 && !self.done && self.sequence == 0
+    }
+
+    /// The sequence number that an answer to it has.
+    pub fn next_sequence(&self) -> u8 {
+        self.sequence.wrapping_add(1)
     }
 
     /// How many of the front bytes belong to the upload and may be passed on; an incomplete header waits.
@@ -49,6 +55,7 @@ impl Upload {
             let Some(header) = Header::parse(&bytes[at..]) else { return at };
             at += HEADER;
             self.left = header.length;
+            self.sequence = header.sequence;
             self.done = match &mut self.until {
                 Until::ShortPacket => !header.continued(),
                 Until::EmptyPacket { chained } => {
