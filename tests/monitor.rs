@@ -148,6 +148,7 @@ fn sees_what_operators_do(lab: &Lab, proxy: &Watch) {
     for (on, off, reason) in [
         ("wsrep_desync = ON", "wsrep_desync = OFF", "desynced"),
         ("wsrep_reject_queries = ALL", "wsrep_reject_queries = NONE", "wsrep_reject_queries"),
+        ("wsrep_provider_options = 'gmcast.isolate=1'", "wsrep_provider_options = 'gmcast.isolate=0'", "not in the primary component"),
     ] {
         node.sql(&format!("SET GLOBAL {on}")).unwrap();
         proxy.expect("galera-73", "Running");
