@@ -148,7 +148,11 @@ fn sees_what_operators_do(lab: &Lab, proxy: &Watch) {
     for (on, off, reason) in [
         ("wsrep_desync = ON", "wsrep_desync = OFF", "desynced"),
         ("wsrep_reject_queries = ALL", "wsrep_reject_queries = NONE", "wsrep_reject_queries"),
-        ("wsrep_provider_options = 'gmcast.isolate=1'", "wsrep_provider_options = 'gmcast.isolate=0'", "not in the primary component"),
+        (
+            "wsrep_provider_options = 'gmcast.isolate=1'",
+            "wsrep_provider_options = 'gmcast.isolate=0'",
+            "not in the primary component",
+        ),
     ] {
         node.sql(&format!("SET GLOBAL {on}")).unwrap();
         proxy.expect("galera-73", "Running");
@@ -249,7 +253,7 @@ fn keeps_a_donor_that_can_work(lab: &Lab, proxy: &Watch, text: &str) {
         recorder.join().unwrap()
     });
     assert!(was_donor, "nobody gave the joiner a snapshot");
-    assert_eq!(strict_reason, "donor, and available_when_donor is off");
+    assert_eq!(strict_reason, "donor or locked for a backup, and available_when_donor is off");
     assert_eq!(kept_reasons, Vec::<Box<str>>::new());
 }
 

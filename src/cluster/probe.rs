@@ -151,7 +151,8 @@ async fn read_rows(connection: &mut Conn) -> Result<Vec<(String, String)>, Error
     let mut result = connection.query_iter(QUERY).await?;
     let mut rows = Vec::with_capacity(ROWS_MAX);
     while let Some(row) = result.next().await? {
-        let row = mysql_async::from_row_opt(row).map_err(|error| Error::Driver(DriverError::FromRow { row: error.0 }))?;
+        let row =
+            mysql_async::from_row_opt(row).map_err(|error| Error::Driver(DriverError::FromRow { row: error.0 }))?;
         rows.push(row);
         if rows.len() > ROWS_MAX {
             return Err(Error::Driver(DriverError::PacketTooLarge));
