@@ -89,7 +89,11 @@ async fn control(config: Config) -> Result<(), StartError> {
     };
     let sources =
         Sources { config: shared.config.clone(), view: shared.view.clone(), counters: shared.counters.clone() };
-    tokio::spawn(http::serve(admin, sources));
+    tokio::spawn(async move {
+        if let Err(error) = http::serve(admin, sources).await {
+            tracing::error!(%error, "the admin API has ended");
+        }
+    });
     tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone()));
     let data_plane = DataPlane::start(&shared)?;
     tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");

@@ -200,13 +200,13 @@ fn unfit(facts: &Facts, rules: Rules) -> Option<String> {
 
 fn donor_unfit(wsrep: &Wsrep, rules: Rules) -> Option<String> {
     if !rules.available_when_donor {
-        Some("donor, and available_when_donor is off".to_owned())
+        Some("donor or locked for a backup, and available_when_donor is off".to_owned())
     } else if !SST_NOT_BLOCKING.contains(&&*wsrep.sst_method) {
-        Some(format!("donor, and the snapshot method {} blocks it", wsrep.sst_method))
+        Some(format!("donor or locked for a backup, and the snapshot method {} blocks it", wsrep.sst_method))
     } else if wsrep.donor_rejects_queries {
-        Some("donor, and wsrep_sst_donor_rejects_queries is ON".to_owned())
+        Some("donor or locked for a backup, and wsrep_sst_donor_rejects_queries is ON".to_owned())
     } else {
-        (!wsrep.ready).then(|| "donor, and wsrep_ready is OFF".to_owned())
+        (!wsrep.ready).then(|| "donor or locked for a backup, and wsrep_ready is OFF".to_owned())
     }
 }
 

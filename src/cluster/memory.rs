@@ -24,7 +24,7 @@ impl WriterMemory {
     /// The remembered name. `None` on the first start, or when it can't be read.
     pub fn recall(&mut self) -> Option<Box<str>> {
         match fs::read_to_string(&self.path) {
-            Ok(text) => Some(text.trim().into()).filter(|name: &Box<str>| !name.is_empty()),
+            Ok(text) => Some(text.trim()).filter(|name| !name.is_empty()).map(Box::from),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 self.complain(&error);

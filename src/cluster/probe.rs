@@ -23,7 +23,9 @@ use crate::wire::handshake::Greeting;
 /// A greeting is never longer.
 const GREETING_BYTES_MAX: usize = 512;
 /// Nothing a probe sends or expects is near this.
-const PACKET_BYTES_MAX: usize = 1 << 20;
+const PACKET_BYTES_MAX: usize = 1 << 16;
+/// Nor are there ever so many rows in an answer.
+const ROWS_MAX: usize = 64;
 /// The service user gives its connection back if the proxy vanishes without a word.
 const WAIT_TIMEOUT_S: usize = 28_800;
 /// ER_ACCESS_DENIED_ERROR and its kin: the account, not the node, is at fault.
@@ -112,7 +114,7 @@ impl Probe {
         // Out of its place while it is in use: after a deadline the answer may still come, and would be taken for the
         // next one's.
         let Some(mut connection) = self.connection.take() else { return Err(Trouble::Broken("not connected".into())) };
-        let rows: Vec<(String, String)> = match timeout(self.read_timeout, connection.query(QUERY)).await {
+        let rows = match timeout(self.read_timeout, read_rows(&mut connection)).await {
             Ok(rows) => rows.map_err(|error| trouble(&error))?,
             Err(_) => return Err(late("no answer", self.read_timeout)),
         };
@@ -142,6 +144,21 @@ impl Probe {
         self.connection = Some(connection);
         Ok(())
     }
+}
+
+/// Rows of name and value; what a healthy node sends is complete well before the limit.
+async fn read_rows(connection: &mut Conn) -> Result<Vec<(String, String)>, Error> {
+    let mut result = connection.query_iter(QUERY).await?;
+    let mut rows = Vec::with_capacity(ROWS_MAX);
+    while let Some(row) = result.next().await? {
+        let row =
+            mysql_async::from_row_opt(row).map_err(|error| Error::Driver(DriverError::FromRow { row: error.0 }))?;
+        rows.push(row);
+        if rows.len() > ROWS_MAX {
+            return Err(Error::Driver(DriverError::PacketTooLarge));
+        }
+    }
+    Ok(rows)
 }
 
 /// Reads the node's first packet on a connection of its own, which the client library doesn't show.
@@ -183,3 +200,7 @@ fn trouble(error: &Error) -> Trouble {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "probe/tests.rs"]
+mod tests;

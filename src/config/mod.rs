@@ -3,6 +3,7 @@
 //! [`file`] is what an operator may write (the only types that are read from TOML), [`model`] what the program uses:
 //! typed, with every default and limit. Nothing else knows TOML.
 
+mod build;
 mod duration;
 mod environment;
 mod error;
@@ -68,6 +69,6 @@ fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Par
     let file: file::File = serde::Deserialize::deserialize(deserializer).map_err(explain)?;
     let secret = file.site.password.span();
     let plain_secret_line = (!references.contains(&secret.start)).then(|| error::line_of(text, secret.start));
-    let config = model::build(file).map_err(|error| error.locate(text))?;
+    let config = build::build(file).map_err(|error| error.locate(text))?;
     Ok(Parsed { config, plain_secret_line })
 }

@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn chooses() {
-        let cases: &[(&[&str], Option<u16>, bool, Option<u16>, &str)] = &[
+        type Case<'a> = (&'a [&'a str], Option<u16>, bool, Option<u16>, &'a str);
+        let cases: &[Case] = &[
             (&["1 2", "2 1", "3 0"], None, false, Some(0), "the lowest positive priority"),
             (&["3 0", "1 1", "2 2"], None, false, Some(1), "wherever it is"),
             (&["!1 0", "2 1", "3 2"], None, false, Some(1), "the next one if the first is not fit"),

@@ -80,10 +80,10 @@ fn a_donor() {
     for (rules, method, rejects, expected) in [
         (GALERA, "mariabackup", "OFF", ""),
         (GALERA, "xtrabackup-v2", "OFF", ""),
-        (GALERA, "rsync", "OFF", "donor, and the snapshot method rsync blocks it"),
-        (GALERA, "mysqldump", "OFF", "donor, and the snapshot method mysqldump blocks it"),
-        (GALERA, "mariabackup", "ON", "donor, and wsrep_sst_donor_rejects_queries is ON"),
-        (OFF, "mariabackup", "OFF", "donor, and available_when_donor is off"),
+        (GALERA, "rsync", "OFF", "donor or locked for a backup, and the snapshot method rsync blocks it"),
+        (GALERA, "mysqldump", "OFF", "donor or locked for a backup, and the snapshot method mysqldump blocks it"),
+        (GALERA, "mariabackup", "ON", "donor or locked for a backup, and wsrep_sst_donor_rejects_queries is ON"),
+        (OFF, "mariabackup", "OFF", "donor or locked for a backup, and available_when_donor is off"),
     ] {
         let changes =
             [("wsrep_local_state", "2"), ("wsrep_sst_method", method), ("wsrep_sst_donor_rejects_queries", rejects)];
