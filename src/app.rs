@@ -1,1 +1,237 @@
-//! The composition root: the only place that knows every part.
+//! The composition root: the only place that knows every part. Start order, stop order.
+//!
+//! Two halves that share [`Shared`] and nothing else: the control plane (watch, admin API, signals) on a thread and
+//! runtime of its own, and the data plane (listeners, workers, sessions). They start in the order log, admin socket,
+//! watch, data plane; on SIGTERM the data plane drains first, so that the operator can watch it do so.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin::http::{self, Sources};
+use crate::auth::directory::Directory;
+use crate::auth::load::Service;
+use crate::cluster::view::ViewHandle;
+use crate::cluster::watch as cluster_watch;
+use crate::config::Config;
+use crate::config::model::ReaderChoice;
+use crate::fault::{Fault, Retry};
+use crate::net::listener;
+use crate::routing::reader::Policy;
+use crate::session::desk::Settings;
+use crate::session::worker;
+use crate::telemetry::counters::Counters;
+use crate::telemetry::log;
+use crate::wire::err;
+
+/// What both halves see.
+#[derive(Clone, Debug)]
+pub struct Shared {
+    /// The configuration in force.
+    pub config: Arc<Config>,
+    /// The current view of the cluster.
+    pub view: ViewHandle,
+    /// The live numbers.
+    pub counters: Arc<Counters>,
+}
+
+/// Why the proxy could not start.
+#[derive(Debug)]
+pub struct StartError {
+    what: String,
+    cause: io::Error,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.what, self.cause)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl StartError {
+    fn of(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |cause| Self { what, cause }
+    }
+}
+
+/// The most bytes of session commands that one session keeps for new node connections.
+const HISTORY_BYTES_MAX: usize = 1 << 20;
+/// How often the drain looks whether the last session has gone.
+const DRAIN_POLL: Duration = Duration::from_millis(50);
+
+/// Runs the proxy until SIGTERM or SIGINT.
+pub fn run(config: Config) -> Result<(), StartError> {
+    log::start(config.site.log);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(StartError::of("cannot start the control plane"))?;
+    runtime.block_on(control(config))
+}
+
+async fn control(config: Config) -> Result<(), StartError> {
+    let config = Arc::new(config);
+    let mut signals = Signals::new().map_err(StartError::of("cannot listen to signals"))?;
+    let admin = TcpListener::bind(config.admin.address)
+        .await
+        .map_err(StartError::of(format!("cannot listen on the admin address {}", config.admin.address)))?;
+    let shared = Shared {
+        view: ViewHandle::new(cluster_watch::first_view(&config)),
+        counters: Arc::new(Counters::new(&config)),
+        config,
+    };
+    let sources =
+        Sources { config: shared.config.clone(), view: shared.view.clone(), counters: shared.counters.clone() };
+    tokio::spawn(async move {
+        if let Err(error) = http::serve(admin, sources).await {
+            tracing::error!(%error, "the admin API has ended");
+        }
+    });
+    tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone()));
+    let data_plane = DataPlane::start(&shared)?;
+    tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");
+
+    signals.stop().await;
+    data_plane.drain();
+    wait_until_drained(&shared, &mut signals).await;
+    data_plane.stop();
+    tracing::info!("oarlock ends");
+    Ok(())
+}
+
+/// Workers, acceptors, accounts.
+struct DataPlane {
+    workers: Vec<std::thread::JoinHandle<()>>,
+    shared: Arc<worker::Shared>,
+    acceptors: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl DataPlane {
+    /// Binds the listeners, and starts to load the accounts and to serve.
+    fn start(shared: &Shared) -> Result<Self, StartError> {
+        let config = &shared.config;
+        let (directory, loader) = Directory::new(shared.view.clone(), service(config));
+        tokio::spawn(loader.run());
+        let data = Arc::new(worker::Shared {
+            settings: Arc::new(settings(config)),
+            stall_timeout: config.limits.stall_timeout,
+            view: shared.view.clone(),
+            directory,
+            counters: shared.counters.clone(),
+            registry: worker::Registry::default(),
+        });
+        let workers =
+            worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;
+        let mut acceptors = Vec::new();
+        for (place, listener) in config.listeners.iter().enumerate() {
+            let socket = listener::bind(listener.address).map_err(StartError::of(format!(
+                "listener '{}' cannot listen on {}",
+                listener.name, listener.address
+            )))?;
+            acceptors.push(tokio::spawn(accept(socket, place, data.clone(), config.limits.sessions_max)));
+        }
+        Ok(Self { workers, shared: data, acceptors })
+    }
+
+    /// Takes no more clients; sessions end as they become idle.
+    fn drain(&self) {
+        self.acceptors.iter().for_each(tokio::task::JoinHandle::abort);
+        self.shared.registry.drain();
+    }
+
+    /// Ends all sessions, and waits for the workers.
+    fn stop(self) {
+        self.shared.registry.stop();
+        for thread in self.workers {
+            if thread.join().is_err() {
+                tracing::error!("a worker had panicked");
+            }
+        }
+    }
+}
+
+/// Hands each client of a listener to a worker, or tells it that there are too many.
+async fn accept(socket: TcpListener, listener: usize, shared: Arc<worker::Shared>, sessions_max: u32) {
+    let full = Fault::proxy(Retry::Never, 1040, b"08004", "Too many connections");
+    let mut packet = Vec::new();
+    err::put(&mut packet, 0, &full);
+    listener::accept(socket, |client, address| {
+        if shared.registry.len() >= sessions_max as usize {
+            // Fits into any new socket's send buffer.
+            let _ = client.try_write(&packet);
+            tracing::warn!(client = %address, sessions_max, "refused: too many sessions");
+        } else if let Ok(socket) = client.into_std() {
+            shared.registry.serve(worker::Accepted { socket, address, listener });
+        }
+    })
+    .await;
+}
+
+fn service(config: &Config) -> Service {
+    Service { user: config.site.user.to_string(), password: config.site.password.reveal().to_owned() }
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        readers: match config.read_write_split.readers {
+            ReaderChoice::Adaptive => Policy::Adaptive,
+            ReaderChoice::LeastConnections => Policy::LeastConnections,
+        },
+        handshake_timeout: config.limits.handshake_timeout,
+        connect_timeout: config.cluster.connect_timeout,
+        writer_wait: config.read_write_split.writer_wait,
+        prepared_max: config.limits.prepared_max as usize,
+        history_bytes_max: HISTORY_BYTES_MAX,
+    }
+}
+
+/// Lets sessions finish, up to the limit or a second signal.
+async fn wait_until_drained(shared: &Shared, signals: &mut Signals) {
+    let limit = shared.config.limits.drain_timeout;
+    tracing::info!(sessions = shared.counters.sessions(), limit = ?limit, "draining: no new sessions, open ones may finish");
+    let empty = async {
+        while shared.counters.sessions() > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    };
+    tokio::select! {
+        () = empty => {}
+        () = signals.stop() => tracing::warn!(sessions = shared.counters.sessions(), "a second signal: not waiting for the rest"),
+        () = tokio::time::sleep(limit) => tracing::warn!(sessions = shared.counters.sessions(), "not waiting longer for the rest"),
+    }
+}
+
+/// The signals an operator sends.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hang_up: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for SIGTERM or SIGINT. Can be dropped and called again.
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return,
+                _ = self.hang_up.recv() => tracing::info!("SIGHUP: ignored, a changed configuration needs a restart"),
+            }
+        }
+    }
+}

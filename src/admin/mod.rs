@@ -1,1 +1,4 @@
-//! What an operator sees and does: the JSON API on the admin address.
+//! What an operator sees: the JSON API on the admin address.
+
+pub mod http;
+pub mod state;

@@ -1,1 +1,3 @@
-//! Node connections: the pure login as a client of a node.
+//! Node connections as their owner sees them: the pure login as a client of a node.
+
+pub mod login;

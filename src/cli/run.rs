@@ -13,5 +13,12 @@ pub struct Args {
 
 /// Runs until a signal ends it.
 pub fn run(args: Args) -> ExitCode {
-    super::failed(format_args!("{}: the proxy is not part of this build", args.config.display()))
+    let config = match crate::config::load(&args.config) {
+        Ok(config) => config,
+        Err(error) => return super::failed(error),
+    };
+    match crate::app::run(config) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => super::failed(error),
+    }
 }

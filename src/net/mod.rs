@@ -1,1 +1,5 @@
-//! Sockets: listeners, streams, buffers.
+//! Sockets: listeners, streams, buffers. Knows nothing of SQL or sessions.
+
+pub mod listener;
+pub mod pipe;
+pub mod stream;

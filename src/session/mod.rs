@@ -1,1 +1,21 @@
-//! One client's connection, from accept to close.
+//! One client's connection, from accept to close: a pure machine, and the small shell that drives it on a worker.
+//!
+//! The machine ([`machine`] and its parts) takes events and leaves actions on a [`desk::Desk`]; it has no socket, clock, task or
+//! lock. `task` drives one machine with real sockets, `worker` owns a thread's sessions. Sessions know the cluster only
+//! through its view.
+
+mod client;
+mod command;
+mod conn;
+pub mod desk;
+mod greet;
+mod kill;
+mod loss;
+pub mod machine;
+mod place;
+mod prepared;
+mod reply;
+mod state;
+pub mod task;
+mod work;
+pub mod worker;

@@ -1,3 +1,16 @@
 //! Statement texts (pure): lexer, class, session effects, hints.
 
+mod administration;
+mod dynamic;
+pub mod effect;
+mod function;
+mod head;
+pub mod hint;
+mod keyword;
+mod lexer;
+mod scan;
+mod session;
+mod set;
+mod show;
 pub mod statement;
+mod transaction;

@@ -4,6 +4,9 @@
 
 use bitflags::bitflags;
 
+use super::lexer::{Lexer, Token};
+use super::{head, scan};
+
 /// How the text is to be read; follows the session's `sql_mode`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LexMode {
@@ -65,6 +68,11 @@ bitflags! {
         const MULTI = 1 << 9;
         /// Changes the session in a way that cannot be repeated on another node connection.
         const UNREPEATABLE = 1 << 10;
+        /// A comment begins like a routing hint: ask [`super::hint::hint`]. Behind the first word of INSERT, UPDATE, DELETE and
+        /// REPLACE comments may be passed over: these go to the writer anyway.
+        const HINT = 1 << 11;
+        /// A SET of user variables and nothing else.
+        const SETS_VARIABLES_ONLY = 1 << 12;
     }
 }
 
@@ -79,7 +87,76 @@ pub struct Verdict {
     pub why: &'static str,
 }
 
-/// Classifies a statement text.
-pub fn classify(_text: &[u8], _mode: LexMode) -> Verdict {
-    Verdict { class: Class::Write, traits: Traits::empty(), why: "not understood" }
+/// Classifies a statement text: one pass, no allocation, any bytes.
+pub fn classify(text: &[u8], mode: LexMode) -> Verdict {
+    let mut lexer = Lexer::new(text, mode);
+    let mut verdict: Option<Verdict> = None;
+    loop {
+        let first = lexer.token();
+        match first {
+            Token::End => break,
+            Token::Mark(b';') => continue,
+            _ => {}
+        }
+        let next = part(&mut lexer, first, mode);
+        verdict = Some(match verdict {
+            None => next,
+            Some(before) => several(before, next),
+        });
+    }
+    let mut verdict =
+        verdict.unwrap_or(Verdict { class: Class::Read, traits: Traits::empty(), why: "has no statement" });
+    verdict.traits.set(Traits::HINT, lexer.hint().is_some());
+    if lexer.doubtful() && memchr::memchr(b';', text).is_some() {
+        verdict = several(verdict, verdict);
+    }
+    verdict
 }
+
+/// One statement of a text, to its end.
+fn part<'a>(lexer: &mut Lexer<'a>, first: Token<'a>, mode: LexMode) -> Verdict {
+    if first != Token::Open {
+        return head::statement(lexer, first, mode);
+    }
+    // An executable comment around the whole statement: what is in it, or nothing.
+    if let Some(behind) = behind_whole(lexer.clone()) {
+        let first = lexer.token();
+        let verdict = head::statement(lexer, first, mode);
+        *lexer = behind;
+        return verdict;
+    }
+    scan::statement(lexer, first);
+    let traits = Traits::UNREPEATABLE | Traits::TAINTS_VARIABLES;
+    Verdict { class: Class::Write, traits, why: "an executable comment decides what it is" }
+}
+
+/// The place behind the statement, if the executable comment that begins here is all of it.
+fn behind_whole(mut lexer: Lexer<'_>) -> Option<Lexer<'_>> {
+    loop {
+        match lexer.token() {
+            Token::Close => break,
+            Token::End | Token::Mark(b';') => return None,
+            _ => {}
+        }
+    }
+    let whole = matches!(lexer.token(), Token::End | Token::Mark(b';')) && !lexer.doubtful();
+    whole.then_some(lexer)
+}
+
+/// Two statements of one text as one.
+fn several(first: Verdict, second: Verdict) -> Verdict {
+    let traits = Traits::MULTI | first.traits | second.traits | lasting(first) | lasting(second);
+    Verdict { class: Class::Write, traits, why: "several statements in one text" }
+}
+
+/// What a statement that changes the session leaves behind when it can't be repeated by itself.
+fn lasting(verdict: Verdict) -> Traits {
+    match verdict.class {
+        Class::Session if verdict.traits.contains(Traits::SETS_VARIABLES_ONLY) => Traits::TAINTS_VARIABLES,
+        Class::Session | Class::Prepare => Traits::UNREPEATABLE | Traits::TAINTS_VARIABLES,
+        _ => Traits::empty(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

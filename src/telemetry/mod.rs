@@ -1,1 +1,4 @@
 //! Logs and counters.
+
+pub mod counters;
+pub mod log;

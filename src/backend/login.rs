@@ -1,0 +1,190 @@
+//! The login to a node as a session's user (pure): packets of the node in, packets to it out.
+//!
+//! Knows the user's SHA1(password), never the password. It does not dial and does not wait.
+
+use crate::auth::native::{self, Sha1Password};
+use crate::fault::{Fault, Retry};
+use crate::wire::Malformed;
+use crate::wire::capability::{Capabilities, Status};
+use crate::wire::challenge::{NATIVE, SCRAMBLE, SWITCH, Switch};
+use crate::wire::err::{ERR, Error};
+use crate::wire::handshake::{Greeting, Response};
+use crate::wire::ok::{OK, Ok as OkPacket};
+use crate::wire::packet;
+
+/// Who logs in, and how.
+#[derive(Clone, Copy)]
+pub struct Identity<'a> {
+    /// The user's name.
+    pub user: &'a [u8],
+    /// SHA1(password); none for an account without one.
+    pub password: Option<&'a Sha1Password>,
+    /// The schema to start in.
+    pub schema: Option<&'a [u8]>,
+    /// What the session's client negotiated.
+    pub capabilities: Capabilities,
+    /// The longest packet the client takes, in bytes.
+    pub packet_max: u32,
+    /// The client's collation.
+    pub collation: u8,
+    /// The client's connection attributes as sent.
+    pub attributes: &'a [u8],
+}
+
+/// How far the login is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Waits for the node's greeting.
+    Greeting,
+    /// Has answered; waits for the verdict.
+    Answered {
+        /// The node's id for this connection.
+        thread: u32,
+    },
+}
+
+/// What a packet of the node led to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Wait for the node's next packet.
+    More(Login),
+    /// Logged in.
+    Done {
+        /// The node's id for this connection.
+        thread: u32,
+        /// Server status of the final OK.
+        status: Status,
+    },
+    /// The node refused: its own ERR packet's content.
+    Refused(Fault),
+}
+
+impl Login {
+    /// Takes in one whole packet of the node; appends the answer to `out`.
+    pub fn take(self, sequence: u8, payload: &[u8], who: &Identity, out: &mut Vec<u8>) -> Result<Step, Malformed> {
+        match (self, payload.first()) {
+            (_, Some(&ERR)) => Ok(Step::Refused(refusal(payload)?)),
+            (Self::Greeting, _) => {
+                let greeting = Greeting::parse(payload)?;
+                respond(&greeting, sequence, who, out);
+                Ok(Step::More(Self::Answered { thread: greeting.thread }))
+            }
+            (Self::Answered { thread }, Some(&OK)) => {
+                Ok(Step::Done { thread, status: OkPacket::parse(payload)?.status })
+            }
+            (Self::Answered { .. }, Some(&SWITCH)) => {
+                let switch = Switch::parse(payload)?;
+                let Some(scramble) = switch.native_scramble() else {
+                    return Ok(Step::Refused(other_plugin(switch.plugin)));
+                };
+                packet::put(out, sequence.wrapping_add(1), |out| put_answer(out, who, &scramble));
+                Ok(Step::More(self))
+            }
+            _ => Err(Malformed("unexpected packet in a node's login")),
+        }
+    }
+}
+
+fn respond(greeting: &Greeting, sequence: u8, who: &Identity, out: &mut Vec<u8>) {
+    let wanted = who.capabilities.towards_node(who.schema.is_some(), !who.attributes.is_empty());
+    let capabilities = wanted & (greeting.capabilities | Capabilities::REQUIRED | Capabilities::CONNECT_WITH_DB);
+    let mut answer = Vec::with_capacity(SCRAMBLE);
+    put_answer(&mut answer, who, &greeting.scramble);
+    let response = Response {
+        capabilities,
+        packet_max: who.packet_max,
+        collation: who.collation,
+        user: who.user,
+        answer: &answer,
+        schema: who.schema,
+        plugin: NATIVE,
+        attributes: who.attributes,
+    };
+    packet::put(out, sequence.wrapping_add(1), |out| response.put(out));
+}
+
+fn put_answer(out: &mut Vec<u8>, who: &Identity, scramble: &[u8; SCRAMBLE]) {
+    if let Some(password) = who.password {
+        out.extend_from_slice(&native::answer(password, scramble));
+    }
+}
+
+fn refusal(payload: &[u8]) -> Result<Fault, Malformed> {
+    let error = Error::parse(payload)?;
+    let message = String::from_utf8_lossy(error.message);
+    Ok(Fault::node(Retry::Never, error.code, &error.state, message))
+}
+
+fn other_plugin(plugin: &[u8]) -> Fault {
+    let plugin = String::from_utf8_lossy(plugin);
+    let message = format!(
+        "The node asks for the authentication plugin '{plugin}', which needs the password itself; use mysql_native_password"
+    );
+    Fault::node(Retry::Never, 1045, b"28000", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn who(password: Option<&Sha1Password>) -> Identity<'_> {
+        Identity {
+            user: b"app",
+            password,
+            schema: Some(b"shop"),
+            capabilities: Capabilities::SUPPORTED,
+            packet_max: 1 << 24,
+            collation: 45,
+            attributes: b"",
+        }
+    }
+
+    fn greeting() -> Vec<u8> {
+        let mut payload = Vec::new();
+        let greeting = Greeting {
+            version: b"5.5.5-10.11.19-MariaDB",
+            thread: 12,
+            capabilities: Capabilities::SUPPORTED,
+            collation: 8,
+            status: Status::AUTOCOMMIT,
+            plugin: NATIVE,
+            scramble: [3; SCRAMBLE],
+        };
+        greeting.put(&mut payload);
+        payload
+    }
+
+    #[test]
+    fn a_login_with_a_switch() {
+        let password = Sha1Password::of(b"secret").unwrap();
+        let who = who(Some(&password));
+        let mut out = Vec::new();
+        let step = Login::Greeting.take(0, &greeting(), &who, &mut out).unwrap();
+        let (header, payload) = packet::first(&out).unwrap();
+        let response = Response::parse(payload).unwrap();
+        assert_eq!((header.sequence, response.user, response.schema), (1, &b"app"[..], Some(&b"shop"[..])));
+        assert_eq!(response.answer, native::answer(&password, &[3; SCRAMBLE]));
+        assert!(response.capabilities.contains(Capabilities::SESSION_TRACK));
+
+        let Step::More(login) = step else { panic!("{step:?}") };
+        let switch = [b"\xfemysql_native_password\0".as_slice(), &[4; SCRAMBLE], b"\0"].concat();
+        out.clear();
+        assert_eq!(login.take(2, &switch, &who, &mut out), Ok(Step::More(Login::Answered { thread: 12 })));
+        assert_eq!(out[4..], native::answer(&password, &[4; SCRAMBLE]));
+        assert_eq!(out[3], 3);
+        let done = login.take(4, b"\0\0\0\x02\0\0\0", &who, &mut out);
+        assert_eq!(done, Ok(Step::Done { thread: 12, status: Status::AUTOCOMMIT }));
+    }
+
+    #[test]
+    fn refusals_are_passed_on_as_they_are() {
+        let mut out = Vec::new();
+        let step = Login::Greeting.take(0, b"\xff\x10\x04Too many connections", &who(None), &mut out).unwrap();
+        let Step::Refused(fault) = step else { panic!("{step:?}") };
+        assert_eq!((fault.code, &*fault.message), (1040, "Too many connections"));
+        let login = Login::Answered { thread: 1 };
+        let step = login.take(2, b"\xfedialog\0x", &who(None), &mut out).unwrap();
+        assert!(matches!(step, Step::Refused(Fault { code: 1045, .. })));
+        assert!(login.take(2, b"\x05", &who(None), &mut out).is_err());
+    }
+}

@@ -1,0 +1,206 @@
+//! One observation of one node: the shell around [`super::wsrep`].
+//!
+//! Keeps one connection of the service user and asks it one statement a probe; the client library asks nothing of its
+//! own. Every wait has a deadline, since a frozen node keeps its connections open and says nothing.
+
+use std::fmt::Display;
+use std::io;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, ServerError};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::judge::Observation;
+use super::wsrep::{Facts, QUERY};
+use crate::config::model::{Address, Config, Node};
+use crate::wire::handshake::Greeting;
+
+/// A greeting is never longer.
+const GREETING_BYTES_MAX: usize = 512;
+/// Nothing a probe sends or expects is near this.
+const PACKET_BYTES_MAX: usize = 1 << 16;
+/// Nor are there ever so many rows in an answer.
+const ROWS_MAX: usize = 64;
+/// The service user gives its connection back if the proxy vanishes without a word.
+const WAIT_TIMEOUT_S: usize = 28_800;
+/// ER_ACCESS_DENIED_ERROR and its kin: the account, not the node, is at fault.
+const DENIED: [u16; 5] = [1044, 1045, 1227, 1698, 4151];
+
+/// The prober of one node.
+pub struct Probe {
+    address: Address,
+    opts: Opts,
+    connect_timeout: Duration,
+    read_timeout: Duration,
+    connection: Option<Conn>,
+    contact: Option<Contact>,
+}
+
+/// What was learnt when the connection was made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contact {
+    /// Version string of the node's greeting, as sent.
+    pub version: Box<str>,
+    /// Capability flags of the greeting.
+    pub capabilities: u64,
+    /// Default collation of the greeting.
+    pub collation: u8,
+    /// The address from which this proxy reaches the node.
+    pub proxy_address: IpAddr,
+}
+
+/// Why a step gave no result.
+enum Trouble {
+    /// The connection is of no use any more; another one may be.
+    Broken(Box<str>),
+    /// This is what the probe saw.
+    Seen(Observation),
+}
+
+impl Probe {
+    /// A prober that has not connected yet.
+    pub fn new(node: &Node, config: &Config) -> Self {
+        let opts = OptsBuilder::default()
+            .ip_or_hostname(&*node.address.host)
+            .tcp_port(node.address.port)
+            .user(Some(&*config.site.user))
+            .pass(Some(config.site.password.reveal()))
+            .prefer_socket(false)
+            .max_allowed_packet(Some(PACKET_BYTES_MAX))
+            .wait_timeout(Some(WAIT_TIMEOUT_S))
+            .stmt_cache_size(0);
+        Self {
+            address: node.address.clone(),
+            opts: opts.into(),
+            connect_timeout: config.cluster.connect_timeout,
+            read_timeout: config.cluster.read_timeout,
+            connection: None,
+            contact: None,
+        }
+    }
+
+    /// Asks the node; takes at most the connect timeout twice and the read timeout twice.
+    pub async fn observe(&mut self) -> Observation {
+        // The connection at hand may have died with the server that was restarted since: that is no news of this one.
+        if self.connection.is_some() {
+            match self.ask().await {
+                Ok(facts) => return Observation::Seen(facts),
+                Err(Trouble::Seen(observation)) => return observation,
+                Err(Trouble::Broken(_)) => {}
+            }
+        }
+        let answer = match self.connect().await {
+            Ok(()) => self.ask().await,
+            Err(trouble) => Err(trouble),
+        };
+        match answer {
+            Ok(facts) => Observation::Seen(facts),
+            Err(Trouble::Seen(observation)) => observation,
+            Err(Trouble::Broken(why)) => Observation::Unreachable(why),
+        }
+    }
+
+    /// What was learnt of the node when it was last connected to.
+    pub fn contact(&self) -> Option<&Contact> {
+        self.contact.as_ref()
+    }
+
+    async fn ask(&mut self) -> Result<Box<Facts>, Trouble> {
+        // Out of its place while it is in use: after a deadline the answer may still come, and would be taken for the
+        // next one's.
+        let Some(mut connection) = self.connection.take() else { return Err(Trouble::Broken("not connected".into())) };
+        let rows = match timeout(self.read_timeout, read_rows(&mut connection)).await {
+            Ok(rows) => rows.map_err(|error| trouble(&error))?,
+            Err(_) => return Err(late("no answer", self.read_timeout)),
+        };
+        let facts = Facts::read(&rows).map_err(|why| Trouble::Seen(Observation::Nonsense(why.to_string().into())))?;
+        self.connection = Some(connection);
+        Ok(Box::new(facts))
+    }
+
+    async fn connect(&mut self) -> Result<(), Trouble> {
+        // In a task of its own: the client library has been seen to panic at a greeting of nonsense.
+        let mut login = JoinSet::new();
+        login.spawn(Conn::new(self.opts.clone()));
+        let connection = match timeout(self.connect_timeout, login.join_next()).await {
+            Ok(Some(Ok(login))) => login.map_err(|error| trouble(&error))?,
+            Ok(_) => return Err(Trouble::Seen(Observation::Nonsense("its greeting makes no sense".into()))),
+            Err(_) => return Err(late("no connection", self.connect_timeout)),
+        };
+        // After the login, which clears the server's count of connections that were not finished (max_connect_errors).
+        let contact = match timeout(self.connect_timeout, greet(&self.address)).await {
+            Ok(contact) => contact.map_err(|error| Trouble::Broken(error.to_string().into()))?,
+            Err(_) => return Err(late("no greeting", self.connect_timeout)),
+        };
+        let Some(contact) = contact else {
+            return Err(Trouble::Seen(Observation::Nonsense("its greeting makes no sense".into())));
+        };
+        self.contact = Some(contact);
+        self.connection = Some(connection);
+        Ok(())
+    }
+}
+
+/// Rows of name and value; what a healthy node sends is complete well before the limit.
+async fn read_rows(connection: &mut Conn) -> Result<Vec<(String, String)>, Error> {
+    let mut result = connection.query_iter(QUERY).await?;
+    let mut rows = Vec::with_capacity(ROWS_MAX);
+    while let Some(row) = result.next().await? {
+        let row =
+            mysql_async::from_row_opt(row).map_err(|error| Error::Driver(DriverError::FromRow { row: error.0 }))?;
+        rows.push(row);
+        if rows.len() > ROWS_MAX {
+            return Err(Error::Driver(DriverError::PacketTooLarge));
+        }
+    }
+    Ok(rows)
+}
+
+/// Reads the node's first packet on a connection of its own, which the client library doesn't show.
+async fn greet(address: &Address) -> io::Result<Option<Contact>> {
+    let mut stream = TcpStream::connect((&*address.host, address.port)).await?;
+    let proxy_address = stream.local_addr()?.ip().to_canonical();
+    let mut header = [0; 4];
+    stream.read_exact(&mut header).await?;
+    let length = usize::from(header[0]) | usize::from(header[1]) << 8 | usize::from(header[2]) << 16;
+    let mut payload = vec![0; length.min(GREETING_BYTES_MAX)];
+    stream.read_exact(&mut payload).await?;
+    let greeting = Greeting::parse(&payload).ok();
+    Ok(greeting.map(|greeting| Contact {
+        version: String::from_utf8_lossy(greeting.version).into(),
+        capabilities: greeting.capabilities.bits(),
+        collation: greeting.collation,
+        proxy_address,
+    }))
+}
+
+fn late(what: impl Display, deadline: Duration) -> Trouble {
+    let text = format!("{what} within {}", crate::config::print_duration(deadline));
+    Trouble::Seen(Observation::Late(text.into()))
+}
+
+/// The error texts of the client library may hold packets: only those of the server and the system are passed on.
+fn trouble(error: &Error) -> Trouble {
+    match error {
+        Error::Server(ServerError { code, message, .. }) if DENIED.contains(code) => {
+            Trouble::Seen(Observation::Denied(format!("{message} (error {code})").into()))
+        }
+        Error::Server(ServerError { code, message, .. }) => {
+            Trouble::Seen(Observation::Nonsense(format!("{message} (error {code})").into()))
+        }
+        Error::Io(IoError::Io(error)) => Trouble::Broken(error.to_string().into()),
+        Error::Driver(DriverError::ConnectionClosed) => Trouble::Broken("the connection was closed".into()),
+        Error::Driver(_) | Error::Other(_) | Error::Url(_) => {
+            Trouble::Seen(Observation::Nonsense("it answers with something other than MariaDB's protocol".into()))
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "probe/tests.rs"]
+mod tests;

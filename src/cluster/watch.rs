@@ -1,0 +1,208 @@
+//! Watches the nodes and publishes the view.
+//!
+//! One task a node probes it, all in parallel, each interval or at once when somebody suspects the node. They report
+//! to one task that owns the histories, asks the judge and the choice of the writer, and is the only one to publish.
+//! Until every node has been probed once there is no writer: the first answer must not win the role.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::judge::{History, NOT_PROBED, Observation, Rules, Verdict, judge};
+use super::memory::WriterMemory;
+use super::probe::{Contact, Probe};
+use super::view::{ClusterView, Duty, Health, NodeId, NodeView, ViewHandle};
+use crate::config::Config;
+use crate::routing::writer::{self, Candidate};
+
+/// A suspected node is probed at once, but not more often than this, however many connections to it break.
+const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
+
+/// A node that answers nothing for so long is silent: far below every timeout, far above a healthy answer.
+const SILENCE: Duration = Duration::from_millis(500);
+
+/// The view before the first probe: the configured nodes, all down.
+pub fn first_view(config: &Config) -> ClusterView {
+    let node = |(place, node): (usize, &crate::config::model::Node)| NodeView {
+        id: NodeId(place as u16),
+        name: node.name.clone(),
+        address: node.address.to_string().into(),
+        health: Health::Down,
+        reason: NOT_PROBED.into(),
+        duty: Duty::Normal,
+        gtid: "".into(),
+        version: "".into(),
+        capabilities: 0,
+        collation: 0,
+        proxy_address: None,
+    };
+    ClusterView { version: 0, nodes: config.nodes.iter().enumerate().map(node).collect(), writer: None }
+}
+
+/// Watches for ever. `view` must have been made of [`first_view`] of the same configuration.
+pub async fn watch(config: Arc<Config>, view: ViewHandle) {
+    let (reports, mut inbox) = mpsc::channel(config.nodes.len());
+    let mut probes = JoinSet::new();
+    for place in 0..config.nodes.len() {
+        probes.spawn(probe_node(NodeId(place as u16), config.clone(), view.clone(), reports.clone()));
+    }
+    let mut watch = Watch::new(config, view);
+    while let Some(report) = inbox.recv().await {
+        watch.note(report);
+        // What came in the meantime belongs to the same judgement.
+        while let Ok(report) = inbox.try_recv() {
+            watch.note(report);
+        }
+        watch.publish();
+    }
+}
+
+/// What a task that probes has to say of its node.
+enum Report {
+    /// The probe under way gets no answer so far.
+    Silent,
+    /// What a probe saw.
+    Observed(Observation, Option<Contact>),
+}
+
+async fn probe_node(id: NodeId, config: Arc<Config>, view: ViewHandle, reports: mpsc::Sender<(NodeId, Report)>) {
+    let mut probe = Probe::new(&config.nodes[usize::from(id.0)], &config);
+    loop {
+        let observation = {
+            let mut observing = pin!(probe.observe());
+            match timeout(SILENCE, &mut observing).await {
+                Ok(observation) => observation,
+                Err(_) if reports.send((id, Report::Silent)).await.is_err() => return,
+                Err(_) => observing.await,
+            }
+        };
+        // The deadline was wait enough, and the judge needs a second opinion soon.
+        let is_late = matches!(observation, Observation::Late(_));
+        if reports.send((id, Report::Observed(observation, probe.contact().cloned()))).await.is_err() {
+            return;
+        }
+        sleep(SUSPECT_PAUSE).await;
+        if !is_late {
+            let _ = timeout(config.cluster.probe_interval, view.suspected(id)).await;
+        }
+    }
+}
+
+/// Everything the judgement is made of.
+struct Watch {
+    config: Arc<Config>,
+    view: ViewHandle,
+    histories: Box<[History]>,
+    contacts: Box<[Option<Contact>]>,
+    writer: Option<NodeId>,
+    memory: WriterMemory,
+}
+
+impl Watch {
+    fn new(config: Arc<Config>, view: ViewHandle) -> Self {
+        let mut memory = WriterMemory::new(&config.site.state_dir, &config.site.name);
+        let remembered = memory.recall().and_then(|name| config.nodes.iter().position(|node| node.name == name));
+        let histories = config.nodes.iter().map(|_| History::default()).collect();
+        let contacts = config.nodes.iter().map(|_| None).collect();
+        Self { histories, contacts, writer: remembered.map(|place| NodeId(place as u16)), memory, config, view }
+    }
+
+    fn note(&mut self, (id, report): (NodeId, Report)) {
+        let place = usize::from(id.0);
+        match report {
+            Report::Silent => self.histories[place].fall_silent(),
+            Report::Observed(observation, contact) => {
+                self.histories[place].add(observation);
+                self.contacts[place] = contact;
+            }
+        }
+    }
+
+    fn publish(&mut self) {
+        let current = self.view.load();
+        let rules =
+            Rules { kind: self.config.cluster.kind, available_when_donor: self.config.cluster.available_when_donor };
+        let verdicts = judge(&self.histories, rules, self.writer);
+        let nodes: Box<[NodeView]> = current
+            .nodes
+            .iter()
+            .zip(verdicts)
+            .enumerate()
+            .map(|(place, (node, verdict))| self.node_view(place, node, verdict))
+            .collect();
+        let writer = self.choose_writer(&nodes);
+        let same_routes = current.writer == writer
+            && current.nodes.iter().zip(&nodes).all(|(before, after)| is_same_route(before, after));
+        let version = current.version + u64::from(!same_routes);
+        log_changes(&current, &nodes, writer);
+        drop(current);
+        self.view.publish(ClusterView { version, nodes, writer });
+    }
+
+    fn node_view(&self, place: usize, before: &NodeView, verdict: Verdict) -> NodeView {
+        let mut node = NodeView { health: verdict.health, reason: verdict.reason, ..before.clone() };
+        node.gtid = match (node.health, self.histories[place].facts()) {
+            (Health::Synced | Health::Running, Some(facts)) => facts.position.to_string().into(),
+            _ => "".into(),
+        };
+        if let Some(contact) = &self.contacts[place] {
+            node.version = contact.version.clone();
+            node.capabilities = contact.capabilities;
+            node.collation = contact.collation;
+            node.proxy_address = Some(contact.proxy_address);
+        }
+        node
+    }
+
+    fn choose_writer(&mut self, nodes: &[NodeView]) -> Option<NodeId> {
+        if !self.histories.iter().all(History::has_begun) {
+            return None;
+        }
+        let candidate = |(place, node): (usize, &NodeView)| {
+            let facts = self.histories[place].facts();
+            Candidate {
+                id: node.id,
+                fit: node.usable() && facts.is_some_and(|facts| !facts.read_only),
+                priority: self.config.nodes[place].priority,
+                index: facts.and_then(|facts| facts.wsrep.as_ref()?.membership.index),
+            }
+        };
+        let candidates: Vec<Candidate> = nodes.iter().enumerate().map(candidate).collect();
+        let writer = writer::choose(&candidates, self.writer, self.config.cluster.failback);
+        // With no fit node the last writer stays remembered: it comes first when nodes return.
+        if let Some(id) = writer.filter(|id| Some(*id) != self.writer) {
+            self.writer = Some(id);
+            self.memory.keep(&self.config.nodes[usize::from(id.0)].name);
+        }
+        writer
+    }
+}
+
+/// Would every route made with the one be made with the other? The position is no part of it: it changes all the time.
+fn is_same_route(before: &NodeView, after: &NodeView) -> bool {
+    let route = |node: &NodeView| (node.health, node.duty, node.capabilities, node.collation, node.proxy_address);
+    route(before) == route(after) && before.version == after.version
+}
+
+fn log_changes(before: &ClusterView, nodes: &[NodeView], writer: Option<NodeId>) {
+    let is_first = |was: &NodeView, is: &NodeView| &*was.reason == NOT_PROBED && was.reason != is.reason;
+    for (_, is) in before.nodes.iter().zip(nodes).filter(|(was, is)| was.health != is.health || is_first(was, is)) {
+        match is.health {
+            Health::Synced => tracing::info!(node = &*is.name, "the node is fit for work"),
+            health => {
+                tracing::warn!(node = &*is.name, reason = &*is.reason, "the node is not fit for work: {health:?}")
+            }
+        }
+    }
+    if before.writer != writer {
+        let name = |id: NodeId| nodes.get(usize::from(id.0)).map_or("", |node| &node.name);
+        match writer {
+            Some(id) => tracing::info!(node = name(id), before = before.writer.map(name), "the node is the writer"),
+            None => tracing::warn!(before = before.writer.map(name), "there is no writer"),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! From what an operator wrote to what the program uses: fills in the defaults, judges what depends on more than one value.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::time::Duration;
+
+use toml::Spanned;
+
+use super::duration::print_duration;
+use super::error::ConfigError;
+use super::file;
+use super::model::*;
+
+/// Fills in the defaults and judges what depends on more than one value.
+pub(super) fn build(file: file::File) -> Result<Config, ConfigError> {
+    Ok(Config {
+        nodes: nodes(&file)?,
+        listeners: listeners(&file)?,
+        site: site(file.site)?,
+        cluster: cluster(&file.cluster)?,
+        read_write_split: ReadWriteSplit {
+            readers: file.read_write_split.readers.unwrap_or(ReaderChoice::Adaptive),
+            writer_wait: or(file.read_write_split.writer_wait, WRITER_WAIT),
+        },
+        admin: admin(&file.admin)?,
+        limits: Limits {
+            sessions_max: file.limits.sessions_max.map_or(SESSIONS_MAX, |count| count.0),
+            prepared_max: file.limits.prepared_max.map_or(PREPARED_MAX, |count| count.0),
+            handshake_timeout: or(file.limits.handshake_timeout, HANDSHAKE_TIMEOUT),
+            stall_timeout: or(file.limits.stall_timeout, STALL_TIMEOUT),
+            drain_timeout: or(file.limits.drain_timeout, DRAIN_TIMEOUT),
+        },
+    })
+}
+
+fn or(given: Option<file::Interval>, default: Duration) -> Duration {
+    given.map_or(default, |interval| interval.0)
+}
+
+fn site(site: file::Site) -> Result<Site, ConfigError> {
+    if site.user.get_ref().is_empty() {
+        return Err(ConfigError::at_offset(site.user.span().start, "the service user has no name"));
+    }
+    Ok(Site {
+        name: name(&site.name)?,
+        user: site.user.into_inner().into(),
+        password: site.password.into_inner().0,
+        threads: site.threads.unwrap_or(Threads::Auto),
+        log: site.log.unwrap_or(LogLevel::Notice),
+        state_dir: site.state_dir.unwrap_or_else(|| STATE_DIR.into()),
+    })
+}
+
+fn cluster(cluster: &file::Cluster) -> Result<Cluster, ConfigError> {
+    Ok(Cluster {
+        kind: kind(cluster),
+        probe_interval: probe_interval(cluster)?,
+        connect_timeout: or(cluster.connect_timeout, NODE_TIMEOUT),
+        read_timeout: or(cluster.read_timeout, NODE_TIMEOUT),
+        write_timeout: or(cluster.write_timeout, NODE_TIMEOUT),
+        failback: cluster.failback.unwrap_or(false),
+        available_when_donor: cluster.available_when_donor.unwrap_or(false),
+    })
+}
+
+fn probe_interval(cluster: &file::Cluster) -> Result<Duration, ConfigError> {
+    let Some(given) = &cluster.probe_interval else { return Ok(PROBE_INTERVAL) };
+    if given.get_ref().0 < PROBE_INTERVAL_MIN {
+        let message = format!("probe_interval is less than \"{}\"", print_duration(PROBE_INTERVAL_MIN));
+        return Err(ConfigError::at_offset(given.span().start, message));
+    }
+    Ok(given.get_ref().0)
+}
+
+fn kind(cluster: &file::Cluster) -> Kind {
+    cluster.kind.as_ref().map_or(Kind::Galera, |kind| *kind.get_ref())
+}
+
+fn nodes(file: &file::File) -> Result<Box<[Node]>, ConfigError> {
+    let nodes = &file.node;
+    if nodes.is_empty() {
+        return Err(ConfigError::new("no node: name at least one in a [[node]] section"));
+    }
+    if nodes.len() > NODES_MAX {
+        return Err(ConfigError::at_offset(nodes[NODES_MAX].name.span().start, format!("more than {NODES_MAX} nodes")));
+    }
+    if kind(&file.cluster) == Kind::Standalone && nodes.len() > 1 {
+        return Err(ConfigError::at_offset(
+            nodes[1].name.span().start,
+            "a standalone site has one node; set kind = \"galera\" in [cluster] for a cluster",
+        ));
+    }
+    unique("node", "name", nodes.iter().map(|node| &node.name))?;
+    unique("node", "address", nodes.iter().map(|node| &node.address))?;
+    nodes
+        .iter()
+        .map(|node| {
+            let priority = node.priority.unwrap_or(0);
+            Ok(Node { name: name(&node.name)?, address: node.address.get_ref().clone(), priority })
+        })
+        .collect()
+}
+
+fn listeners(file: &file::File) -> Result<Box<[Listener]>, ConfigError> {
+    let listeners = &file.listener;
+    if listeners.is_empty() {
+        return Err(ConfigError::new("no listener: name at least one in a [[listener]] section"));
+    }
+    if listeners.len() > LISTENERS_MAX {
+        let offset = listeners[LISTENERS_MAX].name.span().start;
+        return Err(ConfigError::at_offset(offset, format!("more than {LISTENERS_MAX} listeners")));
+    }
+    unique("listener", "name", listeners.iter().map(|listener| &listener.name))?;
+    unique("listener", "address", listeners.iter().map(|listener| &listener.address))?;
+    listeners
+        .iter()
+        .map(|listener| {
+            Ok(Listener {
+                name: name(&listener.name)?,
+                address: *listener.address.get_ref(),
+                service: listener.service,
+            })
+        })
+        .collect()
+}
+
+fn admin(admin: &file::Admin) -> Result<Admin, ConfigError> {
+    let Some(address) = &admin.address else { return Ok(Admin { address: ADMIN_ADDRESS }) };
+    if !address.get_ref().ip().is_loopback() {
+        let message = format!(
+            "the admin address {} is open to others; use a loopback address such as \"{ADMIN_ADDRESS}\"",
+            address.get_ref()
+        );
+        return Err(ConfigError::at_offset(address.span().start, message));
+    }
+    Ok(Admin { address: *address.get_ref() })
+}
+
+/// Names end up in file names, tables and logs.
+fn name(name: &Spanned<String>) -> Result<Box<str>, ConfigError> {
+    let text = name.get_ref().as_str();
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    if is_plain && !text.is_empty() && text.len() <= 64 && !text.starts_with('.') {
+        return Ok(text.into());
+    }
+    let message = format!("`{text}` is not a name: 1 to 64 letters, digits, `_`, `-` or `.`, the first no `.`");
+    Err(ConfigError::at_offset(name.span().start, message))
+}
+
+fn unique<'a, T>(what: &str, setting: &str, values: impl Iterator<Item = &'a Spanned<T>>) -> Result<(), ConfigError>
+where
+    T: Eq + std::hash::Hash + fmt::Display + 'a,
+{
+    let mut seen = HashSet::new();
+    for value in values {
+        if !seen.insert(value.get_ref()) {
+            let message = format!("two {what}s have the {setting} `{}`", value.get_ref());
+            return Err(ConfigError::at_offset(value.span().start, message));
+        }
+    }
+    Ok(())
+}

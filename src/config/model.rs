@@ -1,0 +1,257 @@
+//! The validated configuration: typed, complete, with every default and limit named here.
+//!
+//! Knows nothing of files. What the program reads at run time is this and nothing else.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::secret::Secret;
+
+/// Nodes of one cluster, at most.
+pub const NODES_MAX: usize = 64;
+/// Listeners, at most.
+pub const LISTENERS_MAX: usize = 64;
+/// Worker threads, at most.
+pub const THREADS_MAX: usize = 256;
+/// A node's port, where none is given.
+pub const NODE_PORT: u16 = 3306;
+/// Where the admin API listens, where nothing is said.
+pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4008);
+
+pub(super) const STATE_DIR: &str = "/var/lib/oarlock";
+pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(50);
+pub(super) const NODE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const WRITER_WAIT: Duration = Duration::from_secs(30);
+pub(super) const SESSIONS_MAX: u32 = 10_000;
+pub(super) const PREPARED_MAX: u32 = 16_382;
+pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The whole configuration of one process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// `[site]`
+    pub site: Site,
+    /// `[cluster]`
+    pub cluster: Cluster,
+    /// `[[node]]`, in order: a node's place is its `NodeId`.
+    pub nodes: Box<[Node]>,
+    /// `[[listener]]`, in order.
+    pub listeners: Box<[Listener]>,
+    /// `[read-write-split]`
+    pub read_write_split: ReadWriteSplit,
+    /// `[admin]`
+    pub admin: Admin,
+    /// `[limits]`
+    pub limits: Limits,
+}
+
+/// The proxy itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Site {
+    /// Its name: letters, digits, `_`, `-`, `.`.
+    pub name: Box<str>,
+    /// The service user: watches nodes, loads accounts.
+    pub user: Box<str>,
+    /// Its password.
+    pub password: Secret,
+    /// How many worker threads.
+    pub threads: Threads,
+    /// What is logged.
+    pub log: LogLevel,
+    /// Where the process keeps what must survive its restart.
+    pub state_dir: PathBuf,
+}
+
+/// How many worker threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threads {
+    /// One a core.
+    Auto,
+    /// So many.
+    Count(usize),
+}
+
+impl Threads {
+    /// The number, with `Auto` resolved for this machine.
+    pub fn count(self) -> usize {
+        match self {
+            Self::Auto => std::thread::available_parallelism().map_or(1, NonZero::get).min(THREADS_MAX),
+            Self::Count(count) => count,
+        }
+    }
+}
+
+/// What is logged: this level and those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Error,
+    Warning,
+    Notice,
+    Info,
+    Debug,
+}
+
+/// How the nodes are watched.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cluster {
+    /// What the nodes are.
+    pub kind: Kind,
+    /// Pause between two probes of a node.
+    pub probe_interval: Duration,
+    /// Deadline of connecting to a node.
+    pub connect_timeout: Duration,
+    /// Deadline of a node's answer to a probe.
+    pub read_timeout: Duration,
+    /// Deadline of handing bytes to a node.
+    pub write_timeout: Duration,
+    /// Does the writer's role go back to the best node as soon as that is fit again?
+    pub failback: bool,
+    /// Does a donor whose snapshot method doesn't block it stay in use?
+    pub available_when_donor: bool,
+}
+
+/// What the nodes are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A Galera cluster.
+    Galera,
+    /// One server without Galera.
+    Standalone,
+}
+
+/// One node.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Its name, unique.
+    pub name: Box<str>,
+    /// Where it is, unique.
+    pub address: Address,
+    /// 1 is first choice as writer; 0 only if no positive one is fit; negative never.
+    pub priority: i32,
+}
+
+/// `host:port` of a node; the host is a name or an IP address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Address {
+    /// Name or IP address, without brackets.
+    pub host: Box<str>,
+    /// Port.
+    pub port: u16,
+}
+
+/// An address that can't be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidAddress;
+
+impl FromStr for Address {
+    type Err = InvalidAddress;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+            return Ok(Self { host: ip.to_string().into(), port: NODE_PORT });
+        }
+        if let Ok(address) = text.parse::<SocketAddr>() {
+            return if address.port() == 0 {
+                Err(InvalidAddress)
+            } else {
+                Ok(Self { host: address.ip().to_string().into(), port: address.port() })
+            };
+        }
+        let (host, port) = match text.split_once(':') {
+            Some((host, port)) => (host, port.parse().map_err(|_| InvalidAddress)?),
+            None => (text, NODE_PORT),
+        };
+        let is_name =
+            !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
+        if is_name && port != 0 { Ok(Self { host: host.into(), port }) } else { Err(InvalidAddress) }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.host.contains(':') {
+            write!(f, "[{}]:{}", self.host, self.port)
+        } else {
+            write!(f, "{}:{}", self.host, self.port)
+        }
+    }
+}
+
+/// Where clients are taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listener {
+    /// Its name, unique.
+    pub name: Box<str>,
+    /// Its address, unique.
+    pub address: SocketAddr,
+    /// What clients get there.
+    pub service: Service,
+}
+
+/// What clients of a listener get.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Service {
+    /// Reads go to readers, the rest to the writer.
+    ReadWriteSplit,
+}
+
+impl Service {
+    /// The name in the configuration and in lists.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadWriteSplit => "read-write-split",
+        }
+    }
+}
+
+/// How the read-write-split service works.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadWriteSplit {
+    /// How the reader of a read is chosen.
+    pub readers: ReaderChoice,
+    /// How long a statement that needs the writer waits for one.
+    pub writer_wait: Duration,
+}
+
+/// How the reader of a read is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ReaderChoice {
+    /// By response time and load.
+    Adaptive,
+    /// By the number of sessions on it.
+    LeastConnections,
+}
+
+/// The JSON API for operators.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Admin {
+    /// Where it listens; always a loopback address.
+    pub address: SocketAddr,
+}
+
+/// What a peer may use up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Sessions at a time; further clients get error 1040.
+    pub sessions_max: u32,
+    /// Binary prepared statements of one session.
+    pub prepared_max: u32,
+    /// A client that hasn't logged in after this is disconnected.
+    pub handshake_timeout: Duration,
+    /// A client that takes none of its result, or stops within a packet, for so long is disconnected.
+    pub stall_timeout: Duration,
+    /// After SIGTERM sessions may finish for so long.
+    pub drain_timeout: Duration,
+}

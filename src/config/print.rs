@@ -1,0 +1,88 @@
+//! The effective configuration as TOML: every default filled in, secrets as `***`.
+
+use std::fmt;
+
+use super::duration::print_duration;
+use super::model::{Config, Kind, LogLevel, ReaderChoice, Threads};
+
+impl fmt::Display for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = |text: &str| toml::Value::from(text).to_string();
+        let time = |duration| format!("\"{}\"", print_duration(duration));
+        let (site, cluster, split, limits) = (&self.site, &self.cluster, &self.read_write_split, &self.limits);
+        writeln!(f, "[site]\nname = {}\nuser = {}\npassword = \"***\"", text(&site.name), text(&site.user))?;
+        match site.threads {
+            Threads::Auto => writeln!(f, "threads = \"auto\"")?,
+            Threads::Count(count) => writeln!(f, "threads = {count}")?,
+        }
+        writeln!(f, "log = \"{}\"\nstate_dir = {}\n", site.log.name(), text(&site.state_dir.to_string_lossy()))?;
+        writeln!(
+            f,
+            "[cluster]\nkind = \"{}\"\nprobe_interval = {}",
+            cluster.kind.name(),
+            time(cluster.probe_interval)
+        )?;
+        writeln!(
+            f,
+            "connect_timeout = {}\nread_timeout = {}",
+            time(cluster.connect_timeout),
+            time(cluster.read_timeout)
+        )?;
+        writeln!(f, "write_timeout = {}\nfailback = {}", time(cluster.write_timeout), cluster.failback)?;
+        writeln!(f, "available_when_donor = {}", cluster.available_when_donor)?;
+        for node in &self.nodes {
+            let address = text(&node.address.to_string());
+            writeln!(f, "\n[[node]]\nname = {}\naddress = {address}\npriority = {}", text(&node.name), node.priority)?;
+        }
+        for listener in &self.listeners {
+            let (name, service) = (text(&listener.name), listener.service.name());
+            writeln!(f, "\n[[listener]]\nname = {name}\naddress = \"{}\"\nservice = \"{service}\"", listener.address)?;
+        }
+        writeln!(
+            f,
+            "\n[read-write-split]\nreaders = \"{}\"\nwriter_wait = {}",
+            split.readers.name(),
+            time(split.writer_wait)
+        )?;
+        writeln!(f, "\n[admin]\naddress = \"{}\"", self.admin.address)?;
+        writeln!(f, "\n[limits]\nsessions_max = {}\nprepared_max = {}", limits.sessions_max, limits.prepared_max)?;
+        writeln!(
+            f,
+            "handshake_timeout = {}\nstall_timeout = {}",
+            time(limits.handshake_timeout),
+            time(limits.stall_timeout)
+        )?;
+        writeln!(f, "drain_timeout = {}", time(limits.drain_timeout))
+    }
+}
+
+impl LogLevel {
+    /// The name in the configuration and in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Notice => "notice",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Galera => "galera",
+            Self::Standalone => "standalone",
+        }
+    }
+}
+
+impl ReaderChoice {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Adaptive => "adaptive",
+            Self::LeastConnections => "least-connections",
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The configuration as an operator meets it: texts in, a model or an error with its line out.
+
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+
+use super::model::{Kind, LogLevel, ReaderChoice, Service, Threads};
+use super::{Config, ConfigError, load, parse};
+
+const SMALL: &str = r#"
+[site]
+name = "dc"
+user = "maxuser"
+password = "${SECRET}"
+
+[[node]]
+name = "galera-71"
+address = "192.168.56.71"
+
+[[listener]]
+name = "applications"
+address = "0.0.0.0:4006"
+service = "read-write-split"
+"#;
+
+fn read(text: &str) -> Result<Config, ConfigError> {
+    parse(text, |name| (name == "SECRET").then(|| "s3\"cret".to_owned())).map(|read| read.config)
+}
+
+/// The error of [`SMALL`] with one line replaced or, if `old` is empty, with text at its end.
+fn error(old: &str, new: &str) -> String {
+    assert!(SMALL.contains(old));
+    let text = if old.is_empty() { format!("{SMALL}{new}") } else { SMALL.replacen(old, new, 1) };
+    read(&text).unwrap_err().to_string()
+}
+
+#[test]
+fn fills_in_the_defaults() {
+    let config = read(SMALL).unwrap();
+    assert_eq!(config.site.password.reveal(), "s3\"cret");
+    assert_eq!((config.site.threads, config.site.log), (Threads::Auto, LogLevel::Notice));
+    assert_eq!(config.cluster.kind, Kind::Galera);
+    assert_eq!(config.cluster.probe_interval.as_secs(), 1);
+    assert_eq!(config.nodes[0].address.to_string(), "192.168.56.71:3306");
+    assert_eq!((config.nodes[0].priority, config.listeners[0].service), (0, Service::ReadWriteSplit));
+    assert_eq!(config.read_write_split.readers, ReaderChoice::Adaptive);
+    assert_eq!(config.admin.address.to_string(), "127.0.0.1:4008");
+    assert_eq!(config.limits.handshake_timeout.as_secs(), 10);
+}
+
+#[test]
+fn what_is_printed_reads_the_same_and_hides_the_secret() {
+    let config = read(&format!("{SMALL}\n[cluster]\nread_timeout = \"1500ms\"\n[limits]\nsessions_max = 7\n")).unwrap();
+    let printed = config.to_string();
+    assert!(!printed.contains("s3"), "{printed}");
+    assert!(!format!("{config:?}").contains("s3"));
+    let again = read(&printed.replace("***", "${SECRET}")).unwrap();
+    assert_eq!(again, config);
+}
+
+#[test]
+fn errors_name_the_line_and_the_nearest_name() {
+    for (old, new, expected) in [
+        ("user =", "usr =", "configuration:4: unknown setting `usr`; did you mean `user`?"),
+        ("", "[clutser]\n", "configuration:15: unknown setting `clutser`; did you mean `cluster`?"),
+        (
+            "",
+            "[cluster]\nprobe-intervall = 1\n",
+            "configuration:16: unknown setting `probe-intervall`; did you mean `probe_interval`?",
+        ),
+        ("", "[cluster]\nkind = \"galra\"\n", "configuration:16: unknown value `galra`; did you mean `galera`?"),
+        ("", "[cluster]\nkind = \"x\"\n", "configuration:16: unknown value `x`; valid here: galera, standalone"),
+        ("", "[admin]\nport = 1\n", "configuration:16: unknown setting `port`; valid here: address"),
+        (
+            "",
+            "[[link]]\nname = \"dr\"\n",
+            "configuration:15: unknown setting `link`; valid here: site, cluster, node, listener, read-write-split, admin, limits",
+        ),
+        ("user = \"maxuser\"\n", "", "configuration:2: missing setting `user`"),
+        (
+            "\"read-write-split\"",
+            "\"replication\"",
+            "configuration:14: unknown value `replication`; valid here: read-write-split",
+        ),
+        ("dc\"", "dc", "configuration:3: invalid basic string, expected `\"`"),
+        (
+            "",
+            "[cluster]\nread_timeout = 3\n",
+            "configuration:16: invalid type: integer `3`, expected a duration above zero with its unit, such as \"500ms\", \"3s\", \"2m\" or \"1h\"",
+        ),
+        (
+            "",
+            "[cluster]\nread_timeout = \"0s\"\n",
+            "configuration:16: invalid value: string \"0s\", expected a duration above zero with its unit, such as \"500ms\", \"3s\", \"2m\" or \"1h\"",
+        ),
+        ("", "[cluster]\nprobe_interval = \"1ms\"\n", "configuration:16: probe_interval is less than \"50ms\""),
+        ("", "[limits]\nsessions_max = 0\n", "configuration:16: 0 is not a number from 1 to 4294967295"),
+        (
+            "name = \"dc\"",
+            "name = \"dc\"\nthreads = \"many\"",
+            "configuration:4: invalid value: string \"many\", expected \"auto\" or a number from 1 to 256",
+        ),
+        (
+            "192.168.56.71",
+            "a:b",
+            "configuration:9: invalid value: string \"a:b\", expected `host:port`, such as \"192.168.56.71:3306\"",
+        ),
+        ("0.0.0.0:4006", "4006", "configuration:13: invalid socket address syntax"),
+        (
+            "",
+            "[admin]\naddress = \"0.0.0.0:4008\"\n",
+            "configuration:16: the admin address 0.0.0.0:4008 is open to others; use a loopback address such as \"127.0.0.1:4008\"",
+        ),
+        (
+            "\"dc\"",
+            "\"a/b\"",
+            "configuration:3: `a/b` is not a name: 1 to 64 letters, digits, `_`, `-` or `.`, the first no `.`",
+        ),
+        ("${SECRET}", "${OTHER}", "configuration:5: the environment variable OTHER is not set"),
+        (
+            "",
+            "[[node]]\nname = \"galera-71\"\naddress = \"x:1\"\n",
+            "configuration:16: two nodes have the name `galera-71`",
+        ),
+        (
+            "",
+            "[[node]]\nname = \"b\"\naddress = \"192.168.56.71:3306\"\n",
+            "configuration:17: two nodes have the address `192.168.56.71:3306`",
+        ),
+        (
+            "",
+            "[[node]]\nname = \"b\"\naddress = \"b\"\n[cluster]\nkind = \"standalone\"\n",
+            "configuration:16: a standalone site has one node; set kind = \"galera\" in [cluster] for a cluster",
+        ),
+    ] {
+        assert_eq!(error(old, new), expected, "{old:?} -> {new:?}");
+    }
+    assert_eq!(
+        read("[site]\nname=\"a\"\nuser=\"u\"\npassword=\"p\"\n").unwrap_err().to_string(),
+        "configuration: no node: name at least one in a [[node]] section"
+    );
+}
+
+#[test]
+fn plain_passwords_are_for_the_owner_only() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(SMALL.replace("${SECRET}", "plain").as_bytes()).unwrap();
+    let set_mode = |mode| std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+    for (mode, allowed) in [(0o600, true), (0o400, true), (0o640, false), (0o604, false)] {
+        set_mode(mode);
+        assert_eq!(load(file.path()).is_ok(), allowed, "{mode:o}");
+    }
+    let message = load(file.path()).unwrap_err().to_string();
+    assert!(message.contains(":5: ") && message.contains("chmod 600"), "{message}");
+}
+
+#[test]
+fn a_password_from_the_environment_may_be_in_an_open_file() {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(SMALL.replace("SECRET", "PATH").as_bytes()).unwrap();
+    std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o644)).unwrap();
+    assert!(load(file.path()).is_ok());
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let message = load("/nowhere/oarlock.toml".as_ref()).unwrap_err().to_string();
+    assert!(message.starts_with("/nowhere/oarlock.toml: cannot read it: "), "{message}");
+}
+
+#[test]
+fn the_examples_are_valid_and_their_comments_are_the_defaults() {
+    let environment = |name: &str| (name == "OARLOCK_PASSWORD").then(|| "secret".to_owned());
+    let read = |text: &str| parse(text, environment).unwrap().config;
+    let (primary, dr) = (include_str!("../../config/primary-dc.toml"), include_str!("../../config/dr.toml"));
+    assert_eq!((read(primary).nodes.len(), read(primary).cluster.kind), (3, Kind::Galera));
+    assert_eq!((read(dr).nodes.len(), read(dr).cluster.kind), (1, Kind::Standalone));
+    let is_setting =
+        |line: &str| line.starts_with("#[") || line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
+    let uncommented: Vec<&str> =
+        primary.lines().map(|line| line.strip_prefix('#').filter(|_| is_setting(line)).unwrap_or(line)).collect();
+    assert_ne!(uncommented.join("\n"), primary.trim_end());
+    assert_eq!(read(&uncommented.join("\n")), read(primary));
+}

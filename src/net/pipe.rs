@@ -1,0 +1,125 @@
+//! One side of a relay: a stream, what was read from it but could not be used yet, and what could not be written yet.
+//!
+//! Bytes are read into a buffer of the caller's, shared by all pipes of a worker, so an idle pipe holds none. Invariants:
+//! `held` is what is to be seen again before anything new; while `blocked` is not empty nothing is written past it.
+
+use std::task::{Context, Poll};
+
+use super::stream::Stream;
+
+/// Least room for new bytes in the shared buffer.
+const ROOM_MIN: usize = 16 << 10;
+
+/// A side of a relay.
+#[derive(Debug)]
+pub struct Pipe {
+    stream: Stream,
+    held: Vec<u8>,
+    blocked: Vec<u8>,
+    written: usize,
+    broken: bool,
+}
+
+/// What filling the shared buffer came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fill {
+    /// This many bytes are at the front of the buffer, what was held first.
+    Bytes(usize),
+    /// The peer has closed, or the stream broke.
+    Closed,
+}
+
+impl Pipe {
+    /// A pipe with nothing in it.
+    pub fn new(stream: Stream) -> Self {
+        Self { stream, held: Vec::new(), blocked: Vec::new(), written: 0, broken: false }
+    }
+
+    /// Reads more behind what is held. The buffer grows if that needs it.
+    pub fn poll_fill(&mut self, context: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Fill> {
+        if self.broken {
+            return Poll::Ready(Fill::Closed);
+        }
+        let held = self.held.len();
+        if buffer.len() < held + ROOM_MIN {
+            buffer.resize((held + ROOM_MIN).next_power_of_two(), 0);
+        }
+        match self.stream.poll_read(context, &mut buffer[held..]) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Fill::Closed),
+            Poll::Ready(Ok(read)) => {
+                self.unhold(buffer);
+                Poll::Ready(Fill::Bytes(held + read))
+            }
+        }
+    }
+
+    /// Puts what is held to the front of the buffer again; returns how much that is.
+    pub fn unhold(&mut self, buffer: &mut Vec<u8>) -> usize {
+        let held = std::mem::take(&mut self.held);
+        if buffer.len() < held.len() {
+            buffer.resize(held.len(), 0);
+        }
+        buffer[..held.len()].copy_from_slice(&held);
+        held.len()
+    }
+
+    /// Keeps bytes until more have come, or until they can be used.
+    pub fn hold(&mut self, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.held.extend_from_slice(bytes);
+        }
+    }
+
+    /// How many bytes are held.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Writes, and keeps what the stream does not take. With `more` to come at once, waits for that to save a system call.
+    pub fn write(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) {
+        let mut rest = bytes;
+        if self.blocked.is_empty() && !more && !self.broken {
+            match self.stream.poll_write(context, rest) {
+                Poll::Ready(Ok(written)) => rest = &rest[written..],
+                Poll::Ready(Err(_)) => self.broken = true,
+                Poll::Pending => {}
+            }
+        }
+        if !self.broken && !rest.is_empty() {
+            self.blocked.extend_from_slice(rest);
+            if !more {
+                let _ = self.poll_drain(context);
+            }
+        }
+    }
+
+    /// Writes what is kept. Ready when nothing is left, or nothing can be written any more.
+    pub fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        while !self.broken && self.written < self.blocked.len() {
+            match self.stream.poll_write(context, &self.blocked[self.written..]) {
+                Poll::Ready(Ok(written)) if written > 0 => self.written += written,
+                Poll::Ready(_) => self.broken = true,
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        self.written = 0;
+        self.blocked = Vec::new();
+        Poll::Ready(())
+    }
+
+    /// Writes and reads nothing any more.
+    pub fn give_up(&mut self) {
+        self.broken = true;
+    }
+
+    /// Whether writing waits for the peer.
+    pub fn is_blocked(&self) -> bool {
+        !self.blocked.is_empty() && !self.broken
+    }
+
+    /// Whether a write has failed.
+    pub fn is_broken(&self) -> bool {
+        self.broken
+    }
+}

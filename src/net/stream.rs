@@ -1,0 +1,44 @@
+//! One byte stream to a peer. What is behind it (plain TCP today) is known only here.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// A connected stream.
+#[derive(Debug)]
+pub struct Stream(TcpStream);
+
+impl Stream {
+    /// Takes over a connected socket. Small packets must not wait for each other.
+    pub fn new(socket: TcpStream) -> Self {
+        // Without it the stream is slower, not wrong.
+        let _ = socket.set_nodelay(true);
+        Self(socket)
+    }
+
+    /// Connects to `host:port`.
+    pub async fn dial(address: Box<str>) -> io::Result<Self> {
+        match address.parse::<std::net::SocketAddr>() {
+            Ok(address) => TcpStream::connect(address).await.map(Self::new),
+            Err(_) => TcpStream::connect(&*address).await.map(Self::new),
+        }
+    }
+
+    /// Reads into `buffer`; 0 bytes mean that the peer has closed.
+    pub fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buffer = ReadBuf::new(buffer);
+        match Pin::new(&mut self.0).poll_read(context, &mut buffer) {
+            Poll::Ready(Ok(())) => Poll::Ready(Ok(buffer.filled().len())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Writes some of `bytes`.
+    pub fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, bytes)
+    }
+}

@@ -1,0 +1,166 @@
+//! Which reader: by response time and load, or by connections.
+//!
+//! A session keeps its reader as long as no other is clearly better: a second node connection costs more than a small gain.
+
+use crate::cluster::view::{ClusterView, NodeId};
+
+/// How a reader is chosen (`readers` in the configuration).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// Least of mean response time times statements under way.
+    #[default]
+    Adaptive,
+    /// Fewest node connections.
+    LeastConnections,
+}
+
+/// What one worker knows of a node's load. Its own share stands for the whole: sessions are spread evenly over workers.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Load {
+    /// Node connections.
+    pub connections: u32,
+    /// Statements under way.
+    pub active: u32,
+    /// Moving mean of response times, in microseconds; 0 before the first.
+    pub response_us: f32,
+}
+
+/// Weight of a new response time in the moving mean.
+const SAMPLE_WEIGHT: f32 = 1.0 / 64.0;
+/// A session leaves its reader for one whose score is this much better.
+const LEAVE_FACTOR: f32 = 2.0;
+
+impl Load {
+    /// Takes in the response time of a statement that has ended.
+    pub fn sample(&mut self, response_us: u64) {
+        let sample = response_us as f32;
+        if self.response_us == 0.0 {
+            self.response_us = sample;
+        } else {
+            self.response_us += (sample - self.response_us) * SAMPLE_WEIGHT;
+        }
+    }
+
+    fn score(&self, policy: Policy) -> f32 {
+        match policy {
+            Policy::Adaptive => self.response_us.max(1.0) * (self.active + 1) as f32,
+            Policy::LeastConnections => self.connections as f32,
+        }
+    }
+}
+
+/// A set of nodes, small enough to copy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NodeSet(u64);
+
+impl NodeSet {
+    /// The most nodes a cluster may have here.
+    pub const NODES_MAX: usize = 64;
+
+    /// Adds a node.
+    pub fn insert(&mut self, id: NodeId) {
+        self.0 |= 1 << (id.0 & 63);
+    }
+
+    /// Whether the node is in it.
+    pub fn contains(self, id: NodeId) -> bool {
+        self.0 & 1 << (id.0 & 63) != 0
+    }
+}
+
+/// Chooses a reader: a usable node that is not the writer and not `avoided`, the session's `current` one unless another is clearly
+/// better. Without any, the writer reads; `None` if there is none either.
+pub fn choose(
+    view: &ClusterView,
+    loads: &[Load],
+    policy: Policy,
+    current: Option<NodeId>,
+    avoided: NodeSet,
+) -> Option<NodeId> {
+    let score = |id: NodeId| loads.get(usize::from(id.0)).copied().unwrap_or_default().score(policy);
+    let usable = |id: NodeId| {
+        view.node(id).is_some_and(|node| node.usable()) && Some(id) != view.writer && !avoided.contains(id)
+    };
+    let mut best: Option<(NodeId, f32, u32)> = None;
+    for node in view.nodes.iter().filter(|node| usable(node.id)) {
+        let connections = loads.get(usize::from(node.id.0)).map_or(0, |load| load.connections);
+        let candidate = (node.id, score(node.id), connections);
+        if best.is_none_or(|(_, least, few)| (candidate.1, candidate.2) < (least, few)) {
+            best = Some(candidate);
+        }
+    }
+    let Some((best, least, _)) = best else { return view.writer };
+    match current {
+        Some(id) if usable(id) && (policy == Policy::LeastConnections || score(id) <= least * LEAVE_FACTOR) => Some(id),
+        _ => Some(best),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::view::{Duty, Health, NodeView};
+
+    fn view(writer: Option<u16>, healthy: &[bool]) -> ClusterView {
+        let node = |(place, &healthy): (usize, &bool)| NodeView {
+            id: NodeId(place as u16),
+            name: "n".into(),
+            address: "127.0.0.1:1".into(),
+            health: if healthy { Health::Synced } else { Health::Down },
+            reason: "".into(),
+            duty: Duty::Normal,
+            gtid: "".into(),
+            version: "".into(),
+            capabilities: 0,
+            collation: 8,
+            proxy_address: None,
+        };
+        ClusterView { version: 1, nodes: healthy.iter().enumerate().map(node).collect(), writer: writer.map(NodeId) }
+    }
+
+    fn load(connections: u32, active: u32, response_us: f32) -> Load {
+        Load { connections, active, response_us }
+    }
+
+    #[test]
+    fn the_writer_reads_only_when_nobody_else_can() {
+        let none = NodeSet::default();
+        assert_eq!(choose(&view(Some(0), &[true, true, false]), &[], Policy::Adaptive, None, none), Some(NodeId(1)));
+        assert_eq!(choose(&view(Some(0), &[true, false, false]), &[], Policy::Adaptive, None, none), Some(NodeId(0)));
+        assert_eq!(choose(&view(None, &[false]), &[], Policy::Adaptive, None, none), None);
+        let mut avoided = NodeSet::default();
+        avoided.insert(NodeId(1));
+        assert_eq!(choose(&view(Some(0), &[true, true]), &[], Policy::Adaptive, None, avoided), Some(NodeId(0)));
+    }
+
+    #[test]
+    fn adaptive_takes_the_least_response_time_times_load() {
+        let view = view(Some(0), &[true, true, true]);
+        let loads = [load(0, 0, 0.0), load(9, 3, 100.0), load(9, 0, 300.0)];
+        let pick = |current| choose(&view, &loads, Policy::Adaptive, current, NodeSet::default());
+        assert_eq!(pick(None), Some(NodeId(2)));
+        assert_eq!(pick(Some(NodeId(1))), Some(NodeId(1)), "not worth a move");
+        let busy = [load(0, 0, 0.0), load(9, 9, 100.0), load(9, 0, 300.0)];
+        assert_eq!(choose(&view, &busy, Policy::Adaptive, Some(NodeId(1)), NodeSet::default()), Some(NodeId(2)));
+    }
+
+    #[test]
+    fn least_connections() {
+        let view = view(Some(0), &[true, true, true]);
+        let loads = [load(0, 0, 0.0), load(5, 0, 1.0), load(4, 9, 900.0)];
+        assert_eq!(choose(&view, &loads, Policy::LeastConnections, None, NodeSet::default()), Some(NodeId(2)));
+        assert_eq!(
+            choose(&view, &loads, Policy::LeastConnections, Some(NodeId(1)), NodeSet::default()),
+            Some(NodeId(1))
+        );
+    }
+
+    #[test]
+    fn the_mean_moves_slowly() {
+        let mut load = Load::default();
+        load.sample(100);
+        assert_eq!(load.response_us, 100.0);
+        load.sample(6500);
+        assert_eq!(load.response_us, 200.0);
+    }
+}

@@ -1,0 +1,51 @@
+//! Who the client is: what it said at login, and what is needed to log in to nodes in its name.
+
+use std::net::IpAddr;
+
+use crate::auth::native::Sha1Password;
+use crate::backend::login::Identity;
+use crate::wire::capability::Capabilities;
+
+/// The client of a session.
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    pub(super) capabilities: Capabilities,
+    pub(super) packet_max: u32,
+    pub(super) collation: u8,
+    pub(super) user: Box<[u8]>,
+    pub(super) password: Option<Sha1Password>,
+    /// The current schema.
+    pub(super) schema: Option<Box<[u8]>>,
+    pub(super) attributes: Box<[u8]>,
+}
+
+impl Client {
+    pub(super) fn new(address: IpAddr) -> Self {
+        Self {
+            address,
+            capabilities: Capabilities::empty(),
+            packet_max: 0,
+            collation: 0,
+            user: Box::default(),
+            password: None,
+            schema: None,
+            attributes: Box::default(),
+        }
+    }
+
+    pub(super) fn identity(&self) -> Identity<'_> {
+        Identity {
+            user: &self.user,
+            password: self.password.as_ref(),
+            schema: self.schema.as_deref(),
+            capabilities: self.capabilities,
+            packet_max: self.packet_max,
+            collation: self.collation,
+            attributes: &self.attributes,
+        }
+    }
+
+    pub(super) fn has(&self, capability: Capabilities) -> bool {
+        self.capabilities.contains(capability)
+    }
+}

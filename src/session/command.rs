@@ -1,0 +1,304 @@
+//! From a client's packet to work: what each command is, where it goes, what it changes.
+
+use crate::fault::Fault;
+use crate::routing::split::{Route, route};
+use crate::sql::hint::{Hint, hint};
+use crate::sql::statement::{Class, Traits, Verdict, classify};
+use crate::wire::capability::Status;
+use crate::wire::command::{Command, STMT_CLOSE};
+use crate::wire::packet::{self, HEADER, Header};
+use crate::wire::upload::Upload;
+use crate::wire::{err, ok};
+
+use super::desk::{Desk, Peer};
+use super::loss;
+use super::machine::Machine;
+use super::prepared::{Statement, statement_id};
+use super::work::{After, Target, Work};
+
+/// A command up to this many bytes is taken whole; what is longer streams, and is judged by its start.
+const COMMAND_WHOLE_MAX: usize = 192 << 10;
+/// This much of a streaming command is looked at.
+const COMMAND_HEAD: usize = 1 << 10;
+/// What a statement does that was prepared, unless its text says otherwise.
+const UNKNOWN: Verdict = Verdict { class: Class::Write, traits: Traits::empty(), why: "not a statement" };
+
+impl Machine {
+    /// Takes the command at `at`; returns how many bytes it took, 0 if more are needed first.
+    pub(super) fn take_command(&mut self, bytes: &mut [u8], at: usize, desk: &mut Desk) -> usize {
+        let Some(header) = Header::parse(&bytes[at..]) else { return 0 };
+        if header.sequence != 0 {
+            self.answer_ready(Fault::client(1156, b"08S01", "Got packets out of order"), desk);
+            self.hang_up(desk);
+            return bytes.len() - at;
+        }
+        let end = at + header.total();
+        let there = bytes.len().min(end);
+        if there < end || header.continued() {
+            let command = bytes.get(at + HEADER).map(|byte| Command::from_byte(*byte));
+            let whole = matches!(command, Some(Command::StmtPrepare | Command::StmtExecute | Command::StmtBulkExecute));
+            if !header.continued() && (whole || header.total() <= COMMAND_WHOLE_MAX) || there - at < COMMAND_HEAD {
+                return 0;
+            }
+            self.stream(&bytes[at + HEADER..there], desk);
+            return 0;
+        }
+        let Some(&byte) = bytes.get(at + HEADER).filter(|_| header.length > 0) else {
+            self.answer_ready(Fault::client(1047, b"08S01", "Unknown command"), desk);
+            return header.total();
+        };
+        self.dispatch(Command::from_byte(byte), bytes, at..end, desk);
+        header.total()
+    }
+
+    fn dispatch(&mut self, command: Command, bytes: &mut [u8], range: std::ops::Range<usize>, desk: &mut Desk) {
+        let payload = &bytes[range.start + HEADER + 1..range.end];
+        if self.state.transaction_lost && !matches!(command, Command::Quit | Command::StmtClose | Command::ChangeUser) {
+            return self.tell_lost_transaction(command, payload, desk);
+        }
+        let work = match command {
+            Command::Quit => return self.on_client_closed(desk),
+            Command::Ping => return self.answer_ok(desk),
+            Command::ChangeUser => {
+                let payload = payload.to_vec();
+                return self.change_user(&payload, desk);
+            }
+            Command::StmtClose => return self.close_statement(&bytes[range], desk),
+            Command::Query => {
+                let verdict = classify(payload, self.state.mode);
+                if verdict.class == Class::Kill {
+                    return self.kill(&bytes[range], desk);
+                }
+                let work = self.statement(command, verdict, desk);
+                Ok(self.hinted(payload, work, desk))
+            }
+            Command::ProcessKill => return self.kill(&bytes[range], desk),
+            Command::StmtPrepare => self.prepare(payload, desk),
+            Command::StmtExecute | Command::StmtBulkExecute => self.execute(command, &bytes[range.clone()], desk),
+            Command::StmtSendLongData => match self.long_data(&bytes[range.clone()], desk) {
+                Some(work) => Ok(work),
+                // No answer is owed, not even to an unknown statement.
+                None => return,
+            },
+            Command::StmtFetch => self.fetch(&bytes[range.clone()], desk),
+            Command::StmtReset => match self.reset_statement(&bytes[range.clone()], desk) {
+                Ok(Some(work)) => Ok(work),
+                Ok(None) => return self.answer_ok(desk),
+                Err(fault) => Err(fault),
+            },
+            Command::InitDb => Ok(self.session_command(command, After::Schema, desk)),
+            Command::SetOption => Ok(self.session_command(command, After::Option, desk)),
+            Command::ResetConnection => Ok(self.reset(desk)),
+            Command::FieldList => {
+                let verdict = Verdict { class: Class::Read, ..UNKNOWN };
+                Ok(Work { after: After::Nothing, ..self.statement(command, verdict, desk) })
+            }
+            Command::BinlogDump | Command::RegisterSlave => {
+                let text = "This listener serves applications; replicas need a replication listener or a node";
+                Err(Fault::client(1235, b"42000", text))
+            }
+            Command::Unknown(_) => Err(Fault::client(1047, b"08S01", "Unknown command")),
+            _ => Ok(Work { after: After::Nothing, ..self.statement(command, UNKNOWN, desk) }),
+        };
+        match work {
+            Ok(work) => {
+                self.work = Some(work);
+                self.advance(Some((bytes, range)), desk);
+            }
+            Err(fault) => self.answer_ready(fault, desk),
+        }
+    }
+
+    /// A command too long to be taken whole: what its end holds can't be known, so it goes to the writer.
+    fn stream(&mut self, head: &[u8], desk: &mut Desk) {
+        let Some((&byte, text)) = head.split_first() else { return };
+        let command = Command::from_byte(byte);
+        let text = &text[..text.len().min(COMMAND_HEAD)];
+        let work = match command {
+            Command::Query => {
+                let verdict = classify(text, self.state.mode);
+                let unkept = matches!(verdict.class, Class::Session | Class::Prepare);
+                let kept = if unkept { Traits::UNREPEATABLE } else { Traits::empty() };
+                let verdict =
+                    Verdict { class: Class::Write, traits: verdict.traits | kept, why: "too long to be read whole" };
+                self.statement(command, verdict, desk)
+            }
+            Command::StmtSendLongData => {
+                let mut packet = vec![0; HEADER];
+                packet.extend_from_slice(&head[..head.len().min(5)]);
+                match self.long_data(&packet, desk) {
+                    Some(work) => work,
+                    None => Work::new(command, Target::Writer, After::Nothing, desk.now_us),
+                }
+            }
+            _ => {
+                let fault = Fault::client(1153, b"08S01", "Got a packet bigger than 'max_allowed_packet' bytes");
+                self.answer_ready(fault, desk);
+                return self.hang_up(desk);
+            }
+        };
+        self.work = Some(Work { upload: Some(Upload::command()), retry: false, ..work });
+        self.advance(None, desk);
+    }
+
+    /// Work for a statement text, or for what is routed like one.
+    fn statement(&self, command: Command, verdict: Verdict, desk: &Desk) -> Work {
+        let target = self.target(route(verdict, self.state.facts()));
+        let after = match verdict.class {
+            Class::Session | Class::Prepare => After::Effect(verdict),
+            _ => After::Statement(verdict),
+        };
+        let harmless =
+            matches!(verdict.class, Class::Read | Class::Session | Class::Begin { .. } | Class::SetTransaction);
+        let lasting = verdict.traits.intersects(Traits::UNREPEATABLE | Traits::TAINTS_VARIABLES);
+        let retry = harmless && !lasting && !matches!(target, Target::Slot(_));
+        Work { retry, ..Work::new(command, target, after, desk.now_us) }
+    }
+
+    /// A read goes where a hint in its text says, unless the session is tied elsewhere.
+    fn hinted(&self, text: &[u8], work: Work, desk: &Desk) -> Work {
+        let (After::Statement(verdict) | After::Execute(verdict)) = work.after else { return work };
+        if !verdict.traits.contains(Traits::HINT) || verdict.class != Class::Read || work.target != Target::Reader {
+            return work;
+        }
+        let target = match hint(text, self.state.mode) {
+            Some(Hint::Writer) => Target::Writer,
+            Some(Hint::Previous) => self.target(Route::Previous),
+            Some(Hint::Node(name)) => desk.named(name).map_or(work.target, Target::Node),
+            Some(Hint::Reader) | None => work.target,
+        };
+        Work { target, ..work }
+    }
+
+    fn session_command(&mut self, command: Command, after: After, desk: &Desk) -> Work {
+        let verdict = Verdict { class: Class::Session, ..UNKNOWN };
+        Work { after, ..self.statement(command, verdict, desk) }
+    }
+
+    pub(super) fn target(&self, route: Route) -> Target {
+        let slot = match route {
+            Route::Writer => return Target::Writer,
+            Route::Reader => return Target::Reader,
+            Route::Home => return Target::Home,
+            Route::Transaction => self.state.transaction,
+            Route::Pinned => self.state.pinned,
+            Route::Previous => self.state.previous,
+        };
+        slot.map_or(Target::Writer, Target::Slot)
+    }
+
+    fn prepare(&mut self, text: &[u8], desk: &Desk) -> Result<Work, Fault> {
+        let limit = desk.settings.prepared_max;
+        if self.prepared.len() >= limit {
+            let text = format!("Can't create more than max_prepared_stmt_count statements (current value: {limit})");
+            return Err(Fault::client(1461, b"42000", text));
+        }
+        let verdict = classify(text, self.state.mode);
+        Ok(Work { after: After::Prepare(verdict), ..self.statement(Command::StmtPrepare, verdict, desk) })
+    }
+
+    fn execute(&mut self, command: Command, packet: &[u8], desk: &Desk) -> Result<Work, Fault> {
+        let named = statement_id(packet).unwrap_or_default();
+        let Some((id, statement)) = self.named(named) else { return Err(unknown_statement(named, "EXECUTE")) };
+        if std::mem::take(&mut statement.broken) {
+            return Err(loss::statement_data_lost());
+        }
+        let (verdict, bound) = (statement.verdict, statement.bound);
+        let work = self.statement(command, verdict, desk);
+        let target = bound.filter(|_| self.state.transaction.is_none()).map_or(work.target, Target::Slot);
+        let retry = work.retry && bound.is_none();
+        let work = Work { target, retry, statement: Some(id), after: After::Execute(verdict), ..work };
+        let text = self.prepared.get(id).and_then(|statement| statement.packet.get(HEADER + 1..));
+        Ok(self.hinted(text.unwrap_or_default(), work, desk))
+    }
+
+    fn long_data(&mut self, packet: &[u8], desk: &Desk) -> Option<Work> {
+        let id = self.prepared.resolve(statement_id(packet)?)?;
+        let statement = self.prepared.get(id)?;
+        let (verdict, bound) = (statement.verdict, statement.bound);
+        let work = self.statement(Command::StmtSendLongData, verdict, desk);
+        let target = bound.map_or(work.target, Target::Slot);
+        Some(Work { target, retry: false, statement: Some(id), after: After::Nothing, ..work })
+    }
+
+    fn fetch(&mut self, packet: &[u8], desk: &Desk) -> Result<Work, Fault> {
+        let named = statement_id(packet).unwrap_or_default();
+        let Some((id, statement)) = self.named(named) else { return Err(unknown_statement(named, "FETCH")) };
+        if std::mem::take(&mut statement.broken) {
+            return Err(loss::statement_data_lost());
+        }
+        let Some(slot) = statement.bound else {
+            let text = format!("The statement ({named}) has no open cursor");
+            return Err(Fault::client(1421, b"HY000", text));
+        };
+        let work = Work::new(Command::StmtFetch, Target::Slot(slot), After::Nothing, desk.now_us);
+        Ok(Work { statement: Some(id), ..work })
+    }
+
+    /// Where a statement has data or a cursor, the node must reset it; elsewhere there is nothing to reset.
+    fn reset_statement(&mut self, packet: &[u8], desk: &Desk) -> Result<Option<Work>, Fault> {
+        let named = statement_id(packet).unwrap_or_default();
+        let Some((id, statement)) = self.named(named) else { return Err(unknown_statement(named, "RESET")) };
+        statement.broken = false;
+        let bound = statement.bound.take();
+        let work = |slot| Work::new(Command::StmtReset, Target::Slot(slot), After::Nothing, desk.now_us);
+        Ok(bound.map(|slot| Work { statement: Some(id), ..work(slot) }))
+    }
+
+    /// The statement of an id the client gave, and its plain id.
+    fn named(&mut self, id: u32) -> Option<(u32, &mut Statement)> {
+        let id = self.prepared.resolve(id)?;
+        self.prepared.get_mut(id).map(|statement| (id, statement))
+    }
+
+    fn close_statement(&mut self, packet: &[u8], desk: &mut Desk) {
+        let id = statement_id(packet).and_then(|id| self.prepared.resolve(id));
+        let Some(statement) = id.and_then(|id| self.prepared.remove(id)) else { return };
+        for (slot, id) in statement.places() {
+            if self.conns.get(usize::from(slot)).is_some_and(|conn| conn.is_ready()) {
+                let payload = [&[STMT_CLOSE][..], &id.to_le_bytes()].concat();
+                desk.write(Peer::Node(slot), |out| packet::put_chain(out, 0, &payload));
+            }
+        }
+    }
+
+    /// COM_RESET_CONNECTION: one connection is reset and stays, the others go.
+    fn reset(&mut self, desk: &mut Desk) -> Work {
+        let writer = desk.view.writer;
+        let ready = |place: &usize| self.conns[*place].is_ready();
+        let of_writer = |place: &usize| ready(place) && Some(self.conns[*place].node) == writer;
+        let places = 0..self.conns.len();
+        let keep = self.state.pinned.or(self.state.transaction).map(usize::from);
+        let keep = keep.or_else(|| places.clone().find(of_writer)).or_else(|| places.clone().find(ready));
+        for place in places.filter(|place| Some(*place) != keep) {
+            self.drop_conn(place as u8, desk);
+        }
+        let target = keep.map_or(Target::Home, |place| Target::Slot(place as u8));
+        Work::new(Command::ResetConnection, target, After::Reset, desk.now_us)
+    }
+
+    fn tell_lost_transaction(&mut self, command: Command, text: &[u8], desk: &mut Desk) {
+        self.state.transaction_lost = false;
+        let rolls_back = command == Command::Query
+            && text.trim_ascii_start().get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"rollback"));
+        if rolls_back || command == Command::ResetConnection {
+            return self.answer_ok(desk);
+        }
+        self.answer_ready(loss::transaction_lost("while it was open"), desk);
+    }
+
+    /// Answers a command that has not become work with OK.
+    pub(super) fn answer_ok(&mut self, desk: &mut Desk) {
+        let status: Status = self.state.own_status();
+        desk.write(Peer::Client, |out| ok::put(out, 1, status));
+    }
+
+    /// Answers a command that has not become work with an error.
+    pub(super) fn answer_ready(&mut self, fault: Fault, desk: &mut Desk) {
+        desk.write(Peer::Client, |out| err::put(out, 1, &fault));
+    }
+}
+
+fn unknown_statement(id: u32, command: &str) -> Fault {
+    Fault::client(1243, b"HY000", format!("Unknown prepared statement handler ({id}) given to {command}"))
+}

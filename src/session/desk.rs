@@ -1,0 +1,207 @@
+//! What a machine works on during one event: the facts it may read, and the actions it leaves behind.
+//!
+//! A worker has one desk for all its sessions, so nothing here is allocated per command.
+
+use std::net::IpAddr;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::auth::accounts::Accounts;
+use crate::cluster::view::{ClusterView, NodeId};
+use crate::routing::reader::{Load, Policy};
+use crate::wire::challenge::SCRAMBLE;
+
+/// One of a session's node connections; stable while it is open.
+pub type Slot = u8;
+
+/// One end of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// The client.
+    Client,
+    /// A node connection.
+    Node(Slot),
+}
+
+/// What the driver of a machine is to do, in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Write this range of the bytes the event came with.
+    Forward {
+        /// To whom.
+        to: Peer,
+        /// Range of the event's bytes.
+        range: Range<usize>,
+    },
+    /// Write this range of [`Desk::own`].
+    Write {
+        /// To whom.
+        to: Peer,
+        /// Range of `own`.
+        range: Range<usize>,
+    },
+    /// Open a connection to a node for this slot.
+    Dial {
+        /// The slot, free until now.
+        slot: Slot,
+        /// The node.
+        node: NodeId,
+    },
+    /// Close a node connection; no event of it will be heard again.
+    Close(Slot),
+    /// Send a deadline event at this time, instead of any armed before; none if `None`.
+    Arm(Option<u64>),
+    /// Load the accounts again and tell.
+    RefreshAccounts,
+    /// A node behaved as if it were gone: have it probed.
+    Suspect(NodeId),
+    /// Ask the session with this id where it is running a statement.
+    FindSession(u32),
+    /// End the session with this id.
+    EndSession(u32),
+    /// Write what is to be written to the client, then close it.
+    Hangup,
+}
+
+/// Where another session is at work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No session has this id.
+    Nobody,
+    /// It has no node connection.
+    Nowhere,
+    /// On this node, under this connection id of the node's.
+    At {
+        /// The node.
+        node: NodeId,
+        /// The node's connection id.
+        thread: u32,
+    },
+}
+
+/// What the configuration says to sessions. Every limit has its unit in its name.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How readers are chosen.
+    pub readers: Policy,
+    /// From accept to the end of the login.
+    pub handshake_timeout: Duration,
+    /// From dial to the end of a node's login.
+    pub connect_timeout: Duration,
+    /// How long a statement waits for a node that can run it.
+    pub writer_wait: Duration,
+    /// The most prepared statements of one session.
+    pub prepared_max: usize,
+    /// The most bytes of session commands kept for new node connections.
+    pub history_bytes_max: usize,
+}
+
+/// Buffers handed out and taken back instead of allocated per command.
+const SPARES_MAX: usize = 64;
+/// A buffer that has grown beyond this many bytes is not kept.
+const SPARE_BYTES_MAX: usize = 64 << 10;
+
+/// The desk.
+pub struct Desk {
+    /// What is to be done.
+    pub actions: Vec<Action>,
+    /// Bytes of the machine's own making, referred to by [`Action::Write`].
+    pub own: Vec<u8>,
+    /// Monotonic time in microseconds.
+    pub now_us: u64,
+    /// The cluster.
+    pub view: Arc<ClusterView>,
+    /// This worker's share of each node's load, by node.
+    pub loads: Vec<Load>,
+    /// The accounts.
+    pub accounts: Arc<Accounts>,
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    scramble: Option<[u8; SCRAMBLE]>,
+    spares: Vec<Vec<u8>>,
+}
+
+impl Desk {
+    /// A desk with nothing on it.
+    pub fn new(settings: Arc<Settings>, view: Arc<ClusterView>, accounts: Arc<Accounts>) -> Self {
+        let loads = vec![Load::default(); view.nodes.len()];
+        let (actions, own, spares) = (Vec::new(), Vec::new(), Vec::new());
+        Self { actions, own, now_us: 0, view, loads, accounts, settings, scramble: None, spares }
+    }
+
+    /// Lays a scramble out if there is none; `random` must be unguessable.
+    pub fn provide_scramble(&mut self, random: impl FnOnce() -> [u8; SCRAMBLE]) {
+        self.scramble.get_or_insert_with(random);
+    }
+
+    /// The scramble laid out, for one use. None if it has been used.
+    pub(super) fn take_scramble(&mut self) -> Option<[u8; SCRAMBLE]> {
+        self.scramble.take()
+    }
+
+    /// Clears what the last event left.
+    pub fn clear(&mut self) {
+        self.actions.clear();
+        self.own.clear();
+    }
+
+    /// Passes a range of the event's bytes on.
+    pub(super) fn forward(&mut self, to: Peer, range: Range<usize>) {
+        if !range.is_empty() {
+            self.actions.push(Action::Forward { to, range });
+        }
+    }
+
+    /// Writes what `write` appends to `own`.
+    pub(super) fn write<T>(&mut self, to: Peer, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+        let start = self.own.len();
+        let value = write(&mut self.own);
+        self.actions.push(Action::Write { to, range: start..self.own.len() });
+        value
+    }
+
+    /// Appends an action.
+    pub(super) fn act(&mut self, action: Action) {
+        self.actions.push(action);
+    }
+
+    /// An empty buffer.
+    pub(super) fn spare(&mut self) -> Vec<u8> {
+        self.spares.pop().unwrap_or_default()
+    }
+
+    /// Takes a buffer back.
+    pub(super) fn put_back(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > 0 && buffer.capacity() <= SPARE_BYTES_MAX && self.spares.len() < SPARES_MAX {
+            buffer.clear();
+            self.spares.push(buffer);
+        }
+    }
+
+    /// The load of a node.
+    pub(super) fn load(&mut self, node: NodeId) -> Option<&mut Load> {
+        self.loads.get_mut(usize::from(node.0))
+    }
+
+    /// The address from which nodes see this proxy.
+    pub(super) fn proxy_address(&self, fallback: IpAddr) -> IpAddr {
+        self.view.nodes.iter().find_map(|node| node.proxy_address).unwrap_or(fallback)
+    }
+
+    /// A node's name, for messages.
+    pub(super) fn name(&self, node: NodeId) -> &str {
+        self.view.node(node).map_or("?", |node| &node.name)
+    }
+
+    /// The usable node of this name.
+    pub(super) fn named(&self, name: &[u8]) -> Option<NodeId> {
+        let node = self.view.nodes.iter().find(|node| node.name.as_bytes().eq_ignore_ascii_case(name));
+        node.filter(|node| node.usable()).map(|node| node.id)
+    }
+
+    /// A time this far from now.
+    pub(super) fn after(&self, delay: Duration) -> u64 {
+        self.now_us.saturating_add(u64::try_from(delay.as_micros()).unwrap_or(u64::MAX))
+    }
+}

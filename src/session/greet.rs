@@ -1,0 +1,253 @@
+//! The client's login: greeting, response, perhaps another plugin, the accounts' verdict; then a node connection in its name.
+//!
+//! COM_CHANGE_USER is the same from the plugin on.
+
+use tracing::{info, warn};
+
+use crate::auth::admit::{Login, login_name};
+use crate::fault::{Fault, Retry};
+use crate::wire::Malformed;
+use crate::wire::capability::{Capabilities, Status};
+use crate::wire::challenge::{self, NATIVE, SCRAMBLE};
+use crate::wire::command::Command;
+use crate::wire::cursor::Cursor;
+use crate::wire::err;
+use crate::wire::handshake::{Greeting, Response, is_ssl_request};
+use crate::wire::packet::{self, Header};
+
+use super::client::Client;
+use super::desk::{Action, Desk, Peer, Slot};
+use super::machine::{Machine, Phase};
+use super::prepared::Prepared;
+use super::state::SessionState;
+use super::work::{After, Target, Work};
+
+/// The longest packet of a login in bytes: names, an answer, and connection attributes (64 KiB on the server).
+const LOGIN_PACKET_MAX: usize = 80 << 10;
+/// What a login of an unknown shape gets.
+const BAD_HANDSHAKE: (u16, &[u8; 5], &str) = (1043, b"08S01", "Bad handshake");
+
+/// How far a login is.
+pub(super) struct Greet {
+    scramble: [u8; SCRAMBLE],
+    stage: Stage,
+    /// The sequence number of our next packet.
+    sequence: u8,
+    answer: Vec<u8>,
+    /// The accounts have been loaded again for this login.
+    refreshed: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Waits for the client's response to the greeting.
+    Response,
+    /// Waits for the answer to another scramble.
+    Answer,
+    /// Waits for newer accounts.
+    Accounts,
+    /// Waits for a node connection.
+    Node,
+}
+
+impl Greet {
+    pub(super) fn response(scramble: [u8; SCRAMBLE]) -> Self {
+        Self { scramble, stage: Stage::Response, sequence: 0, answer: Vec::new(), refreshed: false }
+    }
+
+    /// Whether the client's next packet is expected.
+    pub(super) fn listens(&self) -> bool {
+        matches!(self.stage, Stage::Response | Stage::Answer)
+    }
+}
+
+impl Machine {
+    pub(super) fn greet(&mut self, desk: &mut Desk) {
+        let Some(scramble) = desk.take_scramble() else { return self.hang_up(desk) };
+        self.phase = Phase::Greeting(Greet::response(scramble));
+        let view = desk.view.clone();
+        let known = || view.nodes.iter().filter(|node| node.capabilities != 0);
+        let Some(node) = view.writer.and_then(|id| view.node(id)).or_else(|| known().next()) else {
+            let text = "No node of the cluster has been reached yet; see the proxy's log";
+            desk.write(Peer::Client, |out| err::put(out, 0, &Fault::proxy(Retry::Never, 1105, b"HY000", text)));
+            return self.hang_up(desk);
+        };
+        let common = known().fold(u64::MAX, |common, node| common & node.capabilities);
+        let capabilities = Capabilities::SUPPORTED & Capabilities::from_bits_retain(common);
+        self.client.capabilities = capabilities;
+        let greeting = Greeting {
+            version: node.version.as_bytes(),
+            thread: self.id,
+            capabilities,
+            collation: node.collation,
+            status: Status::AUTOCOMMIT,
+            plugin: NATIVE,
+            scramble,
+        };
+        desk.write(Peer::Client, |out| packet::put(out, 0, |out| greeting.put(out)));
+    }
+
+    /// Takes one packet of a login.
+    pub(super) fn take_greeting(&mut self, bytes: &[u8], desk: &mut Desk) -> usize {
+        let Phase::Greeting(greet) = &mut self.phase else { return 0 };
+        let Some(header) = Header::parse(bytes) else { return 0 };
+        if !greet.listens() {
+            return 0;
+        }
+        if header.length > LOGIN_PACKET_MAX {
+            self.refuse_shape(Malformed("the packet is too long"), desk);
+            return bytes.len();
+        }
+        let Some((header, payload)) = packet::first(bytes) else { return 0 };
+        if greet.stage == Stage::Answer && header.sequence != greet.sequence {
+            self.refuse_shape(Malformed("packets out of order"), desk);
+            return bytes.len();
+        }
+        greet.sequence = header.sequence.wrapping_add(1);
+        let taken = match greet.stage {
+            Stage::Response => self.take_response(payload, desk),
+            _ => {
+                greet.answer = payload.to_vec();
+                self.judge(desk);
+                Ok(())
+            }
+        };
+        if let Err(malformed) = taken {
+            self.refuse_shape(malformed, desk);
+        }
+        header.total()
+    }
+
+    fn take_response(&mut self, payload: &[u8], desk: &mut Desk) -> Result<(), Malformed> {
+        if is_ssl_request(payload) {
+            return Err(Malformed("TLS was not offered"));
+        }
+        let response = Response::parse(payload)?;
+        let client = &mut self.client;
+        client.capabilities &= response.capabilities;
+        client.packet_max = response.packet_max;
+        client.collation = response.collation;
+        client.user = login_name(response.user).into();
+        client.schema = response.schema.map(Into::into);
+        client.attributes = response.attributes.into();
+        let speaks_native = response.plugin.is_empty() || response.plugin == NATIVE;
+        if !client.has(Capabilities::SECURE_CONNECTION) {
+            let text = "Client does not support authentication protocol requested by server; consider upgrading MariaDB client";
+            self.refuse(Fault::client(1251, b"08004", text), desk);
+            return Ok(());
+        }
+        let Phase::Greeting(greet) = &mut self.phase else { return Ok(()) };
+        if speaks_native || !self.client.has(Capabilities::PLUGIN_AUTH) {
+            greet.answer = response.answer.to_vec();
+            self.judge(desk);
+        } else {
+            self.ask_native(desk);
+        }
+        Ok(())
+    }
+
+    fn ask_native(&mut self, desk: &mut Desk) {
+        let Phase::Greeting(greet) = &mut self.phase else { return };
+        greet.stage = Stage::Answer;
+        greet.sequence = desk.write(Peer::Client, |out| challenge::put_native(out, greet.sequence, &greet.scramble));
+    }
+
+    /// COM_CHANGE_USER: everything of the old user ends here.
+    pub(super) fn change_user(&mut self, payload: &[u8], desk: &mut Desk) {
+        let next = match changed_user(payload, &self.client) {
+            Ok(next) => next,
+            Err(_) => {
+                self.answer_ready(Fault::client(1047, b"08S01", "Unknown command"), desk);
+                return self.hang_up(desk);
+            }
+        };
+        for slot in 0..self.conns.len() {
+            self.drop_conn(slot as Slot, desk);
+        }
+        let Some(scramble) = desk.take_scramble() else { return self.hang_up(desk) };
+        self.client = next;
+        self.state = SessionState::default();
+        self.prepared = Prepared::default();
+        self.phase = Phase::Greeting(Greet { sequence: 1, ..Greet::response(scramble) });
+        let deadline = desk.after(desk.settings.handshake_timeout);
+        self.arm(Some(deadline), desk);
+        self.ask_native(desk);
+    }
+
+    /// Asks the accounts.
+    fn judge(&mut self, desk: &mut Desk) {
+        let Phase::Greeting(greet) = &mut self.phase else { return };
+        let login = Login {
+            user: &self.client.user,
+            client: self.client.address,
+            proxy: desk.proxy_address(self.client.address),
+            scramble: &greet.scramble,
+            answer: &greet.answer,
+            schema: self.client.schema.as_deref(),
+        };
+        match desk.accounts.admit(&login) {
+            Ok(admitted) => {
+                self.client.password = admitted.password;
+                greet.stage = Stage::Node;
+                greet.answer = Vec::new();
+                self.work = Some(Work::new(Command::Ping, Target::Home, After::Login(greet.sequence), desk.now_us));
+                self.advance(None, desk);
+            }
+            Err(_) if !greet.refreshed => {
+                greet.stage = Stage::Accounts;
+                desk.act(Action::RefreshAccounts);
+            }
+            Err(fault) => self.refuse(fault, desk),
+        }
+    }
+
+    /// Newer accounts are there, or could not be had.
+    pub fn on_accounts(&mut self, desk: &mut Desk) {
+        if let Phase::Greeting(greet) = &mut self.phase
+            && greet.stage == Stage::Accounts
+        {
+            greet.refreshed = true;
+            self.judge(desk);
+        }
+    }
+
+    /// Ends a login with this error.
+    pub(super) fn refuse(&mut self, fault: Fault, desk: &mut Desk) {
+        let sequence = match &self.phase {
+            Phase::Greeting(greet) => greet.sequence,
+            _ => 1,
+        };
+        info!(session = self.id, client = %self.client.address, code = fault.code, "login refused: {}", fault.message);
+        desk.write(Peer::Client, |out| err::put(out, sequence, &fault));
+        self.hang_up(desk);
+    }
+
+    fn refuse_shape(&mut self, malformed: Malformed, desk: &mut Desk) {
+        warn!(session = self.id, client = %self.client.address, "bad handshake: {malformed}");
+        let (code, state, text) = BAD_HANDSHAKE;
+        let Phase::Greeting(greet) = &mut self.phase else { return };
+        greet.sequence = greet.sequence.max(1);
+        self.refuse(Fault::client(code, state, text), desk);
+    }
+}
+
+/// The client as COM_CHANGE_USER describes it (server: `parse_com_change_user_packet` in sql/sql_acl.cc).
+fn changed_user(payload: &[u8], old: &Client) -> Result<Client, Malformed> {
+    let mut cursor = Cursor::new(payload);
+    let user = cursor.nul_bytes()?;
+    let length = usize::from(cursor.u8()?);
+    cursor.take(length)?;
+    let schema = cursor.nul_bytes()?;
+    let mut next = Client { address: old.address, packet_max: old.packet_max, ..Client::new(old.address) };
+    next.capabilities = old.capabilities;
+    next.collation = if cursor.is_empty() { old.collation } else { cursor.u16()?.to_le_bytes()[0] };
+    next.user = user.into();
+    next.schema = (!schema.is_empty()).then(|| schema.into());
+    if old.has(Capabilities::PLUGIN_AUTH) && !cursor.is_empty() {
+        cursor.nul_bytes()?;
+        if old.has(Capabilities::CONNECT_ATTRS) && !cursor.is_empty() {
+            next.attributes = cursor.lenenc_bytes()?.into();
+        }
+    }
+    Ok(next)
+}

@@ -1,0 +1,226 @@
+//! What the loss of a node connection means: nothing, another run elsewhere, or an error that says what is known.
+//!
+//! A statement that was not sent, or that only reads and has shown the client nothing, runs elsewhere. An open transaction that
+//! has not been told to commit is over and did not happen. Anything else that was sent may have happened.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use crate::cluster::view::NodeId;
+use crate::fault::{Fault, Retry};
+use crate::sql::statement::{Class, Traits};
+use crate::wire::command::Command;
+use crate::wire::err;
+use crate::wire::reply::Shape;
+
+use super::desk::{Desk, Peer, Slot};
+use super::machine::{Machine, Phase};
+use super::work::{After, Stage, Target, Work};
+
+/// How soon a command looks for a node again after one has failed it.
+const RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+impl Machine {
+    /// A node connection is gone, or can't be trusted any more.
+    pub(super) fn lose(&mut self, slot: Slot, desk: &mut Desk) {
+        let Some(conn) = self.conns.get(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
+        let node = conn.node;
+        let boundary = conn.tracker.at_boundary();
+        let sequence = conn.tracker.next_sequence();
+        let open = self.state.transaction == Some(slot);
+        self.drop_conn(slot, desk);
+        let pinned = self.state.pinned == Some(slot);
+        let Some(work) = self.work.as_ref().filter(|work| work.slot == Some(slot)) else {
+            if pinned {
+                return self.end_with_node(node, desk);
+            }
+            if open {
+                self.state.end_transaction();
+                self.state.transaction_lost = true;
+            }
+            return;
+        };
+        let sent = work.stage == Stage::Running;
+        let again = !open
+            && !pinned
+            && (!sent || (work.retry && !work.answered))
+            && work.upload.is_none_or(|upload| upload.is_fresh());
+        if again {
+            return self.elsewhere(slot, None, desk);
+        }
+        let fault = match (sent, open) {
+            (_, true) if !commits(work) => transaction_lost(&format!("on node {}", desk.name(node))),
+            (false, _) => transaction_lost(&format!("on node {}", desk.name(node))),
+            (true, _) if harmless(work) => interrupted(desk.name(node)),
+            (true, _) => unknown_outcome(desk.name(node)),
+        };
+        self.state.end_transaction();
+        info!(session = self.id, node = desk.name(node), "node connection lost under a statement: {}", fault.message);
+        if work.answered && !boundary {
+            return self.hang_up(desk);
+        }
+        let sequence = if work.answered { sequence } else { 1 };
+        self.fail_at(fault, sequence, desk);
+        if pinned {
+            self.end_with_node(node, desk);
+        }
+    }
+
+    /// What the session had on that node can't be had elsewhere.
+    fn end_with_node(&mut self, node: NodeId, desk: &mut Desk) {
+        let name = desk.name(node);
+        warn!(
+            session = self.id,
+            node = name,
+            "the session ends: its temporary tables, locks or variables were on the lost node"
+        );
+        self.hang_up(desk);
+    }
+
+    /// The command under way has lost its connection, and may go to another.
+    pub(super) fn elsewhere(&mut self, slot: Slot, fault: Option<Fault>, desk: &mut Desk) {
+        let Some(conn) = self.conns.get(usize::from(slot)) else { return };
+        let node = conn.node;
+        let retry_at_us = desk.after(RETRY_PAUSE);
+        let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) else { return };
+        if work.stage == Stage::Running
+            && let Some(load) = desk.load(node)
+        {
+            load.active = load.active.saturating_sub(1);
+        }
+        let only_here = matches!(work.target, Target::Slot(_) | Target::Node(_)) || desk.view.writer == Some(node);
+        match fault {
+            Some(fault) if only_here => {
+                work.stage = Stage::Waiting;
+                self.fail(fault, desk);
+            }
+            _ => {
+                work.stage = Stage::Waiting;
+                work.slot = None;
+                work.avoided.insert(node);
+                work.retry_at_us = retry_at_us;
+                self.advance(None, desk);
+            }
+        }
+    }
+
+    /// A deadline of the command under way has passed.
+    pub(super) fn overdue(&mut self, desk: &mut Desk) {
+        let Some(work) = self.work.as_ref().filter(|work| work.stage == Stage::Waiting) else { return };
+        match work.slot {
+            Some(slot) if self.conns.get(usize::from(slot)).is_some_and(|conn| !conn.is_ready()) => {
+                self.on_node_closed(slot, desk);
+            }
+            _ => self.advance(None, desk),
+        }
+    }
+
+    /// Ends the command under way with an error.
+    pub(super) fn fail(&mut self, fault: Fault, desk: &mut Desk) {
+        self.fail_at(fault, 1, desk);
+    }
+
+    fn fail_at(&mut self, fault: Fault, sequence: u8, desk: &mut Desk) {
+        if matches!(self.phase, Phase::Greeting(_)) {
+            return self.refuse(fault, desk);
+        }
+        let Some(work) = &mut self.work else { return };
+        if work.is_uploading() {
+            // The client reads no answer before it has sent all.
+            let active = work.stage == Stage::Running;
+            work.stage = Stage::Discarding;
+            work.failure = Some(fault);
+            if let Some(load) =
+                work.slot.and_then(|slot| self.conns.get(usize::from(slot))).and_then(|conn| desk.load(conn.node))
+            {
+                load.active -= u32::from(active).min(load.active);
+            }
+            return;
+        }
+        let sequence = work.upload.map_or(sequence, |upload| upload.next_sequence());
+        if work.shape != Shape::Nothing || matches!(work.after, After::Login(_)) {
+            desk.write(Peer::Client, |out| err::put(out, sequence, &fault));
+        }
+        self.finish(desk);
+    }
+
+    /// The client has sent all of a command that had failed.
+    pub(super) fn tell_failure(&mut self, desk: &mut Desk) {
+        let fault = self.work.as_mut().and_then(|work| work.failure.take());
+        if let Some(fault) = fault {
+            self.fail(fault, desk);
+        }
+    }
+}
+
+/// Whether the command may have committed the transaction that was open.
+fn commits(work: &Work) -> bool {
+    match work.after {
+        After::Statement(verdict) | After::Execute(verdict) => {
+            verdict.class == Class::End
+                || matches!(verdict.class, Class::Begin { .. })
+                || verdict.traits.intersects(Traits::IMPLICIT_COMMIT | Traits::MULTI | Traits::XA_END)
+        }
+        After::Nothing => {
+            !matches!(work.command, Command::StmtFetch | Command::StmtReset | Command::FieldList | Command::Statistics)
+        }
+        _ => false,
+    }
+}
+
+/// Whether the command changes nothing, so that nobody needs to know whether it ran.
+fn harmless(work: &Work) -> bool {
+    match work.after {
+        After::Statement(verdict) | After::Execute(verdict) => {
+            matches!(verdict.class, Class::Read | Class::Diagnostics)
+        }
+        After::Prepare(_) | After::Effect(_) | After::Schema | After::Option | After::Reset => true,
+        _ => matches!(work.command, Command::StmtFetch | Command::StmtReset | Command::FieldList | Command::Statistics),
+    }
+}
+
+/// The open transaction is over, and none of it happened.
+pub(super) fn transaction_lost(place: &str) -> Fault {
+    let text = format!(
+        "Deadlock found when trying to get lock; try restarting transaction (the transaction was rolled back: its node connection was lost {place})"
+    );
+    Fault::node(Retry::Replay, 1213, b"40001", text)
+}
+
+fn interrupted(node: &str) -> Fault {
+    let text = format!(
+        "The connection to node {node} was lost before all of the result had arrived; the statement changed nothing"
+    );
+    Fault::node(Retry::Replay, 1105, b"08S01", text)
+}
+
+fn unknown_outcome(node: &str) -> Fault {
+    let text = format!(
+        "The connection to node {node} was lost after the statement was sent; whether it took effect is unknown"
+    );
+    Fault::node(Retry::Never, 1105, b"08007", text)
+}
+
+/// What a prepared statement or a session had on one node is gone.
+pub(super) fn statement_data_lost() -> Fault {
+    let text = "The node connection that held the cursor, the long data or the result of the previous statement was lost; run the statement again";
+    Fault::node(Retry::Replay, 1105, b"08S01", text)
+}
+
+/// No node can run the command.
+pub(super) fn nowhere(target: Target, waited: Duration) -> Fault {
+    let seconds = waited.as_secs_f32();
+    match target {
+        Target::Reader | Target::Home => {
+            let text = format!("No node of the cluster can serve now (waited {seconds} s); see `oarlock list servers`");
+            Fault::proxy(Retry::Replay, 1105, b"08S01", text)
+        }
+        _ => {
+            let text = format!(
+                "No node of the cluster takes writes now (waited {seconds} s), as with the --read-only option; see `oarlock list servers`"
+            );
+            Fault::proxy(Retry::Replay, 1290, b"HY000", text)
+        }
+    }
+}

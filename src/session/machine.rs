@@ -1,0 +1,278 @@
+//! The session as a pure machine: events in, actions out.
+//!
+//! Events come one at a time: bytes of the client or of a node connection, dialled, closed, deadline, view changed, word of another
+//! session. Each leaves actions on the desk, in the order in which they are to be done. The machine never waits: what it
+//! waits for is written in its phase, its work and its connections' phases. One command is under way at a time; what
+//! the client sends behind it stays with the driver until [`Machine::wants_client`].
+
+use std::net::IpAddr;
+
+use tracing::info;
+
+use crate::backend::login::Login;
+use crate::cluster::view::{Health, NodeId};
+use crate::wire::capability::Capabilities;
+
+use super::client::Client;
+use super::conn::{NodeConn, Phase as ConnPhase};
+use super::desk::{Action, Desk, Found, Peer, Slot};
+use super::greet::Greet;
+use super::prepared::{Prepared, set_statement_id};
+use super::state::SessionState;
+use super::work::{After, Stage, Work};
+
+/// Where a session is in its life.
+pub(super) enum Phase {
+    Greeting(Greet),
+    Serving,
+    /// Nothing is taken from anybody any more.
+    Ended,
+}
+
+/// One session.
+pub struct Machine {
+    pub(super) id: u32,
+    pub(super) phase: Phase,
+    pub(super) client: Client,
+    pub(super) conns: Vec<NodeConn>,
+    pub(super) state: SessionState,
+    pub(super) prepared: Prepared,
+    pub(super) work: Option<Work>,
+    /// The reader in use.
+    pub(super) reader: Option<NodeId>,
+    armed: bool,
+}
+
+impl Machine {
+    /// A session with this id for a client at this address.
+    pub fn new(id: u32, address: IpAddr) -> Self {
+        Self {
+            id,
+            phase: Phase::Ended,
+            client: Client::new(address),
+            conns: Vec::new(),
+            state: SessionState::default(),
+            prepared: Prepared::default(),
+            work: None,
+            reader: None,
+            armed: false,
+        }
+    }
+
+    /// Greets the client; comes before all events.
+    pub fn start(&mut self, desk: &mut Desk) {
+        self.greet(desk);
+        let deadline = desk.after(desk.settings.handshake_timeout);
+        self.arm(Some(deadline), desk);
+    }
+
+    /// Takes bytes from the client; returns how many of them are done with. The rest is to be offered again, with more behind it.
+    pub fn on_client(&mut self, bytes: &mut [u8], desk: &mut Desk) -> usize {
+        let mut at = 0;
+        loop {
+            let step = match (&self.phase, &self.work) {
+                (Phase::Ended, _) => bytes.len() - at,
+                (Phase::Greeting(_), _) => self.take_greeting(&bytes[at..], desk),
+                (Phase::Serving, Some(work)) if work.is_uploading() => self.take_upload(bytes, at, desk),
+                (Phase::Serving, Some(_)) => 0,
+                (Phase::Serving, None) => self.take_command(bytes, at, desk),
+            };
+            at += step;
+            if step == 0 || at == bytes.len() {
+                return at;
+            }
+        }
+    }
+
+    /// The client has closed.
+    pub fn on_client_closed(&mut self, desk: &mut Desk) {
+        self.end(desk);
+    }
+
+    /// A dialled connection stands.
+    pub fn on_dialled(&mut self, slot: Slot) {
+        if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
+            conn.phase = ConnPhase::LoggingIn(Login::Greeting);
+        }
+    }
+
+    /// A node connection was closed, broke, or could not be made.
+    pub fn on_node_closed(&mut self, slot: Slot, desk: &mut Desk) {
+        if let Some(conn) = self.conns.get(usize::from(slot)).filter(|conn| conn.is_open()) {
+            desk.act(Action::Suspect(conn.node));
+            self.lose(slot, desk);
+        }
+    }
+
+    /// The armed deadline has passed.
+    pub fn on_deadline(&mut self, desk: &mut Desk) {
+        self.armed = false;
+        if matches!(self.phase, Phase::Greeting(_)) && self.work.is_none() {
+            info!(session = self.id, "the client did not finish its login in time");
+            return self.hang_up(desk);
+        }
+        self.overdue(desk);
+    }
+
+    /// The cluster has changed.
+    pub fn on_view(&mut self, desk: &mut Desk) {
+        for slot in 0..self.conns.len() {
+            let conn = &self.conns[slot];
+            let Some(node) = desk.view.node(conn.node).filter(|_| conn.is_open()) else { continue };
+            let slot = slot as Slot;
+            if node.health == Health::Down {
+                self.lose(slot, desk);
+            } else if !node.tolerable() && self.is_free(slot) {
+                self.drop_conn(slot, desk);
+            }
+        }
+        self.advance(None, desk);
+    }
+
+    /// The session is to end: it was killed, or the proxy stops.
+    pub fn on_end(&mut self, desk: &mut Desk) {
+        self.hang_up(desk);
+    }
+
+    /// The proxy is stopping: an idle session ends. True if it has.
+    pub fn on_drain(&mut self, desk: &mut Desk) -> bool {
+        let idle =
+            self.is_serving() && self.work.is_none() && self.state.transaction.is_none() && self.state.pinned.is_none();
+        if idle {
+            self.hang_up(desk);
+        }
+        idle
+    }
+
+    /// Where it is running a statement, or else where it has a connection.
+    pub fn whereabouts(&self) -> Found {
+        let running = self.work.as_ref().and_then(|work| work.slot);
+        let open = |slot: &Slot| self.conns.get(usize::from(*slot)).filter(|conn| conn.is_ready());
+        let conn = running.as_ref().and_then(open).or_else(|| self.conns.iter().find(|conn| conn.is_ready()));
+        conn.map_or(Found::Nowhere, |conn| Found::At { node: conn.node, thread: conn.thread })
+    }
+
+    /// Whether it can go on with bytes of the client.
+    pub fn wants_client(&self) -> bool {
+        match (&self.phase, &self.work) {
+            (Phase::Ended, _) => false,
+            (Phase::Greeting(greet), _) => greet.listens(),
+            (Phase::Serving, None) => true,
+            (Phase::Serving, Some(work)) => {
+                work.is_uploading() && matches!(work.stage, Stage::Running | Stage::Discarding)
+            }
+        }
+    }
+
+    /// The node connection that the client's bytes go to while it uploads.
+    pub fn upload_slot(&self) -> Option<Slot> {
+        self.work.as_ref().filter(|work| work.is_uploading()).and_then(|work| work.slot)
+    }
+
+    /// Whether the login is not done yet.
+    pub fn is_greeting(&self) -> bool {
+        matches!(self.phase, Phase::Greeting(_))
+    }
+
+    /// Whether a login has succeeded and the session has not ended.
+    pub fn is_serving(&self) -> bool {
+        matches!(self.phase, Phase::Serving)
+    }
+
+    /// Whether it has ended.
+    pub fn is_ended(&self) -> bool {
+        matches!(self.phase, Phase::Ended)
+    }
+
+    /// The id that the client sees.
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Passes on, or throws away, what the client uploads.
+    fn take_upload(&mut self, bytes: &mut [u8], at: usize, desk: &mut Desk) -> usize {
+        let Some(work) = &mut self.work else { return 0 };
+        let Some(upload) = &mut work.upload else { return 0 };
+        if let (Some(id), Some(slot), true) = (work.statement, work.slot, upload.is_fresh()) {
+            let on_node = self.prepared.get(id).and_then(|statement| statement.id_on(slot));
+            set_statement_id(&mut bytes[at..], on_node.unwrap_or_default());
+        }
+        let taken = match work.stage {
+            Stage::Running | Stage::Discarding => upload.advance(&bytes[at..]),
+            Stage::Waiting | Stage::Finding => return 0,
+        };
+        if let (Stage::Running, Some(slot)) = (work.stage, work.slot) {
+            desk.forward(Peer::Node(slot), at..at + taken);
+        }
+        if upload.is_complete() {
+            self.uploaded(desk);
+        }
+        taken
+    }
+
+    /// A connection that holds nothing of the session's and runs nothing.
+    pub(super) fn is_free(&self, slot: Slot) -> bool {
+        let idle = self.work.as_ref().is_none_or(|work| work.slot != Some(slot));
+        idle && self.state.transaction != Some(slot) && self.state.pinned != Some(slot)
+    }
+
+    pub(super) fn arm(&mut self, deadline_us: Option<u64>, desk: &mut Desk) {
+        if self.armed || deadline_us.is_some() {
+            self.armed = deadline_us.is_some();
+            desk.act(Action::Arm(deadline_us));
+        }
+    }
+
+    pub(super) fn tracks(&self) -> bool {
+        self.client.has(Capabilities::SESSION_TRACK)
+    }
+
+    /// The command under way is over.
+    pub(super) fn finish(&mut self, desk: &mut Desk) {
+        if let Some(work) = self.work.take() {
+            if work.stage == Stage::Running && work.slot.is_some() {
+                self.unload(&work, desk);
+            }
+            desk.put_back(work.packet);
+        }
+        self.arm(None, desk);
+    }
+
+    fn unload(&self, work: &Work, desk: &mut Desk) {
+        let node = work.slot.and_then(|slot| self.conns.get(usize::from(slot))).map(|conn| conn.node);
+        let elapsed = desk.now_us.saturating_sub(work.begun_us);
+        let sampled = work.replied && work.retry && !matches!(work.after, After::Effect(_));
+        if let Some(load) = node.and_then(|node| desk.load(node)) {
+            load.active = load.active.saturating_sub(1);
+            if sampled {
+                load.sample(elapsed);
+            }
+        }
+    }
+
+    /// Lets the client read what is on its way, then closes.
+    pub(super) fn hang_up(&mut self, desk: &mut Desk) {
+        self.end(desk);
+        desk.act(Action::Hangup);
+    }
+
+    fn end(&mut self, desk: &mut Desk) {
+        self.finish(desk);
+        for slot in 0..self.conns.len() {
+            self.drop_conn(slot as Slot, desk);
+        }
+        self.phase = Phase::Ended;
+    }
+
+    /// Closes a connection whose loss nobody feels.
+    pub(super) fn drop_conn(&mut self, slot: Slot, desk: &mut Desk) {
+        let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
+        conn.phase = ConnPhase::Closed;
+        if let Some(load) = desk.load(conn.node) {
+            load.connections = load.connections.saturating_sub(1);
+        }
+        self.prepared.forget(slot);
+        self.state.lost(slot);
+        desk.act(Action::Close(slot));
+    }
+}

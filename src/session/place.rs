@@ -1,0 +1,204 @@
+//! Getting a command to a node: choosing the node, waiting for its connection, bringing the connection to the session's state, sending.
+
+use std::ops::Range;
+
+use crate::cluster::view::NodeId;
+use crate::fault::Fault;
+use crate::routing::reader;
+use crate::wire::capability::Status;
+use crate::wire::command::Command;
+use crate::wire::ok;
+use crate::wire::reply::Shape;
+
+use super::conn::{NodeConn, Purpose};
+use super::desk::{Action, Desk, Peer, Slot};
+use super::loss;
+use super::machine::{Machine, Phase};
+use super::prepared::set_statement_id;
+use super::work::{After, Stage, Target};
+
+/// The command's packet in the bytes of the event, if it came with this very event.
+pub(super) type Source<'a> = Option<(&'a mut [u8], Range<usize>)>;
+
+/// Where a command can go now.
+enum Placed {
+    At(Slot),
+    /// Nowhere yet; look again at this time at the latest.
+    Later(u64),
+    Refused(Fault),
+}
+
+impl Machine {
+    /// Takes the command under way as far as it will go.
+    pub(super) fn advance(&mut self, mut source: Source, desk: &mut Desk) {
+        let Some(work) = &self.work else { return };
+        if work.stage != Stage::Waiting {
+            return;
+        }
+        let slot = match work.slot {
+            Some(slot) => slot,
+            None => match self.place(desk) {
+                Placed::At(slot) => slot,
+                Placed::Later(deadline) => {
+                    self.keep_packet(&source, desk);
+                    return self.arm(Some(deadline), desk);
+                }
+                Placed::Refused(fault) => return self.fail(fault, desk),
+            },
+        };
+        if let Some(work) = &mut self.work {
+            work.slot = Some(slot);
+        }
+        if !self.prepare_conn(slot, desk) {
+            return self.keep_packet(&source, desk);
+        }
+        self.send(slot, source.take(), desk);
+    }
+
+    fn place(&mut self, desk: &mut Desk) -> Placed {
+        let Some(work) = &self.work else { return Placed::Later(desk.now_us) };
+        let view = desk.view.clone();
+        let reader = || reader::choose(&view, &desk.loads, desk.settings.readers, self.reader, work.avoided);
+        let node = match work.target {
+            Target::Slot(slot) => {
+                let open = self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_open);
+                return if open { Placed::At(slot) } else { Placed::Refused(loss::statement_data_lost()) };
+            }
+            Target::Node(id) => Some(id),
+            Target::Writer => view.writer,
+            Target::Reader => reader(),
+            Target::Home => view.writer.filter(|id| !work.avoided.contains(*id)).or_else(reader),
+        };
+        let give_up_us = work.begun_us.saturating_add(desk.settings.writer_wait.as_micros() as u64);
+        let failed = node.is_some_and(|id| work.avoided.contains(id)) && desk.now_us < work.retry_at_us;
+        match node {
+            Some(id) if !failed => {
+                if work.target == Target::Reader {
+                    self.reader = Some(id);
+                }
+                Placed::At(self.slot_for(id, desk))
+            }
+            _ if desk.now_us >= give_up_us => Placed::Refused(loss::nowhere(work.target, desk.settings.writer_wait)),
+            Some(_) => Placed::Later(work.retry_at_us.min(give_up_us)),
+            None => Placed::Later(give_up_us),
+        }
+    }
+
+    /// The connection to this node, a new one if there is none.
+    fn slot_for(&mut self, node: NodeId, desk: &mut Desk) -> Slot {
+        if let Some(place) = self.conns.iter().position(|conn| conn.is_open() && conn.node == node) {
+            return place as Slot;
+        }
+        let place = self.conns.iter().position(|conn| !conn.is_open()).unwrap_or(self.conns.len());
+        let conn = NodeConn::dialling(node);
+        match self.conns.get_mut(place) {
+            Some(closed) => *closed = conn,
+            None => self.conns.push(conn),
+        }
+        let slot = place as Slot;
+        if let Some(load) = desk.load(node) {
+            load.connections += 1;
+        }
+        desk.act(Action::Dial { slot, node });
+        let deadline = desk.after(desk.settings.connect_timeout);
+        self.arm(Some(deadline), desk);
+        slot
+    }
+
+    /// True once the connection is ready for the command: logged in, in the session's state, with the statement prepared.
+    fn prepare_conn(&mut self, slot: Slot, desk: &mut Desk) -> bool {
+        let Some(work) = &self.work else { return false };
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return false };
+        if !conn.is_ready() {
+            return false;
+        }
+        if matches!(work.after, After::Reset | After::Login(_)) {
+            return true;
+        }
+        for (version, packet) in self.state.since(conn.sent) {
+            desk.write(Peer::Node(slot), |out| out.extend_from_slice(packet));
+            conn.owe(Purpose::Effect(version), Shape::Results);
+        }
+        conn.sent = self.state.version();
+        if let Some(id) = work.statement
+            && let Some(statement) = self.prepared.get(id)
+            && statement.id_on(slot).is_none()
+        {
+            if conn.is_quiet() {
+                desk.write(Peer::Node(slot), |out| out.extend_from_slice(&statement.packet));
+                conn.owe(Purpose::Prepare(id), Shape::Prepare);
+            }
+            return false;
+        }
+        // A read may follow on the heels of the effects: if one of them fails, its reply is thrown away and it runs elsewhere.
+        conn.is_quiet() || (work.retry && !matches!(work.after, After::Effect(_) | After::Schema | After::Option))
+    }
+
+    fn keep_packet(&mut self, source: &Source, desk: &mut Desk) {
+        if let (Some(work), Some((bytes, range))) = (&mut self.work, source)
+            && work.packet.is_empty()
+        {
+            work.packet = desk.spare();
+            work.packet.extend_from_slice(&bytes[range.clone()]);
+        }
+    }
+
+    fn send(&mut self, slot: Slot, source: Source, desk: &mut Desk) {
+        if let Some(After::Login(sequence)) = self.work.as_ref().map(|work| work.after) {
+            return self.welcome(sequence, desk);
+        }
+        if self.work.as_ref().is_some_and(|work| work.keeps_packet()) {
+            self.keep_packet(&source, desk);
+        }
+        let (Some(work), Some(conn)) = (&mut self.work, self.conns.get_mut(usize::from(slot))) else { return };
+        work.stage = Stage::Running;
+        work.begun_us = desk.now_us;
+        conn.owe(Purpose::Client, work.shape);
+        if let Some(load) = desk.load(conn.node) {
+            load.active += 1;
+        }
+        if work.upload.is_none() {
+            self.write_command(slot, source, desk);
+        }
+        self.arm(None, desk);
+        if self.work.as_ref().is_some_and(|work| work.shape == Shape::Nothing && work.upload.is_none()) {
+            self.sent_without_reply(slot, desk);
+        }
+    }
+
+    /// Writes the command, under the node's own id for the statement it names.
+    fn write_command(&mut self, slot: Slot, source: Source, desk: &mut Desk) {
+        let Some(work) = &mut self.work else { return };
+        let (bytes, range): (&mut [u8], _) = match source {
+            Some((bytes, range)) => (&mut bytes[range.clone()], Some(range)),
+            None => (&mut work.packet, None),
+        };
+        if let Some(statement) = work.statement.and_then(|id| self.prepared.get_mut(id)) {
+            set_statement_id(bytes, statement.id_on(slot).unwrap_or_default());
+            if work.command == Command::StmtExecute && statement.needs_types(bytes, slot) {
+                return desk.write(Peer::Node(slot), |out| statement.put_typed(bytes, out));
+            }
+        }
+        match range {
+            Some(range) => desk.forward(Peer::Node(slot), range),
+            None => desk.write(Peer::Node(slot), |out| out.extend_from_slice(bytes)),
+        }
+    }
+
+    /// The login is through: the client is told, and may begin.
+    fn welcome(&mut self, sequence: u8, desk: &mut Desk) {
+        let status: Status = self.state.own_status();
+        desk.write(Peer::Client, |out| ok::put(out, sequence, status));
+        self.phase = Phase::Serving;
+        self.finish(desk);
+    }
+
+    pub(super) fn sent_without_reply(&mut self, slot: Slot, desk: &mut Desk) {
+        if let Some(id) = self.work.as_ref().and_then(|work| work.statement)
+            && let Some(statement) = self.prepared.get_mut(id)
+        {
+            statement.bound = Some(slot);
+        }
+        self.finish(desk);
+    }
+}

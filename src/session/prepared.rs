@@ -1,0 +1,241 @@
+//! Binary prepared statements of a session: the client's own ids, and what each is called on which node connection (pure).
+//!
+//! A client may leave the parameter types out of an execute after its first one; a connection that has not seen them gets them added.
+
+use std::collections::HashMap;
+
+use crate::sql::statement::Verdict;
+use crate::wire::packet::{self, HEADER};
+
+use super::desk::Slot;
+
+/// The id that means "the one prepared last" (MariaDB's direct execution).
+pub(super) const LAST: u32 = u32::MAX;
+/// Where the statement id stands in a packet: behind header and command.
+const ID_AT: usize = HEADER + 1;
+/// Where the null bitmap of an execute starts.
+const BITMAP_AT: usize = ID_AT + 9;
+
+/// One statement.
+pub(super) struct Statement {
+    /// COM_STMT_PREPARE as the client sent it.
+    pub(super) packet: Box<[u8]>,
+    pub(super) verdict: Verdict,
+    pub(super) parameters: u16,
+    types: Box<[u8]>,
+    places: Vec<Place>,
+    /// The connection that holds its long data or its cursor.
+    pub(super) bound: Option<Slot>,
+    /// That connection was lost, and the client has not been told yet.
+    pub(super) broken: bool,
+}
+
+struct Place {
+    slot: Slot,
+    id: u32,
+    /// The connection has seen the current types.
+    typed: bool,
+}
+
+/// All statements of a session.
+#[derive(Default)]
+pub(super) struct Prepared {
+    statements: HashMap<u32, Statement>,
+    last: u32,
+    /// The last PREPARE succeeded.
+    last_valid: bool,
+}
+
+impl Prepared {
+    pub(super) fn len(&self) -> usize {
+        self.statements.len()
+    }
+
+    /// A new statement that has just been prepared on a connection. Returns the client's id for it.
+    pub(super) fn add(&mut self, packet: &[u8], verdict: Verdict, parameters: u16, slot: Slot, id: u32) -> u32 {
+        self.last = self.last.wrapping_add(1);
+        if self.last == LAST || self.last == 0 {
+            self.last = 1;
+        }
+        let places = vec![Place { slot, id, typed: false }];
+        let statement = Statement {
+            packet: packet.into(),
+            verdict,
+            parameters,
+            types: Box::default(),
+            places,
+            bound: None,
+            broken: false,
+        };
+        self.statements.insert(self.last, statement);
+        self.last_valid = true;
+        self.last
+    }
+
+    /// A PREPARE has failed: there is no last statement now.
+    pub(super) fn failed(&mut self) {
+        self.last_valid = false;
+    }
+
+    /// The client's id in a command, [`LAST`] resolved.
+    pub(super) fn resolve(&self, id: u32) -> Option<u32> {
+        let id = if id == LAST && self.last_valid { self.last } else { id };
+        self.statements.contains_key(&id).then_some(id)
+    }
+
+    pub(super) fn get(&self, id: u32) -> Option<&Statement> {
+        self.statements.get(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Statement> {
+        self.statements.get_mut(&id)
+    }
+
+    pub(super) fn remove(&mut self, id: u32) -> Option<Statement> {
+        self.statements.remove(&id)
+    }
+
+    /// The connection of this slot is gone.
+    pub(super) fn forget(&mut self, slot: Slot) {
+        for statement in self.statements.values_mut() {
+            statement.places.retain(|place| place.slot != slot);
+            statement.broken |= statement.bound == Some(slot);
+            statement.bound = statement.bound.filter(|bound| *bound != slot);
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+impl Statement {
+    /// Its id on a connection, if it is prepared there.
+    pub(super) fn id_on(&self, slot: Slot) -> Option<u32> {
+        self.places.iter().find(|place| place.slot == slot).map(|place| place.id)
+    }
+
+    /// Where it is prepared, and under which id.
+    pub(super) fn places(&self) -> impl Iterator<Item = (Slot, u32)> {
+        self.places.iter().map(|place| (place.slot, place.id))
+    }
+
+    /// It has been prepared on one more connection.
+    pub(super) fn prepared_on(&mut self, slot: Slot, id: u32) {
+        self.places.retain(|place| place.slot != slot);
+        self.places.push(Place { slot, id, typed: false });
+    }
+
+    /// Learns the types of an execute that brings them, or says that this connection needs them added.
+    pub(super) fn needs_types(&mut self, execute: &[u8], slot: Slot) -> bool {
+        if self.parameters == 0 {
+            return false;
+        }
+        let Some(flag_at) = self.flag_at(execute) else { return false };
+        let Some(place) = self.places.iter_mut().find(|place| place.slot == slot) else { return false };
+        if execute[flag_at] == 0 {
+            return !std::mem::replace(&mut place.typed, true) && !self.types.is_empty();
+        }
+        place.typed = true;
+        let types = execute.get(flag_at + 1..flag_at + 1 + 2 * usize::from(self.parameters)).unwrap_or_default();
+        if *self.types != *types {
+            self.types = types.into();
+            self.places.iter_mut().for_each(|place| place.typed = place.slot == slot);
+        }
+        false
+    }
+
+    /// Appends an execute without types as one with types.
+    pub(super) fn put_typed(&self, execute: &[u8], out: &mut Vec<u8>) {
+        let Some(flag_at) = self.flag_at(execute) else { return out.extend_from_slice(execute) };
+        packet::put(out, 0, |out| {
+            out.extend_from_slice(&execute[HEADER..flag_at]);
+            out.push(1);
+            out.extend_from_slice(&self.types);
+            out.extend_from_slice(&execute[flag_at + 1..]);
+        });
+    }
+
+    fn flag_at(&self, execute: &[u8]) -> Option<usize> {
+        let at = BITMAP_AT + usize::from(self.parameters).div_ceil(8);
+        (at < execute.len()).then_some(at)
+    }
+}
+
+/// The statement id in a command's packet.
+pub(super) fn statement_id(packet: &[u8]) -> Option<u32> {
+    packet.get(ID_AT..ID_AT + 4)?.first_chunk().map(|bytes| u32::from_le_bytes(*bytes))
+}
+
+/// Puts another statement id into a command's packet.
+pub(super) fn set_statement_id(packet: &mut [u8], id: u32) {
+    if let Some(place) = packet.get_mut(ID_AT..ID_AT + 4) {
+        place.copy_from_slice(&id.to_le_bytes());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::statement::{Class, Traits};
+
+    const READ: Verdict = Verdict { class: Class::Read, traits: Traits::empty(), why: "" };
+
+    fn execute(types: Option<&[u8]>) -> Vec<u8> {
+        let mut out = Vec::new();
+        packet::put(&mut out, 0, |out| {
+            out.extend_from_slice(&[0x17, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0]);
+            out.push(u8::from(types.is_some()));
+            out.extend_from_slice(types.unwrap_or_default());
+            out.extend_from_slice(&[42, 0, 0, 0]);
+        });
+        out
+    }
+
+    #[test]
+    fn types_are_added_once_where_they_are_missing() {
+        let mut prepared = Prepared::default();
+        let id = prepared.add(b"", READ, 1, 0, 7);
+        let statement = prepared.get_mut(id).unwrap();
+        assert!(!statement.needs_types(&execute(Some(&[3, 0])), 0));
+        assert!(!statement.needs_types(&execute(None), 0));
+        statement.prepared_on(1, 9);
+        assert!(statement.needs_types(&execute(None), 1));
+        let mut out = Vec::new();
+        statement.put_typed(&execute(None), &mut out);
+        assert_eq!(out, execute(Some(&[3, 0])));
+        assert!(!statement.needs_types(&execute(None), 1));
+        assert!(!statement.needs_types(&execute(Some(&[8, 0])), 1));
+        assert!(statement.needs_types(&execute(None), 0), "new types must reach the first connection too");
+    }
+
+    #[test]
+    fn the_last_one() {
+        let mut prepared = Prepared::default();
+        assert_eq!(prepared.resolve(LAST), None);
+        let id = prepared.add(b"", READ, 0, 0, 7);
+        assert_eq!(prepared.resolve(LAST), Some(id));
+        prepared.failed();
+        assert_eq!((prepared.resolve(LAST), prepared.resolve(id)), (None, Some(id)));
+    }
+
+    #[test]
+    fn a_lost_connection_is_forgotten() {
+        let mut prepared = Prepared::default();
+        let id = prepared.add(b"", READ, 0, 0, 7);
+        prepared.get_mut(id).unwrap().bound = Some(0);
+        prepared.forget(0);
+        let statement = prepared.get(id).unwrap();
+        assert_eq!((statement.id_on(0), statement.bound, statement.broken), (None, None, true));
+    }
+
+    #[test]
+    fn ids_in_packets() {
+        let mut packet = execute(None);
+        assert_eq!(statement_id(&packet), Some(1));
+        set_statement_id(&mut packet, 0x0102_0304);
+        assert_eq!(statement_id(&packet), Some(0x0102_0304));
+        assert_eq!(statement_id(&packet[..6]), None);
+        set_statement_id(&mut packet[..6], 1);
+    }
+}

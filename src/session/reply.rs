@@ -1,0 +1,333 @@
+//! Replies of nodes: the login's, those to what the session needs for itself, and the client's, which are passed on as they are.
+
+use tracing::{info, warn};
+
+use crate::fault::{Fault, Retry};
+use crate::wire::Malformed;
+use crate::wire::capability::Status;
+use crate::wire::command::Command;
+use crate::wire::err::Error;
+use crate::wire::ok::Ok as OkPacket;
+use crate::wire::packet::{self, HEADER};
+use crate::wire::reply::{Kind, Part, ReplyTracker, Shape};
+use crate::wire::upload::Upload;
+
+use crate::backend::login::Step;
+
+use super::conn::{Phase, Purpose};
+use super::desk::{Action, Desk, Peer, Slot};
+use super::machine::{Machine, Phase as MachinePhase};
+use super::prepared::{set_statement_id, statement_id};
+use super::state::SessionState;
+use super::work::{After, Stage};
+
+/// Errors by which a node says that it can't run anything now: 1047 not ready (wsrep), 1053 shutting down, 1927 connection killed.
+const UNFIT: [u16; 3] = [1047, 1053, 1927];
+/// The longest packet of a node's login in bytes.
+const LOGIN_PACKET_MAX: usize = 64 << 10;
+
+impl Machine {
+    /// Takes bytes from a node connection; returns how many of them are done with.
+    pub fn on_node(&mut self, slot: Slot, bytes: &mut [u8], desk: &mut Desk) -> usize {
+        // Reply bytes from `run` to `at` go to the client in one piece.
+        let (mut at, mut run) = (0, 0);
+        loop {
+            let Some(conn) = self.conns.get_mut(usize::from(slot)) else { break };
+            let mut passes = false;
+            let taken = match (conn.phase, conn.arriving()) {
+                (Phase::LoggingIn(_), _) => self.take_login(slot, &bytes[at..], desk),
+                (Phase::Ready, Some(purpose)) => match conn.tracker.next(&bytes[at..]) {
+                    Ok(None) => Ok(0),
+                    Ok(Some(part)) => {
+                        if purpose != Purpose::Client || self.discards() {
+                            self.take_own(slot, purpose, part, &bytes[at..at + part.length], desk)
+                        } else {
+                            passes = true;
+                            self.take_reply(slot, part, bytes, at, &mut run, desk)
+                        }
+                    }
+                    Err(malformed) => Err(malformed),
+                },
+                (Phase::Ready, None) if at < bytes.len() => self.take_parting(slot, &bytes[at..], desk),
+                _ => break,
+            };
+            match taken {
+                Ok(0) => break,
+                Ok(taken) => at += taken,
+                Err(malformed) => {
+                    desk.forward(Peer::Client, run..at);
+                    self.distrust(slot, malformed, desk);
+                    return bytes.len();
+                }
+            }
+            if !passes {
+                run = at;
+            }
+            self.settle(slot, &mut run, at, desk);
+        }
+        desk.forward(Peer::Client, run..at);
+        if self.conns.get(usize::from(slot)).is_none_or(|conn| !conn.is_open()) { bytes.len() } else { at }
+    }
+
+    /// The rest of this reply is not for the client any more.
+    fn discards(&self) -> bool {
+        self.work.as_ref().is_none_or(|work| work.stage != Stage::Running)
+    }
+
+    /// Nothing is owed: an ERR packet is how a node says that it closes the connection.
+    fn take_parting(&mut self, slot: Slot, bytes: &[u8], desk: &mut Desk) -> Result<usize, Malformed> {
+        let Some((_, payload)) = packet::first(bytes) else { return Ok(0) };
+        let error = Error::parse(payload).map_err(|_| Malformed("a packet nobody asked for"))?;
+        info!(session = self.id, code = error.code, "a node closes an idle connection");
+        self.lose(slot, desk);
+        Ok(bytes.len())
+    }
+
+    fn distrust(&mut self, slot: Slot, malformed: Malformed, desk: &mut Desk) {
+        let Some(conn) = self.conns.get(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
+        warn!(session = self.id, node = desk.name(conn.node), "the node answered out of protocol: {malformed}");
+        desk.act(Action::Suspect(conn.node));
+        self.lose(slot, desk);
+    }
+
+    fn take_login(&mut self, slot: Slot, bytes: &[u8], desk: &mut Desk) -> Result<usize, Malformed> {
+        let Some((header, payload)) = packet::first(bytes) else {
+            let long = packet::Header::parse(bytes).is_some_and(|header| header.length > LOGIN_PACKET_MAX);
+            return if long { Err(Malformed("login packet too long")) } else { Ok(0) };
+        };
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(0) };
+        let Phase::LoggingIn(login) = conn.phase else { return Ok(0) };
+        let who = self.client.identity();
+        let step = desk.write(Peer::Node(slot), |out| login.take(header.sequence, payload, &who, out))?;
+        match step {
+            Step::More(login) => conn.phase = Phase::LoggingIn(login),
+            Step::Done { thread, status } => {
+                conn.thread = thread;
+                conn.phase = Phase::Ready;
+                conn.tracker = ReplyTracker::idle(self.client.capabilities.towards_node(true, true));
+                if self.is_greeting() {
+                    self.state.observe(status, slot);
+                }
+                self.advance(None, desk);
+            }
+            Step::Refused(fault) => self.refused_by_node(slot, fault, desk),
+        }
+        Ok(header.total())
+    }
+
+    /// A reply to what the session asked for itself, or one that the client must not see.
+    fn take_own(
+        &mut self,
+        slot: Slot,
+        purpose: Purpose,
+        part: Part,
+        bytes: &[u8],
+        desk: &mut Desk,
+    ) -> Result<usize, Malformed> {
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(part.length) };
+        match (purpose, part.kind) {
+            (Purpose::Effect(version), Kind::Ok(_) | Kind::Eof(_)) => conn.applied = version,
+            (Purpose::Effect(_), Kind::Err) => {
+                let node = desk.name(conn.node);
+                warn!(
+                    session = self.id,
+                    node, "a session command that another node took was refused; its connection is dropped"
+                );
+                self.lose(slot, desk);
+            }
+            (Purpose::Prepare(id), Kind::Prepared) => {
+                let on_node = statement_id(&bytes[..HEADER + 5]).unwrap_or_default();
+                if let Some(statement) = self.prepared.get_mut(id) {
+                    statement.prepared_on(slot, on_node);
+                }
+            }
+            (Purpose::Prepare(_), Kind::Err) => {
+                let error = Error::parse(&bytes[HEADER..])?;
+                let fault = Fault::node(Retry::Never, error.code, &error.state, String::from_utf8_lossy(error.message));
+                conn.settle();
+                self.fail(fault, desk);
+            }
+            (_, Kind::Infile) => return Err(Malformed("a file is asked for nobody")),
+            _ => {}
+        }
+        Ok(part.length)
+    }
+
+    /// A part of the client's reply. Returns how many bytes of it may simply be passed on behind what is in the run.
+    fn take_reply(
+        &mut self,
+        slot: Slot,
+        part: Part,
+        bytes: &mut [u8],
+        at: usize,
+        run: &mut usize,
+        desk: &mut Desk,
+    ) -> Result<usize, Malformed> {
+        let range = at..at + part.length;
+        let tracks = self.tracks();
+        let Some(work) = &mut self.work else { return Ok(part.length) };
+        match part.kind {
+            Kind::Opaque => {}
+            Kind::Ok(status) => {
+                self.state.observe(status, slot);
+                if !tracks && status.contains(Status::SESSION_STATE_CHANGED) {
+                    let packet = &bytes[range.clone()];
+                    let ok = OkPacket::parse(&packet[HEADER..])?;
+                    desk.forward(Peer::Client, *run..at);
+                    desk.write(Peer::Client, |out| ok.put_untracked(out, packet[3]));
+                    *run = range.end;
+                }
+                self.bind_cursor(slot, status);
+                self.succeeded(slot, status, desk);
+            }
+            Kind::Eof(status) => {
+                self.state.observe(status, slot);
+                self.bind_cursor(slot, status);
+                self.succeeded(slot, status, desk);
+            }
+            Kind::Err => {
+                let code = Error::parse(&bytes[range.start + HEADER..range.end])?.code;
+                if work.retry && !work.answered && *run == at && UNFIT.contains(&code) {
+                    *run = range.end;
+                    self.lose(slot, desk);
+                    return Ok(part.length);
+                }
+                if matches!(work.after, After::Prepare(_)) {
+                    self.prepared.failed();
+                }
+                if work.command == Command::ResetConnection {
+                    work.after = After::Nothing;
+                }
+            }
+            Kind::Prepared => self.prepared_for_client(slot, &mut bytes[range]),
+            Kind::Infile => {
+                work.upload = Some(Upload::file());
+                if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
+                    conn.tracker.resume_after_upload();
+                }
+            }
+        }
+        if let Some(work) = &mut self.work {
+            work.answered = true;
+        }
+        Ok(part.length)
+    }
+
+    /// The statement has its own id for the client.
+    fn prepared_for_client(&mut self, slot: Slot, packet: &mut [u8]) {
+        let Some(work) = &self.work else { return };
+        let After::Prepare(verdict) = work.after else { return };
+        let on_node = statement_id(packet).unwrap_or_default();
+        let parameters = packet.get(HEADER + 7..HEADER + 9).map_or(0, |two| u16::from_le_bytes([two[0], two[1]]));
+        let id = self.prepared.add(&work.packet, verdict, parameters, slot, on_node);
+        set_statement_id(packet, id);
+    }
+
+    fn bind_cursor(&mut self, slot: Slot, status: Status) {
+        let Some(work) = &self.work else { return };
+        let (After::Execute(_), Some(id)) = (work.after, work.statement) else { return };
+        if let Some(statement) = self.prepared.get_mut(id) {
+            statement.bound = status.contains(Status::CURSOR_EXISTS).then_some(slot);
+        }
+    }
+
+    /// A result of the client's command is a success: what it changes in the session.
+    fn succeeded(&mut self, slot: Slot, status: Status, desk: &mut Desk) {
+        let Some(work) = &self.work else { return };
+        let limit = desk.settings.history_bytes_max;
+        match work.after {
+            After::Statement(verdict) | After::Execute(verdict) => self.state.ran(verdict, slot),
+            After::Effect(verdict) if !status.contains(Status::MORE_RESULTS) => {
+                self.state.ran(verdict, slot);
+                if let Some(schema) = self.state.changed(&work.packet, slot, limit) {
+                    self.client.schema = Some(schema);
+                }
+                self.in_force(slot);
+            }
+            After::Schema => {
+                self.client.schema = work.packet.get(HEADER + 1..).map(Into::into);
+                self.state.changed_key(b"schema", &work.packet, slot, limit);
+                self.in_force(slot);
+            }
+            After::Option => {
+                self.state.changed_key(b"option", &work.packet, slot, limit);
+                self.in_force(slot);
+            }
+            After::Kill { id, ends: true } => desk.act(Action::EndSession(id)),
+            _ => {}
+        }
+    }
+
+    /// This connection is where the newest effect was made.
+    fn in_force(&mut self, slot: Slot) {
+        if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
+            conn.applied = self.state.version();
+            conn.sent = self.state.version();
+        }
+    }
+
+    /// If the reply that was arriving has ended: what comes next.
+    fn settle(&mut self, slot: Slot, run: &mut usize, at: usize, desk: &mut Desk) {
+        let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|conn| conn.is_ready()) else { return };
+        let Some(purpose) = conn.arriving().filter(|_| conn.tracker.is_done()) else { return };
+        conn.settle();
+        if purpose == Purpose::Client {
+            desk.forward(Peer::Client, *run..at);
+            *run = at;
+            self.replied(slot, desk);
+        } else {
+            self.advance(None, desk);
+        }
+    }
+
+    /// The client's reply has ended.
+    fn replied(&mut self, slot: Slot, desk: &mut Desk) {
+        self.state.previous = Some(slot);
+        let Some(work) = self.work.as_mut().filter(|work| work.stage == Stage::Running) else { return };
+        work.replied = true;
+        if work.is_uploading() {
+            return;
+        }
+        let after = work.after;
+        self.finish(desk);
+        if after == After::Reset {
+            let status = self.state.status;
+            self.state = SessionState::default();
+            self.state.observe(status, slot);
+            self.prepared.clear();
+            self.in_force(slot);
+        }
+    }
+
+    /// The client has uploaded all it had to.
+    pub(super) fn uploaded(&mut self, desk: &mut Desk) {
+        let Some(work) = &mut self.work else { return };
+        match work.stage {
+            Stage::Discarding => self.tell_failure(desk),
+            _ if work.replied => self.finish(desk),
+            _ if work.shape == Shape::Nothing => {
+                if let Some(slot) = work.slot {
+                    self.sent_without_reply(slot, desk);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A node has refused the session's user.
+    fn refused_by_node(&mut self, slot: Slot, fault: Fault, desk: &mut Desk) {
+        let Some(conn) = self.conns.get(usize::from(slot)) else { return };
+        warn!(
+            session = self.id,
+            node = desk.name(conn.node),
+            code = fault.code,
+            "the node refused the login: {}",
+            fault.message
+        );
+        self.drop_conn(slot, desk);
+        if matches!(self.phase, MachinePhase::Greeting(_)) {
+            return self.refuse(fault, desk);
+        }
+        self.elsewhere(slot, Some(fault), desk);
+    }
+}

@@ -1,0 +1,273 @@
+//! What a session has become: effects to repeat on new node connections, and what ties it to one of them (pure).
+//!
+//! The server's word counts: transaction state and autocommit come from status flags. Texts only tell what to repeat and what can't be.
+
+use bitflags::bitflags;
+
+use crate::routing::split::Facts;
+use crate::sql::effect::{self, Lexing, Nature};
+use crate::sql::statement::{Class, LexMode, Traits, Verdict};
+use crate::wire::capability::Status;
+use crate::wire::packet::HEADER;
+
+use super::desk::Slot;
+
+bitflags! {
+    /// What lives on one node connection and can't be had on another.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(super) struct Pins: u8 {
+        const TEMPORARY_TABLES = 1;
+        const TABLE_LOCKS = 1 << 1;
+        const XA = 1 << 2;
+        /// Session settings that can't be repeated.
+        const SETTINGS = 1 << 3;
+        /// Only what reads user variables must follow.
+        const VARIABLES = 1 << 4;
+        /// Nothing must follow, but the locks are lost with the connection.
+        const USER_LOCKS = 1 << 5;
+    }
+}
+
+/// These keep every statement of the session where they are.
+const FOLLOWED: Pins = Pins::TEMPORARY_TABLES.union(Pins::TABLE_LOCKS).union(Pins::XA).union(Pins::SETTINGS);
+
+/// A session command that new node connections get.
+struct Effect {
+    version: u64,
+    keys: Vec<Box<[u8]>>,
+    constant: bool,
+    /// The whole command, header included.
+    packet: Box<[u8]>,
+}
+
+/// The state of a session.
+#[derive(Default)]
+pub(super) struct SessionState {
+    pub(super) status: Status,
+    /// The node connection of the open transaction.
+    pub(super) transaction: Option<Slot>,
+    /// A transaction was lost with its node while the client was not looking.
+    pub(super) transaction_lost: bool,
+    /// SET TRANSACTION waits for its transaction.
+    pub(super) next_transaction_set: bool,
+    /// The node connection of the previous statement.
+    pub(super) previous: Option<Slot>,
+    pub(super) pins: Pins,
+    pub(super) pinned: Option<Slot>,
+    pub(super) mode: LexMode,
+    effects: Vec<Effect>,
+    effect_bytes: usize,
+    version: u64,
+}
+
+impl SessionState {
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            in_transaction: self.transaction.is_some(),
+            autocommit_off: !self.status.contains(Status::AUTOCOMMIT),
+            next_transaction_set: self.next_transaction_set,
+            pinned: self.pins.intersects(FOLLOWED),
+            variables_pinned: self.pins.contains(Pins::VARIABLES),
+        }
+    }
+
+    /// The status that a client sees in an answer of the proxy's own.
+    pub(super) fn own_status(&self) -> Status {
+        self.status & (Status::IN_TRANS | Status::AUTOCOMMIT | Status::NO_BACKSLASH_ESCAPES | Status::IN_TRANS_READONLY)
+    }
+
+    /// The version of the session's effects.
+    pub(super) fn version(&self) -> u64 {
+        self.version
+    }
+
+    /// The effects that a node connection at version `applied` lacks, in order, as commands.
+    pub(super) fn since(&self, applied: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let start = self.effects.partition_point(|effect| effect.version <= applied);
+        self.effects[start..].iter().map(|effect| (effect.version, &*effect.packet))
+    }
+
+    /// A node has answered with this status on this connection.
+    pub(super) fn observe(&mut self, status: Status, slot: Slot) {
+        self.status = status;
+        self.mode.no_backslash_escapes = status.contains(Status::NO_BACKSLASH_ESCAPES);
+        self.transaction = status.contains(Status::IN_TRANS).then_some(slot);
+    }
+
+    /// A statement has succeeded on this connection.
+    pub(super) fn ran(&mut self, verdict: Verdict, slot: Slot) {
+        let traits = verdict.traits;
+        if verdict.class != Class::Session && verdict.class != Class::Diagnostics {
+            self.next_transaction_set = verdict.class == Class::SetTransaction;
+        }
+        if traits.is_empty() {
+            return;
+        }
+        let table = [
+            (Traits::TEMPORARY_TABLE, Pins::TEMPORARY_TABLES),
+            (Traits::TABLE_LOCK, Pins::TABLE_LOCKS),
+            (Traits::XA_START, Pins::XA),
+            (Traits::UNREPEATABLE, Pins::SETTINGS),
+            (Traits::TAINTS_VARIABLES, Pins::VARIABLES),
+            (Traits::USER_LOCK, Pins::USER_LOCKS),
+        ];
+        for (_, pin) in table.iter().filter(|(trait_, _)| traits.contains(*trait_)) {
+            self.pin(*pin, slot);
+        }
+        if traits.contains(Traits::TABLE_UNLOCK) && !traits.contains(Traits::TABLE_LOCK) {
+            self.unpin(Pins::TABLE_LOCKS);
+        }
+        if traits.contains(Traits::XA_END) {
+            self.unpin(Pins::XA);
+        }
+    }
+
+    fn pin(&mut self, pin: Pins, slot: Slot) {
+        self.pins |= pin;
+        self.pinned.get_or_insert(slot);
+    }
+
+    fn unpin(&mut self, pin: Pins) {
+        self.pins -= pin;
+        if self.pins.is_empty() {
+            self.pinned = None;
+        }
+    }
+
+    /// A session command has taken force on this connection: keeps it for the others. Returns the schema it went to, if it did.
+    pub(super) fn changed(&mut self, packet: &[u8], slot: Slot, bytes_max: usize) -> Option<Box<[u8]>> {
+        let text = packet.get(HEADER + 1..).unwrap_or_default();
+        let change = effect::change(text, self.mode);
+        match change.lexing {
+            Lexing::Is(mode) => self.mode = mode,
+            Lexing::Default => self.mode = LexMode::default(),
+            // The server tells of backslashes in each status; quotes are taken as before.
+            Lexing::Same | Lexing::Unknown => {}
+        }
+        if change.nature == Nature::Volatile {
+            self.pin(Pins::SETTINGS, slot);
+            return change.schema;
+        }
+        self.keep(change.keys, change.nature == Nature::Constant, packet, slot, bytes_max);
+        change.schema
+    }
+
+    /// Keeps a command that sets `key` and nothing else.
+    pub(super) fn changed_key(&mut self, key: &[u8], packet: &[u8], slot: Slot, bytes_max: usize) {
+        self.keep(vec![key.into()], true, packet, slot, bytes_max);
+    }
+
+    fn keep(&mut self, keys: Vec<Box<[u8]>>, constant: bool, packet: &[u8], slot: Slot, bytes_max: usize) {
+        self.version += 1;
+        if constant {
+            self.drop_overwritten(&keys);
+        }
+        self.effect_bytes += packet.len();
+        self.effects.push(Effect { version: self.version, keys, constant, packet: packet.into() });
+        if self.effect_bytes > bytes_max {
+            // Too much to repeat elsewhere: from now on the session lives where it is.
+            self.pin(Pins::SETTINGS, slot);
+        }
+    }
+
+    /// Effects that the new one overwrites entirely are gone, unless something kept after them may have read them.
+    fn drop_overwritten(&mut self, keys: &[Box<[u8]>]) {
+        let start = self.effects.iter().rposition(|effect| !effect.constant).map_or(0, |last| last + 1);
+        let tail = self.effects.split_off(start);
+        for effect in tail {
+            if effect.keys.iter().all(|key| keys.contains(key)) {
+                self.effect_bytes -= effect.packet.len();
+            } else {
+                self.effects.push(effect);
+            }
+        }
+    }
+
+    /// The node connection of this slot is gone. True if the session can't go on without it.
+    pub(super) fn lost(&mut self, slot: Slot) -> bool {
+        if self.previous == Some(slot) {
+            self.previous = None;
+        }
+        self.pinned == Some(slot)
+    }
+
+    /// The open transaction is over: its node has gone with it.
+    pub(super) fn end_transaction(&mut self) {
+        self.transaction = None;
+        self.status -= Status::IN_TRANS | Status::IN_TRANS_READONLY;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verdict(class: Class, traits: Traits) -> Verdict {
+        Verdict { class, traits, why: "" }
+    }
+
+    fn packets(state: &SessionState, applied: u64) -> Vec<&[u8]> {
+        state.since(applied).map(|(_, packet)| packet).collect()
+    }
+
+    #[test]
+    fn a_constant_effect_replaces_older_ones_of_its_keys() {
+        let mut state = SessionState::default();
+        state.changed_key(b"a", b"a=1", 0, 1000);
+        state.changed_key(b"b", b"b=1", 0, 1000);
+        state.changed_key(b"a", b"a=2", 0, 1000);
+        assert_eq!(packets(&state, 0), [b"b=1", b"a=2"]);
+        assert_eq!(packets(&state, 2), [b"a=2"]);
+        assert_eq!(state.version(), 3);
+    }
+
+    #[test]
+    fn nothing_before_a_dependent_effect_is_dropped() {
+        let mut state = SessionState::default();
+        state.changed_key(b"a", b"a=1", 0, 1000);
+        state.keep(vec![b"b"[..].into()], false, b"b=a", 0, 1000);
+        state.changed_key(b"a", b"a=2", 0, 1000);
+        state.changed_key(b"a", b"a=3", 0, 1000);
+        assert_eq!(packets(&state, 0), [b"a=1", b"b=a", b"a=3"]);
+    }
+
+    #[test]
+    fn too_much_history_pins() {
+        let mut state = SessionState::default();
+        state.changed_key(b"a", b"a=1", 3, 4);
+        assert!(!state.facts().pinned);
+        state.changed_key(b"b", b"b=1", 3, 4);
+        assert!(state.facts().pinned && state.lost(3) && !state.lost(2));
+    }
+
+    #[test]
+    fn pins_come_and_go() {
+        let mut state = SessionState::default();
+        state.ran(verdict(Class::Write, Traits::TABLE_LOCK), 1);
+        assert!(state.facts().pinned);
+        state.ran(verdict(Class::Write, Traits::TABLE_UNLOCK), 1);
+        assert!(!state.facts().pinned && !state.lost(1));
+        state.ran(verdict(Class::Write, Traits::USER_LOCK), 1);
+        assert!(!state.facts().pinned && state.lost(1), "locks are not followed, but not lost silently");
+    }
+
+    #[test]
+    fn set_transaction_waits_for_the_next_one() {
+        let mut state = SessionState::default();
+        state.ran(verdict(Class::SetTransaction, Traits::empty()), 0);
+        state.ran(verdict(Class::Session, Traits::empty()), 0);
+        assert!(state.facts().next_transaction_set);
+        state.ran(verdict(Class::Begin { read_only: false }, Traits::empty()), 0);
+        assert!(!state.facts().next_transaction_set);
+    }
+
+    #[test]
+    fn the_server_says_what_is_open() {
+        let mut state = SessionState::default();
+        assert!(state.facts().autocommit_off);
+        state.observe(Status::AUTOCOMMIT | Status::IN_TRANS, 2);
+        assert_eq!((state.transaction, state.facts().autocommit_off), (Some(2), false));
+        state.observe(Status::AUTOCOMMIT, 2);
+        assert_eq!(state.transaction, None);
+    }
+}

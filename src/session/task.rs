@@ -1,0 +1,364 @@
+//! Drives one machine with real sockets: a future that reads, feeds the machine, and does what it says.
+//!
+//! It decides nothing about SQL. It owns the client's and the nodes' pipes, the session's timers and the one thing the
+//! session may be waiting for outside of its own sockets (an errand). Reads stop where writes are blocked.
+
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, Sleep};
+use tracing::info;
+
+use crate::net::pipe::{Fill, Pipe};
+use crate::net::stream::Stream;
+
+use super::desk::{Action, Found, Peer, Slot};
+use super::machine::Machine;
+use super::worker::{Bench, Notice, Worker};
+
+/// What a client may send ahead while a command is under way, in bytes.
+const AHEAD_MAX: usize = 16 << 10;
+
+type Dial = Pin<Box<dyn Future<Output = io::Result<Stream>>>>;
+
+/// Something a session waits for that is no socket of its own.
+pub(super) type Errand = Pin<Box<dyn Future<Output = Word>>>;
+
+/// What an errand brings back.
+pub(super) enum Word {
+    /// The accounts have been loaded again, or can't be now.
+    Accounts,
+    /// Where another session is at work.
+    Found(Found),
+}
+
+enum NodeEnd {
+    Closed,
+    Dialling(Dial),
+    Open(Pipe),
+}
+
+/// One session's task.
+pub(super) struct Task {
+    machine: Machine,
+    client: Pipe,
+    nodes: Vec<NodeEnd>,
+    worker: Rc<Worker>,
+    notice: Rc<Notice>,
+    deadline: Option<Pin<Box<Sleep>>>,
+    stall: Option<Pin<Box<Sleep>>>,
+    errand: Option<Errand>,
+    /// What is held of the client's bytes has been offered to the machine, and nothing has happened since.
+    offered: bool,
+    client_closed: bool,
+    draining: bool,
+    begun: bool,
+}
+
+impl Task {
+    pub(super) fn new(machine: Machine, client: Stream, worker: Rc<Worker>, notice: Rc<Notice>) -> Self {
+        Self {
+            machine,
+            client: Pipe::new(client),
+            nodes: Vec::new(),
+            worker,
+            notice,
+            deadline: None,
+            stall: None,
+            errand: None,
+            offered: false,
+            client_closed: false,
+            draining: false,
+            begun: false,
+        }
+    }
+
+    /// Goes on until nothing moves.
+    fn turn(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> Poll<()> {
+        if !std::mem::replace(&mut self.begun, true) {
+            bench.lay_out_scramble();
+            self.machine.start(&mut bench.desk);
+            self.perform(context, bench);
+        }
+        self.hear(context, bench);
+        loop {
+            let mut moved = self.poll_timers(context, bench);
+            moved |= self.poll_errand(context, bench);
+            for slot in 0..self.nodes.len() {
+                moved |= self.poll_node(slot, context, bench);
+            }
+            if moved {
+                self.offered = false;
+            }
+            let client_moved = self.poll_client(context, bench);
+            if self.machine.is_ended() && !self.client.is_blocked() {
+                return Poll::Ready(());
+            }
+            if !moved && !client_moved {
+                self.watch_stall(context, bench);
+                return if self.machine.is_ended() && !self.client.is_blocked() {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                };
+            }
+            if client_moved {
+                self.stall = None;
+            }
+        }
+    }
+
+    /// Takes notice of what others want of this session.
+    fn hear(&mut self, context: &mut Context<'_>, bench: &mut Bench) {
+        self.notice.attend(context.waker());
+        let heard = self.notice.take();
+        for asker in heard.finds {
+            // An asker that has gone meanwhile needs no answer.
+            let _ = asker.send(self.machine.whereabouts());
+        }
+        if heard.view {
+            self.machine.on_view(&mut bench.desk);
+            self.perform(context, bench);
+        }
+        self.draining |= heard.drain;
+        if heard.end {
+            self.machine.on_end(&mut bench.desk);
+        } else if self.draining {
+            self.machine.on_drain(&mut bench.desk);
+        }
+        self.perform(context, bench);
+    }
+
+    fn poll_timers(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> bool {
+        if let Some(timer) = &mut self.stall
+            && timer.as_mut().poll(context).is_ready()
+        {
+            info!(session = self.machine.id(), "the client has stalled; its session ends");
+            self.stall = None;
+            self.client_closed = true;
+            self.client.give_up();
+            self.machine.on_client_closed(&mut bench.desk);
+            self.perform(context, bench);
+            return true;
+        }
+        let Some(timer) = &mut self.deadline else { return false };
+        if timer.as_mut().poll(context).is_pending() {
+            return false;
+        }
+        self.deadline = None;
+        bench.tell_time();
+        self.machine.on_deadline(&mut bench.desk);
+        self.perform(context, bench);
+        true
+    }
+
+    fn poll_errand(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> bool {
+        let Some(errand) = &mut self.errand else { return false };
+        let Poll::Ready(word) = errand.as_mut().poll(context) else { return false };
+        self.errand = None;
+        match word {
+            Word::Accounts => {
+                self.worker.refresh_accounts(&mut bench.desk);
+                self.machine.on_accounts(&mut bench.desk);
+            }
+            Word::Found(found) => self.machine.on_found(found, &mut bench.desk),
+        }
+        self.perform(context, bench);
+        true
+    }
+
+    fn poll_node(&mut self, place: usize, context: &mut Context<'_>, bench: &mut Bench) -> bool {
+        let slot = place as Slot;
+        match &mut self.nodes[place] {
+            NodeEnd::Closed => return false,
+            NodeEnd::Dialling(dial) => match dial.as_mut().poll(context) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(stream)) => {
+                    self.nodes[place] = NodeEnd::Open(Pipe::new(stream));
+                    self.machine.on_dialled(slot);
+                }
+                Poll::Ready(Err(_)) => self.node_closed(slot, bench),
+            },
+            NodeEnd::Open(pipe) => {
+                if pipe.is_blocked() {
+                    let _ = pipe.poll_drain(context);
+                }
+                if self.client.is_blocked() {
+                    return false;
+                }
+                match pipe.poll_fill(context, &mut bench.scratch) {
+                    Poll::Pending => return false,
+                    Poll::Ready(Fill::Closed) => self.node_closed(slot, bench),
+                    Poll::Ready(Fill::Bytes(count)) => {
+                        let taken = self.machine.on_node(slot, &mut bench.scratch[..count], &mut bench.desk);
+                        self.perform(context, bench);
+                        if let NodeEnd::Open(pipe) = &mut self.nodes[place] {
+                            pipe.hold(&bench.scratch[taken..count]);
+                        }
+                        return true;
+                    }
+                }
+            }
+        }
+        self.perform(context, bench);
+        true
+    }
+
+    fn node_closed(&mut self, slot: Slot, bench: &mut Bench) {
+        self.nodes[usize::from(slot)] = NodeEnd::Closed;
+        self.machine.on_node_closed(slot, &mut bench.desk);
+    }
+
+    fn poll_client(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> bool {
+        if self.client.is_blocked() && self.client.poll_drain(context).is_ready() {
+            self.offered = false;
+            return true;
+        }
+        if self.machine.is_ended() {
+            return false;
+        }
+        let wants = self.machine.wants_client();
+        if wants && self.upload_is_blocked() {
+            return false;
+        }
+        if wants && !self.offered && self.client.held() > 0 {
+            let count = self.client.unhold(&mut bench.scratch);
+            if self.feed(count, context, bench) > 0 {
+                return true;
+            }
+        }
+        if self.client_closed {
+            return self.client_gone(context, bench);
+        }
+        if !wants && self.client.held() >= AHEAD_MAX {
+            return false;
+        }
+        match self.client.poll_fill(context, &mut bench.scratch) {
+            Poll::Pending => false,
+            Poll::Ready(Fill::Bytes(count)) => {
+                self.feed(count, context, bench);
+                true
+            }
+            Poll::Ready(Fill::Closed) => {
+                self.client_closed = true;
+                self.client_gone(context, bench)
+            }
+        }
+    }
+
+    /// The client has closed. What it sent before is still done.
+    fn client_gone(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> bool {
+        let waits = self.client.held() > 0 && !self.machine.wants_client() && !self.client.is_broken();
+        if !waits {
+            self.machine.on_client_closed(&mut bench.desk);
+            self.perform(context, bench);
+        }
+        !waits
+    }
+
+    /// Gives the machine the front of the shared buffer as bytes of the client; returns how many it has done with.
+    fn feed(&mut self, count: usize, context: &mut Context<'_>, bench: &mut Bench) -> usize {
+        if self.machine.is_greeting() {
+            self.worker.refresh_accounts(&mut bench.desk);
+        }
+        bench.lay_out_scramble();
+        let taken = self.machine.on_client(&mut bench.scratch[..count], &mut bench.desk);
+        self.perform(context, bench);
+        self.client.hold(&bench.scratch[taken..count]);
+        self.offered = true;
+        taken
+    }
+
+    fn upload_is_blocked(&self) -> bool {
+        let node = self.machine.upload_slot().and_then(|slot| self.nodes.get(usize::from(slot)));
+        matches!(node, Some(NodeEnd::Open(pipe)) if pipe.is_blocked())
+    }
+
+    /// Does what the machine has said, in order.
+    fn perform(&mut self, context: &mut Context<'_>, bench: &mut Bench) {
+        if bench.desk.actions.is_empty() {
+            return;
+        }
+        let actions = std::mem::take(&mut bench.desk.actions);
+        let own = std::mem::take(&mut bench.desk.own);
+        for (place, action) in actions.iter().enumerate() {
+            match action {
+                Action::Forward { to, range } => {
+                    self.write(*to, &bench.scratch[range.clone()], actions.get(place + 1), context);
+                }
+                Action::Write { to, range } => self.write(*to, &own[range.clone()], actions.get(place + 1), context),
+                Action::Dial { slot, node } => {
+                    let address = bench.desk.view.node(*node).map(|node| node.address.clone()).unwrap_or_default();
+                    let place = usize::from(*slot);
+                    if self.nodes.len() <= place {
+                        self.nodes.resize_with(place + 1, || NodeEnd::Closed);
+                    }
+                    self.nodes[place] = NodeEnd::Dialling(Box::pin(Stream::dial(address)));
+                }
+                Action::Close(slot) => {
+                    if let Some(end) = self.nodes.get_mut(usize::from(*slot)) {
+                        *end = NodeEnd::Closed;
+                    }
+                }
+                Action::Arm(deadline) => self.deadline = deadline.map(|us| bench.timer(us)),
+                Action::RefreshAccounts => self.errand = Some(self.worker.accounts_errand(&bench.desk)),
+                Action::Suspect(node) => self.worker.suspect(*node),
+                Action::FindSession(id) => self.errand = Some(self.worker.find_errand(*id)),
+                Action::EndSession(id) => self.worker.end_session(*id),
+                Action::Hangup => {}
+            }
+        }
+        bench.desk.actions = actions;
+        bench.desk.own = own;
+        bench.desk.clear();
+    }
+
+    fn write(&mut self, to: Peer, bytes: &[u8], next: Option<&Action>, context: &mut Context<'_>) {
+        let more =
+            matches!(next, Some(Action::Forward { to: also, .. } | Action::Write { to: also, .. }) if *also == to);
+        match to {
+            Peer::Client => self.client.write(context, bytes, more),
+            Peer::Node(slot) => {
+                if let Some(NodeEnd::Open(pipe)) = self.nodes.get_mut(usize::from(slot)) {
+                    pipe.write(context, bytes, more);
+                }
+            }
+        }
+    }
+
+    /// A client that takes nothing of what it is sent, or stops within a packet, has only so much time.
+    fn watch_stall(&mut self, context: &mut Context<'_>, bench: &mut Bench) {
+        let within = self.client.held() > 0 && self.machine.wants_client() && !self.upload_is_blocked();
+        if !within && !self.client.is_blocked() {
+            self.stall = None;
+        } else if self.stall.is_none() {
+            let limit: Duration = self.worker.stall_timeout();
+            self.stall = Some(Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
+            // Registers the timer; it can't have passed yet.
+            let _ = self.poll_timers(context, bench);
+        }
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let task = self.get_mut();
+        let worker = task.worker.clone();
+        let mut bench = worker.bench();
+        bench.tell_time();
+        let polled = task.turn(context, &mut bench);
+        bench.tidy();
+        polled
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.worker.session_ended(self.machine.id());
+    }
+}

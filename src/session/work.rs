@@ -1,0 +1,123 @@
+//! The command under way: where it may run, whether it may run again, and what its success changes.
+
+use crate::cluster::view::NodeId;
+use crate::fault::Fault;
+use crate::routing::reader::NodeSet;
+use crate::sql::statement::Verdict;
+use crate::wire::command::Command;
+use crate::wire::reply::Shape;
+use crate::wire::upload::Upload;
+
+use super::desk::Slot;
+
+/// Where a command is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Writer,
+    Reader,
+    /// The writer if there is one, else a reader.
+    Home,
+    /// This node connection and no other.
+    Slot(Slot),
+    Node(NodeId),
+}
+
+/// What the end of a command changes in the session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum After {
+    Nothing,
+    /// A statement text ran.
+    Statement(Verdict),
+    /// A session effect in `packet` took force.
+    Effect(Verdict),
+    /// COM_INIT_DB in `packet`.
+    Schema,
+    /// COM_SET_OPTION in `packet`.
+    Option,
+    /// COM_STMT_PREPARE in `packet`.
+    Prepare(Verdict),
+    /// COM_STMT_EXECUTE of a statement.
+    Execute(Verdict),
+    /// The login: the client gets its OK with this sequence number.
+    Login(u8),
+    Reset,
+    /// KILL of the session of this id; it ends if the node agrees.
+    Kill {
+        id: u32,
+        ends: bool,
+    },
+}
+
+/// How far a command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Not sent: has no connection, or one that is not ready for it.
+    Waiting,
+    /// Waits for word of another session (KILL).
+    Finding,
+    /// Sent, at least its start.
+    Running,
+    /// Has failed; what the client still uploads is thrown away before it is told.
+    Discarding,
+}
+
+/// The command under way.
+pub(super) struct Work {
+    pub(super) command: Command,
+    pub(super) target: Target,
+    pub(super) shape: Shape,
+    /// May run again elsewhere as long as no byte of its reply has reached the client.
+    pub(super) retry: bool,
+    pub(super) after: After,
+    pub(super) stage: Stage,
+    pub(super) slot: Option<Slot>,
+    /// The client's id of the prepared statement that the command names.
+    pub(super) statement: Option<u32>,
+    /// The command as the client sent it, kept where it may have to be sent later or again.
+    pub(super) packet: Vec<u8>,
+    /// A byte of the reply has reached the client.
+    pub(super) answered: bool,
+    /// The reply has ended.
+    pub(super) replied: bool,
+    /// Nodes that failed it.
+    pub(super) avoided: NodeSet,
+    pub(super) upload: Option<Upload>,
+    /// What the client is told once it has uploaded all.
+    pub(super) failure: Option<Fault>,
+    pub(super) begun_us: u64,
+    /// When a failed writer is tried again.
+    pub(super) retry_at_us: u64,
+}
+
+impl Work {
+    pub(super) fn new(command: Command, target: Target, after: After, now_us: u64) -> Self {
+        Self {
+            command,
+            target,
+            shape: command.shape(),
+            retry: false,
+            after,
+            stage: Stage::Waiting,
+            slot: None,
+            statement: None,
+            packet: Vec::new(),
+            answered: false,
+            replied: false,
+            avoided: NodeSet::default(),
+            upload: None,
+            failure: None,
+            begun_us: now_us,
+            retry_at_us: 0,
+        }
+    }
+
+    /// Whether its packet is needed after it has been sent.
+    pub(super) fn keeps_packet(&self) -> bool {
+        self.retry || matches!(self.after, After::Effect(_) | After::Schema | After::Option | After::Prepare(_))
+    }
+
+    /// The client is still sending parts of it.
+    pub(super) fn is_uploading(&self) -> bool {
+        self.upload.is_some_and(|upload| !upload.is_complete())
+    }
+}

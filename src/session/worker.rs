@@ -1,0 +1,410 @@
+//! A worker: one thread with its own runtime, and the sessions that live on it for all their life.
+//!
+//! Its sessions share one bench (buffer, desk). Others reach a session only through its worker's orders and the
+//! session's notice, so nothing on the data path is locked or shared between threads.
+
+use std::cell::{Cell, RefCell, RefMut};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::task::Waker;
+use std::time::Duration;
+
+use dashmap::DashMap;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::LocalSet;
+use tokio::time::{Instant, MissedTickBehavior, Sleep};
+
+use crate::auth::directory::Directory;
+use crate::cluster::view::{NodeId, ViewHandle};
+use crate::net::stream::Stream;
+use crate::telemetry::counters::Counters;
+use crate::wire::challenge::SCRAMBLE;
+
+use super::desk::{Desk, Found, Settings};
+use super::machine::Machine;
+use super::task::{Errand, Task, Word};
+
+/// Size of the shared read buffer in bytes.
+const SCRATCH: usize = 256 << 10;
+/// How often a worker publishes its numbers.
+const PUBLISH_PERIOD: Duration = Duration::from_millis(200);
+
+/// What all workers share.
+pub struct Shared {
+    /// The configuration of sessions.
+    pub settings: Arc<Settings>,
+    /// A client that takes or sends nothing for so long within a packet is cut off.
+    pub stall_timeout: Duration,
+    /// The cluster.
+    pub view: ViewHandle,
+    /// The accounts.
+    pub directory: Directory,
+    /// Live numbers.
+    pub counters: Arc<Counters>,
+    /// All sessions.
+    pub registry: Registry,
+}
+
+/// Which worker each session lives on.
+#[derive(Default)]
+pub struct Registry {
+    sessions: DashMap<u32, usize>,
+    last: AtomicU32,
+    workers: std::sync::OnceLock<Box<[Handle]>>,
+}
+
+/// A worker as others see it.
+pub struct Handle {
+    orders: mpsc::UnboundedSender<Order>,
+    sessions: AtomicUsize,
+}
+
+/// A client to be served.
+pub struct Accepted {
+    /// Its socket, not registered with any runtime.
+    pub socket: std::net::TcpStream,
+    /// Its address.
+    pub address: SocketAddr,
+    /// The listener it came to, by its place in the configuration.
+    pub listener: usize,
+}
+
+enum Order {
+    Serve(u32, Accepted),
+    Find(u32, oneshot::Sender<Found>),
+    End(u32),
+    Drain,
+    Stop,
+}
+
+impl Registry {
+    /// Sessions now.
+    pub fn len(&self) -> usize {
+        self.workers
+            .get()
+            .map_or(0, |workers| workers.iter().map(|worker| worker.sessions.load(Ordering::Relaxed)).sum())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Gives a client to the worker with the fewest sessions.
+    pub fn serve(&self, accepted: Accepted) {
+        let Some(workers) = self.workers.get() else { return };
+        let least = workers.iter().enumerate().min_by_key(|(_, worker)| worker.sessions.load(Ordering::Relaxed));
+        let Some((place, worker)) = least else { return };
+        let id = self.fresh_id();
+        self.sessions.insert(id, place);
+        worker.sessions.fetch_add(1, Ordering::Relaxed);
+        if worker.orders.send(Order::Serve(id, accepted)).is_err() {
+            self.forget(id);
+        }
+    }
+
+    /// Tells all sessions to end when they are idle.
+    pub fn drain(&self) {
+        self.order_all(|| Order::Drain);
+    }
+
+    /// Ends all sessions, and the workers.
+    pub fn stop(&self) {
+        self.order_all(|| Order::Stop);
+    }
+
+    fn order_all(&self, order: impl Fn() -> Order) {
+        for worker in self.workers.get().into_iter().flatten() {
+            // A worker that has ended needs no order.
+            let _ = worker.orders.send(order());
+        }
+    }
+
+    /// Ids are never 0, and unique among the sessions there are.
+    fn fresh_id(&self) -> u32 {
+        loop {
+            let id = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+            if id != 0 && !self.sessions.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    fn worker_of(&self, id: u32) -> Option<&Handle> {
+        let place = *self.sessions.get(&id)?;
+        self.workers.get()?.get(place)
+    }
+
+    fn forget(&self, id: u32) {
+        if let Some((_, place)) = self.sessions.remove(&id)
+            && let Some(worker) = self.workers.get().and_then(|workers| workers.get(place))
+        {
+            worker.sessions.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    async fn find(shared: Arc<Shared>, id: u32) -> Found {
+        let (asker, answer) = oneshot::channel();
+        let Some(worker) = shared.registry.worker_of(id) else { return Found::Nobody };
+        match worker.orders.send(Order::Find(id, asker)) {
+            Ok(()) => answer.await.unwrap_or(Found::Nobody),
+            Err(_) => Found::Nobody,
+        }
+    }
+}
+
+/// Starts the workers, a thread each.
+pub fn start(shared: &Arc<Shared>, count: usize) -> std::io::Result<Vec<std::thread::JoinHandle<()>>> {
+    let (handles, queues): (Vec<_>, Vec<_>) = (0..count)
+        .map(|_| {
+            let (orders, queue) = mpsc::unbounded_channel();
+            (Handle { orders, sessions: AtomicUsize::new(0) }, queue)
+        })
+        .unzip();
+    let _ = shared.registry.workers.set(handles.into());
+    let thread = |(place, queue)| {
+        let shared = shared.clone();
+        std::thread::Builder::new().name(format!("worker-{place}")).spawn(move || run(shared, queue))
+    };
+    queues.into_iter().enumerate().map(thread).collect()
+}
+
+fn run(shared: Arc<Shared>, queue: mpsc::UnboundedReceiver<Order>) {
+    match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => LocalSet::new().block_on(&runtime, Rc::new(Worker::new(shared)).work(queue)),
+        Err(error) => tracing::error!("a worker could not start: {error}"),
+    }
+}
+
+/// A worker's own side.
+pub(super) struct Worker {
+    shared: Arc<Shared>,
+    bench: RefCell<Bench>,
+    sessions: RefCell<HashMap<u32, Resident>>,
+    published: RefCell<Vec<u32>>,
+    draining: Cell<bool>,
+}
+
+struct Resident {
+    notice: Rc<Notice>,
+    listener: usize,
+}
+
+/// What the sessions of a worker share during an event.
+pub(super) struct Bench {
+    pub(super) scratch: Vec<u8>,
+    pub(super) desk: Desk,
+    epoch: Instant,
+}
+
+impl Bench {
+    pub(super) fn tell_time(&mut self) {
+        self.desk.now_us = self.epoch.elapsed().as_micros() as u64;
+    }
+
+    /// A timer for a time of the desk's clock.
+    pub(super) fn timer(&self, deadline_us: u64) -> Pin<Box<Sleep>> {
+        Box::pin(tokio::time::sleep_until(self.epoch + Duration::from_micros(deadline_us)))
+    }
+
+    pub(super) fn lay_out_scramble(&mut self) {
+        self.desk.provide_scramble(random_scramble);
+    }
+
+    /// A buffer that one session had to make large is not kept for all.
+    pub(super) fn tidy(&mut self) {
+        if self.scratch.len() > SCRATCH {
+            self.scratch.truncate(SCRATCH);
+            self.scratch.shrink_to_fit();
+        }
+    }
+}
+
+/// 20 bytes of printable ASCII, as the server makes them.
+fn random_scramble() -> [u8; SCRAMBLE] {
+    let mut bytes = [0; SCRAMBLE];
+    if let Err(error) = getrandom::fill(&mut bytes) {
+        tracing::error!("no random numbers from the system: {error}");
+        std::process::abort();
+    }
+    bytes.map(|byte| 33 + byte % 94)
+}
+
+impl Worker {
+    fn new(shared: Arc<Shared>) -> Self {
+        let view = shared.view.load().clone();
+        let accounts = shared.directory.load().clone();
+        let desk = Desk::new(shared.settings.clone(), view, accounts);
+        let published = RefCell::new(vec![0; desk.loads.len()]);
+        let bench = RefCell::new(Bench { scratch: vec![0; SCRATCH], desk, epoch: Instant::now() });
+        Self { shared, bench, sessions: RefCell::default(), published, draining: Cell::new(false) }
+    }
+
+    async fn work(self: Rc<Self>, mut queue: mpsc::UnboundedReceiver<Order>) {
+        let mut versions = self.shared.view.versions();
+        let mut publish = tokio::time::interval(PUBLISH_PERIOD);
+        publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.look();
+        loop {
+            tokio::select! {
+                order = queue.recv() => match order {
+                    None => return,
+                    Some(Order::Stop) => return self.publish(),
+                    Some(order) => self.follow(order),
+                },
+                Ok(()) = versions.changed() => self.look(),
+                _ = publish.tick() => self.publish(),
+            }
+        }
+    }
+
+    fn follow(self: &Rc<Self>, order: Order) {
+        match order {
+            Order::Serve(id, accepted) => self.serve(id, accepted),
+            Order::Find(id, asker) => {
+                if let Some(resident) = self.sessions.borrow().get(&id) {
+                    resident.notice.tell(|heard| heard.finds.push(asker));
+                }
+            }
+            Order::End(id) => {
+                if let Some(resident) = self.sessions.borrow().get(&id) {
+                    resident.notice.tell(|heard| heard.end = true);
+                }
+            }
+            Order::Drain => {
+                self.draining.set(true);
+                self.tell_all(|heard| heard.drain = true);
+            }
+            Order::Stop => {}
+        }
+    }
+
+    fn serve(self: &Rc<Self>, id: u32, accepted: Accepted) {
+        let Ok(socket) = tokio::net::TcpStream::from_std(accepted.socket) else {
+            return self.shared.registry.forget(id);
+        };
+        let notice = Rc::new(Notice::default());
+        notice.tell(|heard| heard.drain = self.draining.get());
+        let resident = Resident { notice: notice.clone(), listener: accepted.listener };
+        self.sessions.borrow_mut().insert(id, resident);
+        if let Some(service) = self.shared.counters.services.get(accepted.listener) {
+            service.sessions.fetch_add(1, Ordering::Relaxed);
+            service.sessions_total.fetch_add(1, Ordering::Relaxed);
+        }
+        let machine = Machine::new(id, accepted.address.ip().to_canonical());
+        tokio::task::spawn_local(Task::new(machine, Stream::new(socket), self.clone(), notice));
+    }
+
+    /// Takes the current view, and tells the sessions of it.
+    fn look(&self) {
+        let view = self.shared.view.load().clone();
+        self.bench.borrow_mut().desk.view = view;
+        self.tell_all(|heard| heard.view = true);
+    }
+
+    fn tell_all(&self, tell: impl Fn(&mut Heard)) {
+        for resident in self.sessions.borrow().values() {
+            resident.notice.tell(&tell);
+        }
+    }
+
+    fn publish(&self) {
+        let bench = self.bench.borrow();
+        let mut published = self.published.borrow_mut();
+        for ((load, before), node) in bench.desk.loads.iter().zip(published.iter_mut()).zip(&self.shared.counters.nodes)
+        {
+            let change = u64::from(load.connections).wrapping_sub(u64::from(*before));
+            if change != 0 {
+                node.connections.fetch_add(change, Ordering::Relaxed);
+                *before = load.connections;
+            }
+        }
+    }
+
+    pub(super) fn bench(&self) -> RefMut<'_, Bench> {
+        self.bench.borrow_mut()
+    }
+
+    pub(super) fn stall_timeout(&self) -> Duration {
+        self.shared.stall_timeout
+    }
+
+    pub(super) fn refresh_accounts(&self, desk: &mut Desk) {
+        desk.accounts = self.shared.directory.load().clone();
+    }
+
+    pub(super) fn accounts_errand(&self, desk: &Desk) -> Errand {
+        let refresh = self.shared.directory.refresh(desk.accounts.generation());
+        Box::pin(async move {
+            refresh.await;
+            Word::Accounts
+        })
+    }
+
+    pub(super) fn find_errand(&self, id: u32) -> Errand {
+        let find = Registry::find(self.shared.clone(), id);
+        Box::pin(async move { Word::Found(find.await) })
+    }
+
+    pub(super) fn end_session(&self, id: u32) {
+        if let Some(worker) = self.shared.registry.worker_of(id) {
+            // A worker that has ended has no sessions.
+            let _ = worker.orders.send(Order::End(id));
+        }
+    }
+
+    pub(super) fn suspect(&self, node: NodeId) {
+        self.shared.view.suspect(node);
+    }
+
+    pub(super) fn session_ended(&self, id: u32) {
+        let resident = self.sessions.borrow_mut().remove(&id);
+        if let Some(service) = resident.and_then(|resident| self.shared.counters.services.get(resident.listener)) {
+            service.sessions.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.shared.registry.forget(id);
+    }
+}
+
+/// What others want of a session.
+#[derive(Default)]
+pub(super) struct Heard {
+    pub(super) view: bool,
+    pub(super) drain: bool,
+    pub(super) end: bool,
+    pub(super) finds: Vec<oneshot::Sender<Found>>,
+}
+
+/// Where a session is told what others want of it.
+#[derive(Default)]
+pub(super) struct Notice {
+    heard: RefCell<Heard>,
+    fresh: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Notice {
+    fn tell(&self, tell: impl FnOnce(&mut Heard)) {
+        tell(&mut self.heard.borrow_mut());
+        self.fresh.set(true);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// Has the session woken by this waker from now on.
+    pub(super) fn attend(&self, waker: &Waker) {
+        let mut current = self.waker.borrow_mut();
+        if !current.as_ref().is_some_and(|current| current.will_wake(waker)) {
+            *current = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn take(&self) -> Heard {
+        if self.fresh.replace(false) { self.heard.take() } else { Heard::default() }
+    }
+}

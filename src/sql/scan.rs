@@ -1,0 +1,302 @@
+//! The walk over one statement's tokens that finds everything that decides its route.
+//!
+//! Knows no statement kinds: it gathers [`Facts`], and `statement` and `head` judge them.
+
+use bitflags::bitflags;
+
+use super::function::{self, Call};
+use super::keyword::*;
+use super::lexer::{Lexer, Token, Word};
+
+bitflags! {
+    /// What a statement was seen to contain.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub(super) struct Facts: u32 {
+        /// FOR UPDATE, FOR SHARE, LOCK IN SHARE MODE.
+        const LOCKING = 1;
+        /// INTO.
+        const INTO = 1 << 1;
+        /// UPDATE or DELETE after WITH.
+        const CHANGES_ROWS = 1 << 2;
+        /// PROCEDURE ANALYSE and its like.
+        const PROCEDURE = 1 << 3;
+        /// A stored function or a UDF.
+        const STORED_FUNCTION = 1 << 4;
+        /// A function that belongs to the writer.
+        const WRITER_FUNCTION = 1 << 5;
+        /// GET_LOCK().
+        const USER_LOCK = 1 << 6;
+        /// NEXT VALUE FOR and its like.
+        const SEQUENCE = 1 << 7;
+        /// FOUND_ROWS(), @@warning_count and their like.
+        const PREVIOUS = 1 << 8;
+        /// A user variable.
+        const VARIABLE = 1 << 9;
+        /// A user variable gets a value.
+        const ASSIGNS = 1 << 10;
+        /// A system variable that only the connection to the writer knows.
+        const WRITER_VARIABLE = 1 << 11;
+        /// `@@global.x`.
+        const GLOBAL_VARIABLE = 1 << 12;
+        /// An executable comment that may change the meaning of what is around it.
+        const CONDITIONAL = 1 << 13;
+        /// A value of its own at each time or node.
+        const VOLATILE = 1 << 14;
+    }
+}
+
+/// The token before the current one, as far as it matters.
+#[derive(Clone, Copy)]
+enum Before<'a> {
+    Other,
+    Dot,
+    /// A word, whether a dot is before it, and where it ends.
+    Word {
+        word: Word<'a>,
+        qualified: bool,
+        end: usize,
+    },
+    Quoted,
+}
+
+impl Before<'_> {
+    /// The packed keyword, if it can be one.
+    fn key(self) -> u128 {
+        match self {
+            Before::Word { word, qualified: false, .. } => word.key,
+            _ => 0,
+        }
+    }
+}
+
+/// A walk in progress.
+struct Scan<'l, 'a> {
+    lexer: &'l mut Lexer<'a>,
+    facts: Facts,
+    before: Before<'a>,
+    /// A WITH was seen: `name (column, ...) AS` is not a call.
+    with: bool,
+}
+
+/// Walks to the end of the statement, past its `;`. `first` was read already.
+pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Facts {
+    let mut scan = Scan { lexer, facts: Facts::empty(), before: Before::Other, with: false };
+    let mut token = first;
+    while !matches!(token, Token::End | Token::Mark(b';')) {
+        scan.step(token);
+        token = scan.lexer.token();
+    }
+    scan.facts
+}
+
+/// Walks to the end of the text: a compound statement has `;` inside.
+pub(super) fn body<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Facts {
+    let mut facts = statement(lexer, first);
+    while !lexer.rest().is_empty() {
+        let token = lexer.token();
+        facts |= statement(lexer, token);
+    }
+    facts
+}
+
+impl<'a> Scan<'_, 'a> {
+    #[inline]
+    fn step(&mut self, token: Token<'a>) {
+        self.before = match token {
+            Token::Word(word) => {
+                let qualified = matches!(self.before, Before::Dot);
+                self.word(word, qualified);
+                Before::Word { word, qualified, end: self.lexer.position() }
+            }
+            Token::Mark(b'(') => {
+                self.parenthesis();
+                Before::Other
+            }
+            Token::Mark(b'.') => Before::Dot,
+            Token::Quoted(_) => Before::Quoted,
+            Token::Variable(_) => {
+                self.facts |= Facts::VARIABLE;
+                if self.before.key() == INTO {
+                    self.facts |= Facts::ASSIGNS;
+                }
+                Before::Other
+            }
+            Token::System => {
+                self.facts |= system_variable(self.lexer);
+                Before::Other
+            }
+            Token::Assign => {
+                self.facts |= Facts::ASSIGNS;
+                Before::Other
+            }
+            Token::Open => {
+                self.executable_comment();
+                self.before
+            }
+            _ => Before::Other,
+        };
+    }
+
+    #[inline]
+    fn word(&mut self, word: Word<'a>, qualified: bool) {
+        if word.text.len() < 3 {
+            return;
+        }
+        // The first letter rules out almost every word at once.
+        match word.text[0] | 0x20 {
+            b'u' | b'd' | b'i' | b'l' | b's' | b'p' | b'v' | b'n' | b'w' | b'c' => self.keyword(word, qualified),
+            _ => {}
+        }
+    }
+
+    fn keyword(&mut self, word: Word<'a>, qualified: bool) {
+        if qualified {
+            // Oracle's spelling of a sequence's values.
+            if matches!(word.key, NEXTVAL | CURRVAL) {
+                self.facts |= Facts::SEQUENCE;
+            }
+            return;
+        }
+        let before = self.before.key();
+        self.facts |= match word.key {
+            UPDATE if before == FOR => Facts::LOCKING,
+            SHARE if before == FOR => Facts::LOCKING,
+            UPDATE | DELETE => Facts::CHANGES_ROWS,
+            LOCK => Facts::LOCKING,
+            INTO => Facts::INTO,
+            PROCEDURE => Facts::PROCEDURE,
+            VALUE if matches!(before, NEXT | PREVIOUS) => Facts::SEQUENCE,
+            WITH => {
+                self.with = true;
+                Facts::empty()
+            }
+            key if volatile_word(key) => Facts::VOLATILE,
+            _ => Facts::empty(),
+        };
+    }
+
+    /// What is called, if the parenthesis that was just read belongs to a call.
+    fn parenthesis(&mut self) {
+        let call = match self.before {
+            Before::Word { word, qualified: false, end } => function::call(word, end + 1 == self.lexer.position()),
+            Before::Word { qualified: true, .. } | Before::Quoted => Call::Unknown,
+            _ => return,
+        };
+        if call == Call::Unknown && self.with && self.is_column_list() {
+            return;
+        }
+        self.facts |= call_facts(call);
+    }
+
+    /// Whether `(` starts the column list of a common table expression: `(a, b) AS (`.
+    fn is_column_list(&self) -> bool {
+        let mut ahead = self.lexer.clone();
+        loop {
+            if !matches!(ahead.token(), Token::Word(_) | Token::Quoted(_)) {
+                return false;
+            }
+            match ahead.token() {
+                Token::Mark(b',') => {}
+                Token::Mark(b')') => break,
+                _ => return false,
+            }
+        }
+        matches!(ahead.token(), Token::Word(Word { key: AS, .. })) && ahead.token() == Token::Mark(b'(')
+    }
+
+    /// An executable comment is harmless if it adds modifiers to SELECT and nothing else.
+    fn executable_comment(&mut self) {
+        let mut harmless = self.before.key() == SELECT;
+        let mut ahead = self.lexer.clone();
+        loop {
+            match ahead.token() {
+                Token::Close => break,
+                Token::Word(word) => harmless &= is_select_modifier(word.key),
+                _ => {
+                    harmless = false;
+                    break;
+                }
+            }
+        }
+        if harmless {
+            *self.lexer = ahead;
+        } else {
+            self.facts |= Facts::CONDITIONAL;
+        }
+    }
+}
+
+/// What a call adds to the facts.
+pub(super) fn call_facts(call: Call) -> Facts {
+    match call {
+        Call::Keyword | Call::Pure => Facts::empty(),
+        Call::Volatile => Facts::VOLATILE,
+        Call::Previous => Facts::PREVIOUS,
+        Call::Writer => Facts::WRITER_FUNCTION,
+        Call::Lock => Facts::USER_LOCK,
+        Call::Unknown => Facts::STORED_FUNCTION,
+    }
+}
+
+/// Functions of time and user that are called without parentheses.
+pub(super) fn volatile_word(key: u128) -> bool {
+    matches!(
+        key,
+        CURRENT_DATE
+            | CURRENT_TIME
+            | CURRENT_TIMESTAMP
+            | CURRENT_USER
+            | CURRENT_ROLE
+            | LOCALTIME
+            | LOCALTIMESTAMP
+            | SYSDATE
+            | UTC_DATE
+            | UTC_TIME
+            | UTC_TIMESTAMP
+    )
+}
+
+fn is_select_modifier(key: u128) -> bool {
+    matches!(
+        key,
+        ALL | DISTINCT
+            | DISTINCTROW
+            | HIGH_PRIORITY
+            | STRAIGHT_JOIN
+            | SQL_SMALL_RESULT
+            | SQL_BIG_RESULT
+            | SQL_BUFFER_RESULT
+            | SQL_CACHE
+            | SQL_NO_CACHE
+            | SQL_CALC_FOUND_ROWS
+    )
+}
+
+/// Reads the name after `@@`.
+pub(super) fn system_variable(lexer: &mut Lexer<'_>) -> Facts {
+    let Some((global, name)) = system_name(lexer) else { return Facts::WRITER_VARIABLE };
+    match name.key {
+        LAST_INSERT_ID | IDENTITY | LAST_GTID | INSERT_ID | PSEUDO_THREAD_ID => Facts::WRITER_VARIABLE,
+        WARNING_COUNT | ERROR_COUNT => Facts::PREVIOUS,
+        // The names of the node: people ask for them to see the splitting.
+        SERVER_ID | HOSTNAME | PORT => Facts::VOLATILE,
+        TIMESTAMP | IN_TRANSACTION | RAND_SEED1 | RAND_SEED2 | GTID_BINLOG_POS | GTID_BINLOG_STATE
+        | GTID_CURRENT_POS | GTID_SLAVE_POS | PROXY_PORT => Facts::VOLATILE,
+        _ if name.text.len() > 6 && name.text[..6].eq_ignore_ascii_case(b"wsrep_") => Facts::VOLATILE,
+        _ if global => Facts::GLOBAL_VARIABLE,
+        _ => Facts::empty(),
+    }
+}
+
+/// The scope (is it GLOBAL?) and the name after `@@`; `None` if it is written in an unusual way.
+pub(super) fn system_name<'a>(lexer: &mut Lexer<'a>) -> Option<(bool, Word<'a>)> {
+    let Token::Word(first) = lexer.token() else { return None };
+    if !matches!(first.key, GLOBAL | SESSION | LOCAL) {
+        return Some((false, first));
+    }
+    if lexer.token() != Token::Mark(b'.') {
+        return None;
+    }
+    let Token::Word(name) = lexer.token() else { return None };
+    Some((first.key == GLOBAL, name))
+}

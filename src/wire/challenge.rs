@@ -1,0 +1,76 @@
+//! The authentication exchange after the handshake: the request to switch to another plugin.
+
+use super::Malformed;
+use super::cursor::{Cursor, put_nul_bytes};
+use super::packet;
+
+/// First byte of an AuthSwitchRequest.
+pub const SWITCH: u8 = 0xfe;
+/// First byte of further data from a plugin.
+pub const MORE: u8 = 0x01;
+/// The plugin this proxy speaks.
+pub const NATIVE: &[u8] = b"mysql_native_password";
+/// Length of a native password scramble in bytes.
+pub const SCRAMBLE: usize = 20;
+
+/// A server's wish to go on with another plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Switch<'a> {
+    /// The plugin's name.
+    pub plugin: &'a [u8],
+    /// Its first data: for [`NATIVE`] the scramble and a NUL.
+    pub data: &'a [u8],
+}
+
+impl<'a> Switch<'a> {
+    /// Reads an AuthSwitchRequest payload. The one-byte form asks for the plugin of before 4.1.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(payload);
+        if cursor.u8()? != SWITCH {
+            return Err(Malformed("not an AuthSwitchRequest"));
+        }
+        if cursor.is_empty() {
+            return Ok(Self { plugin: b"mysql_old_password", data: &[] });
+        }
+        let plugin = cursor.nul_bytes()?;
+        Ok(Self { plugin, data: cursor.rest() })
+    }
+
+    /// The scramble, if this asks for [`NATIVE`].
+    pub fn native_scramble(&self) -> Option<[u8; SCRAMBLE]> {
+        (self.plugin == NATIVE).then(|| self.data.first_chunk().copied()).flatten()
+    }
+}
+
+/// Appends the request to go on with [`NATIVE`] and this scramble. Returns the next sequence number.
+pub fn put_native(out: &mut Vec<u8>, sequence: u8, scramble: &[u8; SCRAMBLE]) -> u8 {
+    packet::put(out, sequence, |out| {
+        out.push(SWITCH);
+        put_nul_bytes(out, NATIVE);
+        out.extend_from_slice(scramble);
+        out.push(0);
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn round_trip() {
+        let scramble = [7; SCRAMBLE];
+        let mut out = Vec::new();
+        assert_eq!(put_native(&mut out, 2, &scramble), 3);
+        let (_, payload) = packet::first(&out).unwrap();
+        assert_eq!(Switch::parse(payload).unwrap().native_scramble(), Some(scramble));
+    }
+
+    #[test]
+    fn other_plugins() {
+        assert_eq!(Switch::parse(&[SWITCH]).unwrap().plugin, b"mysql_old_password");
+        let dialog = Switch::parse(b"\xfedialog\0\x04Password").unwrap();
+        assert_eq!((dialog.plugin, dialog.native_scramble()), (&b"dialog"[..], None));
+        assert!(Switch::parse(b"\xfedialog").is_err());
+        assert_eq!(Switch::parse(b"\xfemysql_native_password\0short").unwrap().native_scramble(), None);
+    }
+}

@@ -1,0 +1,100 @@
+//! OK and EOF packets: their status, and the OK packet without the session tracking a client did not ask for.
+
+use super::Malformed;
+use super::capability::Status;
+use super::cursor::{Cursor, put_lenenc, put_lenenc_bytes};
+use super::packet;
+
+/// First byte of an OK packet.
+pub const OK: u8 = 0x00;
+/// First byte of an EOF packet, and of the OK packet that ends rows when EOF is deprecated.
+pub const EOF: u8 = 0xfe;
+/// Length of a classic EOF payload; anything of nine bytes and more that starts with 0xfe is no EOF.
+pub const EOF_LENGTH_MAX: usize = 8;
+
+/// An OK payload, borrowed (server: `net_send_ok` in sql/protocol.cc).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ok<'a> {
+    /// 0x00, or 0xfe where it ends rows.
+    pub marker: u8,
+    /// Affected rows.
+    pub affected_rows: u64,
+    /// LAST_INSERT_ID of this statement.
+    pub insert_id: u64,
+    /// Server status.
+    pub status: Status,
+    /// Number of warnings.
+    pub warnings: u16,
+    /// Human-readable text.
+    pub info: &'a [u8],
+    /// Session tracking data, empty if there is none.
+    pub tracking: &'a [u8],
+}
+
+impl<'a> Ok<'a> {
+    /// Reads an OK payload of a connection that has SESSION_TRACK.
+    pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(payload);
+        let marker = cursor.u8()?;
+        let affected_rows = cursor.lenenc()?;
+        let insert_id = cursor.lenenc()?;
+        let status = Status::from_bits_retain(cursor.u16()?);
+        let warnings = cursor.u16()?;
+        let info = if cursor.is_empty() { &[] } else { cursor.lenenc_bytes()? };
+        let tracked = status.contains(Status::SESSION_STATE_CHANGED) && !cursor.is_empty();
+        let tracking = if tracked { cursor.lenenc_bytes()? } else { &[] };
+        Result::Ok(Self { marker, affected_rows, insert_id, status, warnings, info, tracking })
+    }
+
+    /// Appends this as a packet without its tracking data, as a client without SESSION_TRACK gets it.
+    pub fn put_untracked(&self, out: &mut Vec<u8>, sequence: u8) -> u8 {
+        packet::put(out, sequence, |out| {
+            out.push(self.marker);
+            put_lenenc(out, self.affected_rows);
+            put_lenenc(out, self.insert_id);
+            out.extend_from_slice(&self.status.difference(Status::SESSION_STATE_CHANGED).bits().to_le_bytes());
+            out.extend_from_slice(&self.warnings.to_le_bytes());
+            if !self.info.is_empty() {
+                put_lenenc_bytes(out, self.info);
+            }
+        })
+    }
+}
+
+/// The status of a classic EOF payload.
+pub fn eof_status(payload: &[u8]) -> Result<Status, Malformed> {
+    let mut cursor = Cursor::new(payload);
+    cursor.take(3)?;
+    Result::Ok(Status::from_bits_retain(cursor.u16()?))
+}
+
+/// Appends an OK packet of the proxy's own. Returns the next sequence number.
+pub fn put(out: &mut Vec<u8>, sequence: u8, status: Status) -> u8 {
+    let ok = Ok { marker: OK, affected_rows: 0, insert_id: 0, status, warnings: 0, info: &[], tracking: &[] };
+    ok.put_untracked(out, sequence)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tracking_is_taken_off() {
+        let mut payload = vec![OK, 1, 0xfc, 0, 1];
+        payload.extend_from_slice(&(Status::AUTOCOMMIT | Status::SESSION_STATE_CHANGED).bits().to_le_bytes());
+        payload.extend_from_slice(&[3, 0, 2, b'h', b'i', 4, 1, 2, b'd', b'b']);
+        let ok = Ok::parse(&payload).unwrap();
+        assert_eq!((ok.affected_rows, ok.insert_id, ok.warnings, ok.info), (1, 256, 3, &b"hi"[..]));
+        assert_eq!(ok.tracking, &[1, 2, b'd', b'b']);
+        let mut out = Vec::new();
+        ok.put_untracked(&mut out, 5);
+        assert_eq!(out, [12, 0, 0, 5, OK, 1, 0xfc, 0, 1, 2, 0, 3, 0, 2, b'h', b'i'].as_slice().to_vec());
+    }
+
+    #[test]
+    fn short_ones_are_refused() {
+        assert!(Ok::parse(&[0, 0, 0, 2]).is_err());
+        assert!(eof_status(&[0xfe, 0, 0, 2]).is_err());
+        assert_eq!(eof_status(&[0xfe, 0, 0, 2, 0]), Result::Ok(Status::AUTOCOMMIT));
+    }
+}

@@ -1,0 +1,116 @@
+//! Where a client's upload ends: a command of 16 MiB and more, or the file of LOAD DATA LOCAL INFILE.
+
+use super::packet::{HEADER, Header};
+
+/// Follows the packets of an upload without looking into them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// Bytes of the current packet still to come.
+    left: usize,
+    /// What ends it.
+    until: Until,
+    done: bool,
+    sequence: u8,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Until {
+    /// The end of the first packet that is not full.
+    ShortPacket,
+    /// An empty packet that does not end a chain.
+    EmptyPacket { chained: bool },
+}
+
+impl Upload {
+    /// A command, of which no byte has been seen.
+    pub fn command() -> Self {
+        Self { left: 0, until: Until::ShortPacket, done: false, sequence: 0 }
+    }
+
+    /// The content of a file.
+    pub fn file() -> Self {
+        Self { left: 0, until: Until::EmptyPacket { chained: false }, done: false, sequence: 0 }
+    }
+
+    /// Whether no byte of it has passed.
+    pub fn is_fresh(&self) -> bool {
+        self.left == 0 && !self.done && self.sequence == 0
+    }
+
+    /// The sequence number that an answer to it has.
+    pub fn next_sequence(&self) -> u8 {
+        self.sequence.wrapping_add(1)
+    }
+
+    /// How many of the front bytes belong to the upload and may be passed on; an incomplete header waits.
+    pub fn advance(&mut self, bytes: &[u8]) -> usize {
+        let mut at = 0;
+        loop {
+            let step = self.left.min(bytes.len() - at);
+            at += step;
+            self.left -= step;
+            if self.done || self.left > 0 {
+                return at;
+            }
+            let Some(header) = Header::parse(&bytes[at..]) else { return at };
+            at += HEADER;
+            self.left = header.length;
+            self.sequence = header.sequence;
+            self.done = match &mut self.until {
+                Until::ShortPacket => !header.continued(),
+                Until::EmptyPacket { chained } => {
+                    let was_chained = std::mem::replace(chained, header.continued());
+                    header.length == 0 && !was_chained
+                }
+            };
+            if self.left == 0 && self.done {
+                return at;
+            }
+        }
+    }
+
+    /// Whether all of it has passed.
+    pub fn is_complete(&self) -> bool {
+        self.done && self.left == 0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::packet::{PAYLOAD_MAX, put, put_chain};
+    use super::*;
+
+    fn run(mut upload: Upload, bytes: &[u8], piece: usize) -> (usize, bool) {
+        let (mut at, mut end) = (0, 0);
+        while end < bytes.len() && !upload.is_complete() {
+            end = (end + piece).min(bytes.len());
+            at += upload.advance(&bytes[at..end]);
+        }
+        (at, upload.is_complete())
+    }
+
+    #[test]
+    fn commands_end_with_the_first_short_packet() {
+        for length in [3, PAYLOAD_MAX - 1, PAYLOAD_MAX, PAYLOAD_MAX + 1] {
+            let mut bytes = Vec::new();
+            put_chain(&mut bytes, 0, &vec![3; length]);
+            let total = bytes.len();
+            put(&mut bytes, 0, |out| out.push(14));
+            for piece in [997, 65_536, bytes.len()] {
+                assert_eq!(run(Upload::command(), &bytes, piece), (total, true), "{length} {piece}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_end_with_an_empty_packet() {
+        let mut bytes = Vec::new();
+        put(&mut bytes, 2, |out| out.extend_from_slice(b"1,2\n"));
+        put(&mut bytes, 3, |_| ());
+        let total = bytes.len();
+        put(&mut bytes, 0, |out| out.push(14));
+        for piece in 1..bytes.len() {
+            assert_eq!(run(Upload::file(), &bytes, piece), (total, true), "{piece}");
+        }
+    }
+}
