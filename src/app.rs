@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use crate::admin::http::{self, Sources};
 use crate::auth::directory::Directory;
@@ -63,6 +64,8 @@ impl StartError {
 
 /// The most bytes of session commands that one session keeps for new node connections.
 const HISTORY_BYTES_MAX: usize = 1 << 20;
+/// Clients are taken after this at the latest, whatever is known of the cluster.
+const FIRST_LOOK_MAX: Duration = Duration::from_secs(5);
 /// How often the drain looks whether the last session has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 
@@ -159,6 +162,11 @@ impl DataPlane {
 
 /// Hands each client of a listener to a worker, or tells it that there are too many.
 async fn accept(socket: TcpListener, listener: usize, shared: Arc<worker::Shared>, sessions_max: u32) {
+    // Clients that come while the first look at the cluster is under way wait for it in the backlog.
+    let first = timeout(FIRST_LOOK_MAX, async { while !shared.directory.refresh(0).await {} });
+    if first.await.is_err() {
+        tracing::warn!("no accounts could be loaded in {FIRST_LOOK_MAX:?}; clients are told so until they are");
+    }
     let full = Fault::proxy(Retry::Never, 1040, b"08004", "Too many connections");
     let mut packet = Vec::new();
     err::put(&mut packet, 0, &full);
