@@ -141,6 +141,12 @@ fn errors_name_the_line_and_the_nearest_name() {
 }
 
 #[test]
+fn somebody_must_be_able_to_be_the_writer() {
+    let expected = "configuration:8: every node has a negative priority: none may be the writer";
+    assert_eq!(error("\"192.168.56.71\"", "\"b\"\npriority = -1"), expected);
+}
+
+#[test]
 fn plain_passwords_are_for_the_owner_only() {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(SMALL.replace("${SECRET}", "plain").as_bytes()).unwrap();
