@@ -127,11 +127,14 @@ impl DataPlane {
             counters: shared.counters.clone(),
             registry: worker::Registry::default(),
         });
-        let workers = worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;
+        let workers =
+            worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;
         let mut acceptors = Vec::new();
         for (place, listener) in config.listeners.iter().enumerate() {
-            let socket = listener::bind(listener.address)
-                .map_err(StartError::of(format!("listener '{}' cannot listen on {}", listener.name, listener.address)))?;
+            let socket = listener::bind(listener.address).map_err(StartError::of(format!(
+                "listener '{}' cannot listen on {}",
+                listener.name, listener.address
+            )))?;
             acceptors.push(tokio::spawn(accept(socket, place, data.clone(), config.limits.sessions_max)));
         }
         Ok(Self { workers, shared: data, acceptors })

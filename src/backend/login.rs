@@ -69,10 +69,14 @@ impl Login {
                 respond(&greeting, sequence, who, out);
                 Ok(Step::More(Self::Answered { thread: greeting.thread }))
             }
-            (Self::Answered { thread }, Some(&OK)) => Ok(Step::Done { thread, status: OkPacket::parse(payload)?.status }),
+            (Self::Answered { thread }, Some(&OK)) => {
+                Ok(Step::Done { thread, status: OkPacket::parse(payload)?.status })
+            }
             (Self::Answered { .. }, Some(&SWITCH)) => {
                 let switch = Switch::parse(payload)?;
-                let Some(scramble) = switch.native_scramble() else { return Ok(Step::Refused(other_plugin(switch.plugin))) };
+                let Some(scramble) = switch.native_scramble() else {
+                    return Ok(Step::Refused(other_plugin(switch.plugin)));
+                };
                 packet::put(out, sequence.wrapping_add(1), |out| put_answer(out, who, &scramble));
                 Ok(Step::More(self))
             }
@@ -113,7 +117,9 @@ fn refusal(payload: &[u8]) -> Result<Fault, Malformed> {
 
 fn other_plugin(plugin: &[u8]) -> Fault {
     let plugin = String::from_utf8_lossy(plugin);
-    let message = format!("The node asks for the authentication plugin '{plugin}', which needs the password itself; use mysql_native_password");
+    let message = format!(
+        "The node asks for the authentication plugin '{plugin}', which needs the password itself; use mysql_native_password"
+    );
     Fault::node(Retry::Never, 1045, b"28000", message)
 }
 

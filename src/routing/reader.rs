@@ -70,9 +70,17 @@ impl NodeSet {
 
 /// Chooses a reader: a usable node that is not the writer and not `avoided`, the session's `current` one unless another is clearly
 /// better. Without any, the writer reads; `None` if there is none either.
-pub fn choose(view: &ClusterView, loads: &[Load], policy: Policy, current: Option<NodeId>, avoided: NodeSet) -> Option<NodeId> {
+pub fn choose(
+    view: &ClusterView,
+    loads: &[Load],
+    policy: Policy,
+    current: Option<NodeId>,
+    avoided: NodeSet,
+) -> Option<NodeId> {
     let score = |id: NodeId| loads.get(usize::from(id.0)).copied().unwrap_or_default().score(policy);
-    let usable = |id: NodeId| view.node(id).is_some_and(|node| node.usable()) && Some(id) != view.writer && !avoided.contains(id);
+    let usable = |id: NodeId| {
+        view.node(id).is_some_and(|node| node.usable()) && Some(id) != view.writer && !avoided.contains(id)
+    };
     let mut best: Option<(NodeId, f32, u32)> = None;
     for node in view.nodes.iter().filter(|node| usable(node.id)) {
         let connections = loads.get(usize::from(node.id.0)).map_or(0, |load| load.connections);
@@ -141,7 +149,10 @@ mod tests {
         let view = view(Some(0), &[true, true, true]);
         let loads = [load(0, 0, 0.0), load(5, 0, 1.0), load(4, 9, 900.0)];
         assert_eq!(choose(&view, &loads, Policy::LeastConnections, None, NodeSet::default()), Some(NodeId(2)));
-        assert_eq!(choose(&view, &loads, Policy::LeastConnections, Some(NodeId(1)), NodeSet::default()), Some(NodeId(1)));
+        assert_eq!(
+            choose(&view, &loads, Policy::LeastConnections, Some(NodeId(1)), NodeSet::default()),
+            Some(NodeId(1))
+        );
     }
 
     #[test]

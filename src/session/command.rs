@@ -119,7 +119,8 @@ impl Machine {
                 let verdict = classify(text, self.state.mode);
                 let unkept = matches!(verdict.class, Class::Session | Class::Prepare);
                 let kept = if unkept { Traits::UNREPEATABLE } else { Traits::empty() };
-                let verdict = Verdict { class: Class::Write, traits: verdict.traits | kept, why: "too long to be read whole" };
+                let verdict =
+                    Verdict { class: Class::Write, traits: verdict.traits | kept, why: "too long to be read whole" };
                 self.statement(command, verdict, desk)
             }
             Command::StmtSendLongData => {
@@ -147,7 +148,8 @@ impl Machine {
             Class::Session | Class::Prepare => After::Effect(verdict),
             _ => After::Statement(verdict),
         };
-        let harmless = matches!(verdict.class, Class::Read | Class::Session | Class::Begin { .. } | Class::SetTransaction);
+        let harmless =
+            matches!(verdict.class, Class::Read | Class::Session | Class::Begin { .. } | Class::SetTransaction);
         let lasting = verdict.traits.intersects(Traits::UNREPEATABLE | Traits::TAINTS_VARIABLES);
         let retry = harmless && !lasting && !matches!(target, Target::Slot(_));
         Work { retry, ..Work::new(command, target, after, desk.now_us) }
@@ -277,7 +279,8 @@ impl Machine {
 
     fn tell_lost_transaction(&mut self, command: Command, text: &[u8], desk: &mut Desk) {
         self.state.transaction_lost = false;
-        let rolls_back = command == Command::Query && text.trim_ascii_start().get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"rollback"));
+        let rolls_back = command == Command::Query
+            && text.trim_ascii_start().get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"rollback"));
         if rolls_back || command == Command::ResetConnection {
             return self.answer_ok(desk);
         }

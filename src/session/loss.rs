@@ -42,7 +42,10 @@ impl Machine {
             return;
         };
         let sent = work.stage == Stage::Running;
-        let again = !open && !pinned && (!sent || (work.retry && !work.answered)) && work.upload.is_none_or(|upload| upload.is_fresh());
+        let again = !open
+            && !pinned
+            && (!sent || (work.retry && !work.answered))
+            && work.upload.is_none_or(|upload| upload.is_fresh());
         if again {
             return self.elsewhere(slot, None, desk);
         }
@@ -67,7 +70,11 @@ impl Machine {
     /// What the session had on that node can't be had elsewhere.
     fn end_with_node(&mut self, node: NodeId, desk: &mut Desk) {
         let name = desk.name(node);
-        warn!(session = self.id, node = name, "the session ends: its temporary tables, locks or variables were on the lost node");
+        warn!(
+            session = self.id,
+            node = name,
+            "the session ends: its temporary tables, locks or variables were on the lost node"
+        );
         self.hang_up(desk);
     }
 
@@ -124,7 +131,9 @@ impl Machine {
             let active = work.stage == Stage::Running;
             work.stage = Stage::Discarding;
             work.failure = Some(fault);
-            if let Some(load) = work.slot.and_then(|slot| self.conns.get(usize::from(slot))).and_then(|conn| desk.load(conn.node)) {
+            if let Some(load) =
+                work.slot.and_then(|slot| self.conns.get(usize::from(slot))).and_then(|conn| desk.load(conn.node))
+            {
                 load.active -= u32::from(active).min(load.active);
             }
             return;
@@ -153,7 +162,9 @@ fn commits(work: &Work) -> bool {
                 || matches!(verdict.class, Class::Begin { .. })
                 || verdict.traits.intersects(Traits::IMPLICIT_COMMIT | Traits::MULTI | Traits::XA_END)
         }
-        After::Nothing => !matches!(work.command, Command::StmtFetch | Command::StmtReset | Command::FieldList | Command::Statistics),
+        After::Nothing => {
+            !matches!(work.command, Command::StmtFetch | Command::StmtReset | Command::FieldList | Command::Statistics)
+        }
         _ => false,
     }
 }
@@ -161,7 +172,9 @@ fn commits(work: &Work) -> bool {
 /// Whether the command changes nothing, so that nobody needs to know whether it ran.
 fn harmless(work: &Work) -> bool {
     match work.after {
-        After::Statement(verdict) | After::Execute(verdict) => matches!(verdict.class, Class::Read | Class::Diagnostics),
+        After::Statement(verdict) | After::Execute(verdict) => {
+            matches!(verdict.class, Class::Read | Class::Diagnostics)
+        }
         After::Prepare(_) | After::Effect(_) | After::Schema | After::Option | After::Reset => true,
         _ => matches!(work.command, Command::StmtFetch | Command::StmtReset | Command::FieldList | Command::Statistics),
     }
@@ -169,17 +182,23 @@ fn harmless(work: &Work) -> bool {
 
 /// The open transaction is over, and none of it happened.
 pub(super) fn transaction_lost(place: &str) -> Fault {
-    let text = format!("Deadlock found when trying to get lock; try restarting transaction (the transaction was rolled back: its node connection was lost {place})");
+    let text = format!(
+        "Deadlock found when trying to get lock; try restarting transaction (the transaction was rolled back: its node connection was lost {place})"
+    );
     Fault::node(Retry::Replay, 1213, b"40001", text)
 }
 
 fn interrupted(node: &str) -> Fault {
-    let text = format!("The connection to node {node} was lost before all of the result had arrived; the statement changed nothing");
+    let text = format!(
+        "The connection to node {node} was lost before all of the result had arrived; the statement changed nothing"
+    );
     Fault::node(Retry::Replay, 1105, b"08S01", text)
 }
 
 fn unknown_outcome(node: &str) -> Fault {
-    let text = format!("The connection to node {node} was lost after the statement was sent; whether it took effect is unknown");
+    let text = format!(
+        "The connection to node {node} was lost after the statement was sent; whether it took effect is unknown"
+    );
     Fault::node(Retry::Never, 1105, b"08007", text)
 }
 
@@ -198,7 +217,9 @@ pub(super) fn nowhere(target: Target, waited: Duration) -> Fault {
             Fault::proxy(Retry::Replay, 1105, b"08S01", text)
         }
         _ => {
-            let text = format!("No node of the cluster takes writes now (waited {seconds} s), as with the --read-only option; see `oarlock list servers`");
+            let text = format!(
+                "No node of the cluster takes writes now (waited {seconds} s), as with the --read-only option; see `oarlock list servers`"
+            );
             Fault::proxy(Retry::Replay, 1290, b"HY000", text)
         }
     }

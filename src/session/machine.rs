@@ -136,7 +136,8 @@ impl Machine {
 
     /// The proxy is stopping: an idle session ends. True if it has.
     pub fn on_drain(&mut self, desk: &mut Desk) -> bool {
-        let idle = self.is_serving() && self.work.is_none() && self.state.transaction.is_none() && self.state.pinned.is_none();
+        let idle =
+            self.is_serving() && self.work.is_none() && self.state.transaction.is_none() && self.state.pinned.is_none();
         if idle {
             self.hang_up(desk);
         }
@@ -157,7 +158,9 @@ impl Machine {
             (Phase::Ended, _) => false,
             (Phase::Greeting(greet), _) => greet.listens(),
             (Phase::Serving, None) => true,
-            (Phase::Serving, Some(work)) => work.is_uploading() && matches!(work.stage, Stage::Running | Stage::Discarding),
+            (Phase::Serving, Some(work)) => {
+                work.is_uploading() && matches!(work.stage, Stage::Running | Stage::Discarding)
+            }
         }
     }
 

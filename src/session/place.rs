@@ -7,8 +7,8 @@ use crate::fault::Fault;
 use crate::routing::reader;
 use crate::wire::capability::Status;
 use crate::wire::command::Command;
-use crate::wire::reply::Shape;
 use crate::wire::ok;
+use crate::wire::reply::Shape;
 
 use super::conn::{NodeConn, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};

@@ -58,7 +58,15 @@ impl Prepared {
             self.last = 1;
         }
         let places = vec![Place { slot, id, typed: false }];
-        let statement = Statement { packet: packet.into(), verdict, parameters, types: Box::default(), places, bound: None, broken: false };
+        let statement = Statement {
+            packet: packet.into(),
+            verdict,
+            parameters,
+            types: Box::default(),
+            places,
+            bound: None,
+            broken: false,
+        };
         self.statements.insert(self.last, statement);
         self.last_valid = true;
         self.last

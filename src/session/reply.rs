@@ -116,13 +116,23 @@ impl Machine {
     }
 
     /// A reply to what the session asked for itself, or one that the client must not see.
-    fn take_own(&mut self, slot: Slot, purpose: Purpose, part: Part, bytes: &[u8], desk: &mut Desk) -> Result<usize, Malformed> {
+    fn take_own(
+        &mut self,
+        slot: Slot,
+        purpose: Purpose,
+        part: Part,
+        bytes: &[u8],
+        desk: &mut Desk,
+    ) -> Result<usize, Malformed> {
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(part.length) };
         match (purpose, part.kind) {
             (Purpose::Effect(version), Kind::Ok(_) | Kind::Eof(_)) => conn.applied = version,
             (Purpose::Effect(_), Kind::Err) => {
                 let node = desk.name(conn.node);
-                warn!(session = self.id, node, "a session command that another node took was refused; its connection is dropped");
+                warn!(
+                    session = self.id,
+                    node, "a session command that another node took was refused; its connection is dropped"
+                );
                 self.lose(slot, desk);
             }
             (Purpose::Prepare(id), Kind::Prepared) => {
@@ -307,7 +317,13 @@ impl Machine {
     /// A node has refused the session's user.
     fn refused_by_node(&mut self, slot: Slot, fault: Fault, desk: &mut Desk) {
         let Some(conn) = self.conns.get(usize::from(slot)) else { return };
-        warn!(session = self.id, node = desk.name(conn.node), code = fault.code, "the node refused the login: {}", fault.message);
+        warn!(
+            session = self.id,
+            node = desk.name(conn.node),
+            code = fault.code,
+            "the node refused the login: {}",
+            fault.message
+        );
         self.drop_conn(slot, desk);
         if matches!(self.phase, MachinePhase::Greeting(_)) {
             return self.refuse(fault, desk);

@@ -99,7 +99,11 @@ impl Task {
             }
             if !moved && !client_moved {
                 self.watch_stall(context, bench);
-                return if self.machine.is_ended() && !self.client.is_blocked() { Poll::Ready(()) } else { Poll::Pending };
+                return if self.machine.is_ended() && !self.client.is_blocked() {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                };
             }
             if client_moved {
                 self.stall = None;
@@ -313,7 +317,8 @@ impl Task {
     }
 
     fn write(&mut self, to: Peer, bytes: &[u8], next: Option<&Action>, context: &mut Context<'_>) {
-        let more = matches!(next, Some(Action::Forward { to: also, .. } | Action::Write { to: also, .. }) if *also == to);
+        let more =
+            matches!(next, Some(Action::Forward { to: also, .. } | Action::Write { to: also, .. }) if *also == to);
         match to {
             Peer::Client => self.client.write(context, bytes, more),
             Peer::Node(slot) => {

@@ -42,7 +42,10 @@ pub(super) enum After {
     Login(u8),
     Reset,
     /// KILL of the session of this id; it ends if the node agrees.
-    Kill { id: u32, ends: bool },
+    Kill {
+        id: u32,
+        ends: bool,
+    },
 }
 
 /// How far a command is.

@@ -84,7 +84,9 @@ enum Order {
 impl Registry {
     /// Sessions now.
     pub fn len(&self) -> usize {
-        self.workers.get().map_or(0, |workers| workers.iter().map(|worker| worker.sessions.load(Ordering::Relaxed)).sum())
+        self.workers
+            .get()
+            .map_or(0, |workers| workers.iter().map(|worker| worker.sessions.load(Ordering::Relaxed)).sum())
     }
 
     /// Whether there is none.
@@ -282,7 +284,9 @@ impl Worker {
     }
 
     fn serve(self: &Rc<Self>, id: u32, accepted: Accepted) {
-        let Ok(socket) = tokio::net::TcpStream::from_std(accepted.socket) else { return self.shared.registry.forget(id) };
+        let Ok(socket) = tokio::net::TcpStream::from_std(accepted.socket) else {
+            return self.shared.registry.forget(id);
+        };
         let notice = Rc::new(Notice::default());
         notice.tell(|heard| heard.drain = self.draining.get());
         let resident = Resident { notice: notice.clone(), listener: accepted.listener };
@@ -311,7 +315,8 @@ impl Worker {
     fn publish(&self) {
         let bench = self.bench.borrow();
         let mut published = self.published.borrow_mut();
-        for ((load, before), node) in bench.desk.loads.iter().zip(published.iter_mut()).zip(&self.shared.counters.nodes) {
+        for ((load, before), node) in bench.desk.loads.iter().zip(published.iter_mut()).zip(&self.shared.counters.nodes)
+        {
             let change = u64::from(load.connections).wrapping_sub(u64::from(*before));
             if change != 0 {
                 node.connections.fetch_add(change, Ordering::Relaxed);

@@ -119,11 +119,11 @@ const WRITER: &str = "binlog_gtid_pos connection_id is_free_lock is_used_lock la
 const KEYWORDS: &str = "against all and any as between bigint binary bit blob by case character columns cross dec \
     decimal distinct distinctrow div double else enum escape except exists fixed float float4 float8 from group having \
     high_priority in index inner int int1 int2 int3 int4 int8 integer intersect interval is join json_table key \
-    like limit lateral match mediumint middleint minus national natural nchar not number numeric nvarchar on or order \
+    like limit match mediumint middleint minus national natural nchar not number numeric nvarchar on or order \
     outer over partition path raw real recursive regexp return rlike row rows select set smallint some \
     sql_big_result sql_buffer_result sql_cache sql_calc_found_rows sql_no_cache sql_small_result straight_join table \
     text then tinyint tinyblob tinytext union use using varbinary varchar varchar2 varcharacter when where with \
-    xor datetime group offset range";
+    xor datetime offset range";
 
 const SLOTS: usize = 2048;
 

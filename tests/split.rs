@@ -1,0 +1,72 @@
+//! Reads go to readers, everything else to the writer, and a session is one session wherever its statements run.
+
+mod support;
+
+use oarlock::lab::{Lab, Site};
+use support::Proxy;
+
+const NODE: &str = "@@wsrep_node_name";
+
+#[test]
+fn a_cluster_behind_one_address() {
+    let lab = Lab::builder().galera(3).start().unwrap();
+    let proxy = Proxy::start(&lab, Site::Primary);
+    proxy.sql("CREATE DATABASE shop");
+    placement(&proxy);
+    session_state(&proxy);
+    prepared_statements(&proxy);
+    diagnostics(&proxy);
+}
+
+fn placement(proxy: &Proxy) {
+    let reader = proxy.sql(&format!("SELECT {NODE}"));
+    assert!(reader == "galera-72" || reader == "galera-73", "{reader}");
+    let on_writer = [
+        format!("SELECT {NODE} FOR UPDATE"),
+        format!("SELECT {NODE} LOCK IN SHARE MODE"),
+        format!("BEGIN; SELECT {NODE}; COMMIT"),
+        format!("SET autocommit=0; SELECT {NODE}"),
+        format!("SELECT {NODE} /* oarlock: writer */"),
+        format!("SELECT {NODE} -- maxscale route to master\n"),
+        format!("CREATE TEMPORARY TABLE shop.t (a INT); SELECT {NODE}"),
+        format!("LOCK TABLES mysql.proc READ; SELECT {NODE}; UNLOCK TABLES"),
+    ];
+    for sql in &on_writer {
+        let node = succeed_with_comments(proxy, sql);
+        assert_eq!(node, "galera-71", "{sql}");
+    }
+    let read_only = proxy.sql(&format!("START TRANSACTION READ ONLY; SELECT {NODE}; COMMIT"));
+    assert_ne!(read_only, "galera-71");
+    let node = succeed_with_comments(proxy, &format!("SELECT {NODE} /* oarlock: node galera-73 */"));
+    assert_eq!(node, "galera-73");
+}
+
+/// The client takes comments out unless told not to.
+fn succeed_with_comments(proxy: &Proxy, sql: &str) -> String {
+    support::succeeded(&proxy.client(&["-N", "--comments", "-e", sql]))
+}
+
+fn session_state(proxy: &Proxy) {
+    let sql = "SET @a = 5; SET NAMES latin1; SET SESSION sql_mode = 'ANSI'; USE mysql;
+        SELECT @a, @@character_set_client, @@sql_mode LIKE '%ANSI%', DATABASE(), @@wsrep_node_name = 'galera-71'";
+    assert_eq!(proxy.sql(sql), "5\tlatin1\t1\tmysql\t0");
+    // A value that only one node has is read there.
+    let sql = "SELECT @b := 7 INTO @c; SELECT @b, @c, @@wsrep_node_name; SELECT @@wsrep_node_name = 'galera-71'";
+    assert_eq!(proxy.sql(sql), "7\t7\tgalera-71\n0");
+    // What comes before a dependent SET still counts on a connection made later.
+    let sql = "SET @x = 1; SET @y = @x + 1; SET @x = 10; SELECT @x, @y, @@wsrep_node_name = 'galera-71'";
+    assert_eq!(proxy.sql(sql), "10\t2\t0");
+}
+
+fn prepared_statements(proxy: &Proxy) {
+    let sql = "PREPARE s FROM 'SELECT ? + 1'; SET @n = 41; EXECUTE s USING @n; DEALLOCATE PREPARE s";
+    assert_eq!(proxy.sql(sql), "42");
+}
+
+fn diagnostics(proxy: &Proxy) {
+    assert_eq!(proxy.sql("SELECT 1/0; SHOW WARNINGS"), "NULL\nWarning\t1365\tDivision by 0");
+    assert_eq!(proxy.sql("SELECT SQL_CALC_FOUND_ROWS 1 UNION SELECT 2 LIMIT 1; SELECT FOUND_ROWS()"), "1\n2");
+    let sql = "CREATE TABLE shop.ids (a INT AUTO_INCREMENT PRIMARY KEY, b INT); INSERT INTO shop.ids (b) VALUES (1), (2);
+        SELECT ROW_COUNT(); SELECT LAST_INSERT_ID() > 0; UPDATE shop.ids SET b = 3; SELECT ROW_COUNT(); DROP TABLE shop.ids";
+    assert_eq!(proxy.sql(sql), "2\n1\n2");
+}

@@ -1,0 +1,125 @@
+//! What tests of the whole program share: a running proxy in front of a lab.
+
+#![allow(dead_code, reason = "each test uses a part")]
+
+use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Site, until};
+
+/// From its start until a client can log in.
+const START_MAX: Duration = Duration::from_secs(30);
+
+/// A proxy of a lab's site: the real program. Ends with the test, however that ends.
+pub struct Proxy {
+    child: Child,
+    folder: tempfile::TempDir,
+    address: Ipv4Addr,
+}
+
+impl Proxy {
+    /// Starts it, and waits until a client can log in.
+    pub fn start(lab: &Lab, site: Site) -> Self {
+        Self::start_with(lab, site, "")
+    }
+
+    /// The same with more lines at the end of its configuration.
+    pub fn start_with(lab: &Lab, site: Site, more: &str) -> Self {
+        let address = lab.proxy_address(site);
+        let text = format!("{}{more}", lab.config_toml(site, address));
+        let text = text.replacen("[site]\n", "[site]\nlog = \"info\"\nstate_dir = \"STATE\"\n", 1);
+        let proxy = Self::launch(address, &text);
+        let ready = until(START_MAX, || proxy.client(&["-e", "SELECT 1"]).status.success());
+        assert!(ready, "no client can log in; its log:\n{}", proxy.log());
+        proxy
+    }
+
+    /// Starts it with this configuration; `STATE` in it becomes a folder of its own.
+    pub fn launch(address: Ipv4Addr, configuration: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("oarlock.toml");
+        let text = configuration.replace("STATE", folder.path().to_str().unwrap());
+        let mut options = fs::OpenOptions::new();
+        options.write(true).create_new(true).mode(0o600).open(&file).unwrap().write_all(text.as_bytes()).unwrap();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        // The kernel ends it if the test is killed.
+        let child = Command::new("setpriv")
+            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_oarlock"), "run", "--config"])
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        Self { child, folder, address }
+    }
+
+    /// Where applications connect.
+    pub fn address(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.address, 4006)
+    }
+
+    /// Where operators connect.
+    pub fn admin(&self) -> SocketAddrV4 {
+        SocketAddrV4::new(self.address, 4008)
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap_or_default()
+    }
+
+    /// The file it logs to.
+    pub fn log_file(&self) -> PathBuf {
+        self.folder.path().join("log")
+    }
+
+    /// Runs the mariadb client as the application user through the proxy.
+    pub fn client(&self, arguments: &[&str]) -> Output {
+        client(self.address(), arguments)
+    }
+
+    /// Runs statements in one session through the proxy; the values of all results, a row a line, tabs between.
+    pub fn sql(&self, sql: &str) -> String {
+        succeeded(&self.client(&["-N", "-e", sql]))
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of the proxy\n{}---", self.log());
+        }
+    }
+}
+
+/// Runs the mariadb client as the application user against an address.
+pub fn client(address: SocketAddrV4, arguments: &[&str]) -> Output {
+    let (host, port) = (address.ip().to_string(), address.port().to_string());
+    let password = format!("-p{APP_PASSWORD}");
+    let login = ["--no-defaults", "-h", &host, "-P", &port, "-u", APP_USER, &password];
+    Command::new("mariadb").args(login).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// What a client has printed; fails with its error if it has failed.
+pub fn succeeded(output: &Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+}
+
+/// The path of a file in a folder, as text.
+pub fn path(folder: &Path, name: &str) -> String {
+    folder.join(name).to_str().unwrap().to_owned()
+}
