@@ -115,6 +115,14 @@ fn errors_name_the_line_and_the_nearest_name() {
             "\"a/b\"",
             "configuration:3: `a/b` is not a name: 1 to 64 letters, digits, `_`, `-` or `.`, the first no `.`",
         ),
+    ] {
+        assert_eq!(error(old, new), expected, "{old:?} -> {new:?}");
+    }
+}
+
+#[test]
+fn values_are_judged_together() {
+    for (old, new, expected) in [
         ("${SECRET}", "${OTHER}", "configuration:5: the environment variable OTHER is not set"),
         (
             "",
