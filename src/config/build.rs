@@ -90,6 +90,10 @@ fn nodes(file: &file::File) -> Result<Box<[Node]>, ConfigError> {
             "a standalone site has one node; set kind = \"galera\" in [cluster] for a cluster",
         ));
     }
+    if nodes.iter().all(|node| node.priority.is_some_and(|priority| priority < 0)) {
+        let offset = nodes[0].name.span().start;
+        return Err(ConfigError::at_offset(offset, "every node has a negative priority: none may be the writer"));
+    }
     unique("node", "name", nodes.iter().map(|node| &node.name))?;
     unique("node", "address", nodes.iter().map(|node| &node.address))?;
     nodes

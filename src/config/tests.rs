@@ -115,6 +115,14 @@ fn errors_name_the_line_and_the_nearest_name() {
             "\"a/b\"",
             "configuration:3: `a/b` is not a name: 1 to 64 letters, digits, `_`, `-` or `.`, the first no `.`",
         ),
+    ] {
+        assert_eq!(error(old, new), expected, "{old:?} -> {new:?}");
+    }
+}
+
+#[test]
+fn values_are_judged_together() {
+    for (old, new, expected) in [
         ("${SECRET}", "${OTHER}", "configuration:5: the environment variable OTHER is not set"),
         (
             "",
@@ -138,6 +146,12 @@ fn errors_name_the_line_and_the_nearest_name() {
         read("[site]\nname=\"a\"\nuser=\"u\"\npassword=\"p\"\n").unwrap_err().to_string(),
         "configuration: no node: name at least one in a [[node]] section"
     );
+}
+
+#[test]
+fn somebody_must_be_able_to_be_the_writer() {
+    let expected = "configuration:8: every node has a negative priority: none may be the writer";
+    assert_eq!(error("\"192.168.56.71\"", "\"b\"\npriority = -1"), expected);
 }
 
 #[test]
