@@ -3,13 +3,13 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use oarlock::lab::{Lab, Node, Process, Server, Sst, until};
+use oarlock::lab::{Lab, Node, Process, Server, until};
 
 const SOON: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_cluster_replicates_and_survives_what_is_done_to_it() {
-    let lab = Lab::builder().standalone(true).fast_eviction(true).sst(Sst::Rsync).start().unwrap();
+    let lab = Lab::builder().standalone(true).fast_eviction(true).start().unwrap();
     let [first, second, third, dr] = lab.nodes() else { panic!("{:?}", lab.nodes()) };
 
     // Empty positions, one domain and server id for the cluster, and another for the other site.

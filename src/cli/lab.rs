@@ -120,7 +120,7 @@ fn status(lab: &Lab) -> Table {
 
 /// What the server says of its cluster, and its position.
 fn replication(node: &Node) -> (String, String) {
-    let question = "SELECT GROUP_CONCAT(variable_value ORDER BY variable_name DESC SEPARATOR ' of '), @@gtid_binlog_pos \
+    let question = "SELECT IF(@@wsrep_on, GROUP_CONCAT(variable_value ORDER BY variable_name DESC SEPARATOR ' of '), ''), @@gtid_binlog_pos \
                     FROM information_schema.global_status \
                     WHERE variable_name IN ('wsrep_local_state_comment', 'wsrep_cluster_size')";
     let answer = node.sql(question).map(|rows| rows.concat()).unwrap_or_default();

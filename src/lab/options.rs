@@ -19,8 +19,7 @@ pub(super) fn my_cnf(spec: &Spec, member: Member, user: &str) -> String {
     if member.kind == Kind::Galera {
         let _ = write!(text, "\n[galera]\n{}", galera(spec, member, user));
     }
-    // The scripts of a state transfer otherwise keep their logs in a folder all labs would share.
-    let _ = write!(text, "\n[sst]\nsst_log_archive=0\n\n[mariadbd]\n");
+    text.push_str("\n[mariadbd]\n");
     for (name, value) in &spec.options {
         let _ = writeln!(text, "{name}={value}");
     }
@@ -81,7 +80,13 @@ wsrep_sst_method={method}
 wsrep_sst_auth={user}:
 wsrep_sst_receive_address={own}:4444
 wsrep_provider_options=\"gcache.size=64M;gcache.keep_pages_size=64M;gcache.recover=yes;gcs.fc_factor=0.8;\
-gmcast.listen_addr=tcp://{own}:4567;ist.recv_addr={own}:4568{eviction}\"",
+gmcast.listen_addr=tcp://{own}:4567;ist.recv_addr={own}:4568{eviction}\"
+
+# So that transfers at the same time don't meet: mariabackup's would all listen on every address, and keep logs in one folder.
+[sst]
+sockopt=\",bind={own}\"
+sst_log_archive=0
+",
         peers = peers.join(","),
         name = member.name(),
         method = spec.sst.method(),
