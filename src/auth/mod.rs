@@ -1,1 +1,14 @@
 //! Who may log in: the cluster's accounts, and both sides of a login.
+//!
+//! - [`native`], [`pattern`], [`account`], [`grants`], [`accounts`], [`admit`]: pure. What the server's access control would say.
+//! - [`load`]: reads the grant tables of one node.
+//! - [`directory`]: keeps the current snapshot, reloads it periodically and when a login fails.
+
+pub mod account;
+pub mod accounts;
+pub mod admit;
+pub mod directory;
+pub mod grants;
+pub mod load;
+pub mod native;
+pub mod pattern;

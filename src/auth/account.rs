@@ -1,0 +1,208 @@
+//! One account: a row of `mysql.global_priv` (pure).
+//!
+//! Knows one row and nothing of other tables. Since MariaDB 10.4 everything about an account is one JSON document; source of
+//! facts: MariaDB 10.11 `sql/sql_acl.cc`, `User_table_json`. Left to the nodes, which say it themselves when the proxy logs in:
+//! expired passwords (a sandbox, or 1862) and resource limits (1226).
+
+use serde_json::Value;
+
+use super::native::HASH_BYTES;
+use super::pattern::HostPattern;
+
+/// Global privileges that also are privileges on a schema: with any of them an account may enter every schema.
+/// SELECT, INSERT, UPDATE, DELETE, CREATE, DROP; GRANT, REFERENCES, INDEX, ALTER; CREATE TEMPORARY TABLES, LOCK TABLES,
+/// EXECUTE; CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE; EVENT, TRIGGER; DELETE HISTORY.
+const SCHEMA_PRIVILEGES: u64 = 0x3f | 0xf << 10 | 0x7 << 16 | 0xf << 21 | 0x3 << 26 | 1 << 29;
+
+/// One way to prove who one is.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Auth {
+    /// mysql_native_password: `SHA1(SHA1(pw))`, or none for the empty password.
+    Native(Option<[u8; HASH_BYTES]>),
+    /// mysql_native_password with a hash that is none: nobody gets in.
+    Invalid,
+    /// unix_socket: nobody gets in over TCP.
+    Socket,
+    /// A plugin the proxy can't do, by name.
+    Foreign(Box<str>),
+}
+
+impl Auth {
+    fn new(plugin: &str, hash: &str) -> Self {
+        if plugin.is_empty() || plugin.eq_ignore_ascii_case("mysql_native_password") {
+            return native(hash);
+        }
+        if plugin.eq_ignore_ascii_case("unix_socket") { Self::Socket } else { Self::Foreign(plugin.into()) }
+    }
+}
+
+/// The hash is left out.
+impl std::fmt::Debug for Auth {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Native(_) => "mysql_native_password",
+            Self::Invalid => "invalid",
+            Self::Socket => "unix_socket",
+            Self::Foreign(plugin) => plugin,
+        })
+    }
+}
+
+/// An account, or a role (which has no host and no way in).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// User or role name; empty for anybody.
+    pub user: Box<str>,
+    /// Where from.
+    pub host: HostPattern,
+    /// Ways in; any of them will do.
+    pub auth: Box<[Auth]>,
+    /// The server's bits of privileges on `*.*`.
+    pub access: u64,
+    /// `ACCOUNT LOCK`.
+    pub locked: bool,
+    /// `REQUIRE SSL`, `X509`, or a certificate.
+    pub needs_tls: bool,
+    /// `SET DEFAULT ROLE`; empty for none.
+    pub default_role: Box<str>,
+    /// A role, not an account.
+    pub is_role: bool,
+}
+
+impl Account {
+    /// Of a row. As on the server, a key of the wrong type counts as missing; a document that is none, or a list of ways in
+    /// that is not one of objects, is an error in words.
+    pub fn parse(user: &str, host: &str, document: &[u8]) -> Result<Self, &'static str> {
+        let document: Value = serde_json::from_slice(document).map_err(|_| "Priv is not JSON")?;
+        if !document.is_object() {
+            return Err("Priv is not a JSON object");
+        }
+        let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let flag = |key: &str| document.get(key) == Some(&Value::Bool(true));
+        let number = |key: &str| document.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let own = || Auth::new(&text(&document, "plugin"), &text(&document, "authentication_string"));
+        let auth: Box<[Auth]> = match document.get("auth_or").and_then(Value::as_array) {
+            None => Box::new([own()]),
+            Some(ways) if ways.is_empty() || !ways.iter().all(Value::is_object) => {
+                return Err("auth_or is not a list of objects");
+            }
+            // The entry without a plugin stands for the one at the top of the document.
+            Some(ways) => ways
+                .iter()
+                .map(|way| match way.get("plugin") {
+                    None => own(),
+                    Some(_) => Auth::new(&text(way, "plugin"), &text(way, "authentication_string")),
+                })
+                .collect(),
+        };
+        Ok(Self {
+            user: user.into(),
+            host: HostPattern::new(host),
+            auth,
+            access: number("access"),
+            locked: flag("account_locked"),
+            // 0 is "not given", -1 and 0 are written for NONE; 1 ANY, 2 X509, 3 SPECIFIED.
+            needs_tls: number("ssl_type") > 0,
+            default_role: text(&document, "default_role").into(),
+            is_role: flag("is_role"),
+        })
+    }
+
+    /// May it enter every schema by this privilege mask?
+    pub fn enters_any_schema(access: u64) -> bool {
+        access & SCHEMA_PRIVILEGES != 0
+    }
+}
+
+/// `'user'@'host'`, as SQL and the server's messages have it.
+impl std::fmt::Display for Account {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "'{}'@'{}'", self.user, self.host.text())
+    }
+}
+
+/// `*` and 40 hexadecimal digits, or nothing.
+fn native(hash: &str) -> Auth {
+    if hash.is_empty() {
+        return Auth::Native(None);
+    }
+    let digits = hash.as_bytes().get(1..).unwrap_or_default();
+    let mut bytes = [0; HASH_BYTES];
+    if digits.len() != 2 * HASH_BYTES {
+        return Auth::Invalid;
+    }
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let digit = |d: u8| char::from(d).to_digit(16);
+        match (digit(pair[0]), digit(pair[1])) {
+            (Some(high), Some(low)) => *byte = (high << 4 | low) as u8,
+            _ => return Auth::Invalid,
+        }
+    }
+    Auth::Native(Some(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(document: &str) -> Account {
+        Account::parse("u", "%", document.as_bytes()).unwrap()
+    }
+
+    const HASH: &str = "*14E65567ABDB5135D0CFD9A70B3032C179A49EE7";
+
+    fn secret() -> Auth {
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&[0x14, 0xe6, 0x55, 0x67]);
+        match native(HASH) {
+            Auth::Native(Some(hash)) if hash[..4] == bytes[..4] => Auth::Native(Some(hash)),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ways_in() {
+        let foreign = |name: &str| Auth::Foreign(name.into());
+        let with = |rest: &str| {
+            format!(r#"{{"access":0,"plugin":"mysql_native_password","authentication_string":"{HASH}"{rest}}}"#)
+        };
+        for (document, ways) in [
+            (r#"{"access":18446744073709551615}"#.to_owned(), vec![Auth::Native(None)]),
+            (r#"{"plugin":"","authentication_string":""}"#.to_owned(), vec![Auth::Native(None)]),
+            (with(""), vec![secret()]),
+            (
+                with(r#","auth_or":[{"plugin":"ed25519","authentication_string":"x"},{}]"#),
+                vec![foreign("ed25519"), secret()],
+            ),
+            (with(r#","auth_or":[{},{"plugin":"unix_socket"}]"#), vec![secret(), Auth::Socket]),
+            (r#"{"plugin":"mysql_native_password","authentication_string":"invalid"}"#.to_owned(), vec![Auth::Invalid]),
+            (r#"{"plugin":"MySQL_native_password","authentication_string":"*zz"}"#.to_owned(), vec![Auth::Invalid]),
+            (r#"{"plugin":"pam"}"#.to_owned(), vec![foreign("pam")]),
+        ] {
+            assert_eq!(*parse(&document).auth, *ways, "{document}");
+        }
+        assert!(!format!("{:?}", parse(&with(""))).contains("20,"), "hashes are not printed");
+    }
+
+    #[test]
+    fn keys() {
+        let account = parse(r#"{"access":5,"account_locked":true,"ssl_type":2,"default_role":"rôle"}"#);
+        assert!(account.locked && account.needs_tls && !account.is_role);
+        assert_eq!((account.access, &*account.default_role), (5, "rôle"));
+        let odd = parse(r#"{"access":"5","account_locked":1,"ssl_type":-1,"is_role":true,"default_role":7}"#);
+        assert!(!odd.locked && !odd.needs_tls && odd.is_role);
+        assert_eq!((odd.access, &*odd.default_role, odd.to_string()), (0, "", "'u'@'%'".to_owned()));
+        for bad in ["", "[]", "{", r#"{"auth_or":[]}"#, r#"{"auth_or":[1]}"#, "\u{0}"] {
+            assert!(Account::parse("u", "%", bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn which_global_privileges_open_schemas() {
+        let opens = |bit: u32| Account::enters_any_schema(1 << bit);
+        let closed = [6, 7, 8, 9, 14, 15, 19, 20, 25, 28, 30, 31];
+        for bit in 0..32 {
+            assert_eq!(opens(bit), !closed.contains(&bit), "bit {bit}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! The proxy as server: may this client in? (pure)
+//!
+//! One function of a snapshot and a login, in the server's order: password, TLS, lock, then the schema, so that nobody learns
+//! of what he may not have. Adds one question of the proxy's own: the node sees the proxy's address, so the account it would
+//! choose there must have the same password and rights. Refusals are the server's, word for word; where the proxy refuses what
+//! a server would not, the server's text goes on with the reason and the remedy.
+//! Source of facts: MariaDB 10.11 `sql/sql_acl.cc` (`acl_authenticate`, `native_password_authenticate`), `sql/sql_db.cc`.
+
+use std::net::IpAddr;
+
+use crate::fault::{Fault, Retry};
+
+use super::account::{Account, Auth};
+use super::accounts::Accounts;
+use super::grants::Visitor;
+use super::native::{HASH_BYTES, Sha1Password, verify};
+use super::pattern::{Origin, SCHEMA_CHARS_MAX};
+
+/// Longest user name in characters; the server cuts what a client sends.
+const USER_CHARS_MAX: usize = 128;
+
+/// A login as it stands after the client's answer with mysql_native_password.
+#[derive(Clone, Copy)]
+pub struct Login<'a> {
+    /// User name in UTF-8, from [`login_name`] or COM_CHANGE_USER.
+    pub user: &'a [u8],
+    /// The client's address.
+    pub client: IpAddr,
+    /// This proxy's address as nodes see it.
+    pub proxy: IpAddr,
+    /// What the client was challenged with.
+    pub scramble: &'a [u8; HASH_BYTES],
+    /// Its answer: 20 bytes, or none for the empty password.
+    pub answer: &'a [u8],
+    /// The schema it wants, in UTF-8.
+    pub schema: Option<&'a [u8]>,
+}
+
+/// A login that may go on to a node. What is left to the node: an unknown or impossible schema name (1049, 1102), expired
+/// passwords, resource limits, too many connections.
+#[derive(Debug)]
+pub struct Admitted<'a> {
+    /// With what to log in to nodes; none for the empty password.
+    pub password: Option<Sha1Password>,
+    /// The account that let the client in.
+    pub account: &'a Account,
+}
+
+/// The user name of a handshake response as the server reads it: without quotes around it, and cut.
+/// (It takes COM_CHANGE_USER's as it is.)
+pub fn login_name(sent: &[u8]) -> &[u8] {
+    let name = match sent {
+        [b'\'', inner @ .., b'\''] => inner,
+        _ => sent,
+    };
+    let Ok(text) = std::str::from_utf8(name) else { return name };
+    text.char_indices().nth(USER_CHARS_MAX).map_or(name, |(end, _)| &name[..end])
+}
+
+impl Accounts {
+    /// Decides.
+    pub fn admit(&self, login: &Login) -> Result<Admitted<'_>, Fault> {
+        if self.generation() == 0 {
+            let text =
+                "Accounts could not be loaded from any node yet; see the proxy's log, or try again in a few seconds";
+            return Err(Fault::proxy(Retry::Never, 1105, b"HY000", text));
+        }
+        let client = self.client(login.client);
+        let Some(account) = self.choose(login.user, &client) else { return Err(self.unknown(login, &client)) };
+        let password = prove(login, &client, account)?;
+        if account.needs_tls {
+            let reason = format!(
+                "{account} requires TLS, which the proxy can't give yet; remedy: ALTER USER {account} REQUIRE NONE"
+            );
+            return Err(denied(login, &client, Some(&reason)));
+        }
+        if account.locked {
+            return Err(Fault::client(4151, b"HY000", "Access denied, this account is locked"));
+        }
+        self.stands_for_itself(login, &client, account)?;
+        if let Some(schema) = login.schema.filter(|schema| !schema.is_empty()) {
+            let visitor = Visitor { account, origin: &client };
+            let text = String::from_utf8_lossy(schema);
+            if is_schema_name(&text) && !self.grants().may_use_schema(visitor, &text) {
+                let message = format!("Access denied for user {account} to database '{text}'");
+                return Err(Fault::client(1044, b"42000", message));
+            }
+        }
+        Ok(Admitted { password, account })
+    }
+
+    /// No account. The server lets such a client go through the motions, and refuses in the same words.
+    fn unknown(&self, login: &Login, client: &Origin) -> Fault {
+        if !self.admits_host(client) {
+            let message = format!("Host '{}' is not allowed to connect to this MariaDB server", client.shown());
+            return Fault::client(1130, b"HY000", message);
+        }
+        if is_answer(login.answer) { denied(login, client, None) } else { bad_handshake() }
+    }
+
+    /// Would a node, which sees the proxy's address, give this client the same account, or one with the same password and rights?
+    fn stands_for_itself(&self, login: &Login, client: &Origin, account: &Account) -> Result<(), Fault> {
+        if login.client == login.proxy {
+            return Ok(());
+        }
+        let origin = self.proxy(login.proxy);
+        let shown = origin.shown();
+        let Some(other) = self.choose(login.user, &origin) else {
+            let user = String::from_utf8_lossy(login.user);
+            let reason = format!(
+                "{account} admits the client, but no account of '{user}' admits this proxy at '{shown}', as which nodes see it; \
+                 remedy: CREATE USER '{user}'@'{shown}' with the same password and grants"
+            );
+            return Err(denied(login, client, Some(&reason)));
+        };
+        let (here, there) = (Visitor { account, origin: client }, Visitor { account: other, origin: &origin });
+        let difference = if prove(login, client, other).is_err() {
+            "password"
+        } else if !self.grants().same_rights(here, there) {
+            "rights"
+        } else if other.locked || other.needs_tls {
+            "lock or TLS requirement"
+        } else {
+            return Ok(());
+        };
+        let reason = format!(
+            "account {account} differs in {difference} from {other}, which nodes would choose for this proxy at '{shown}'; \
+             remedy: give both the same password and grants, or drop one"
+        );
+        Err(denied(login, client, Some(&reason)))
+    }
+}
+
+/// Any of the account's ways in will do. The error is what the last of them leads to.
+fn prove(login: &Login, client: &Origin, account: &Account) -> Result<Option<Sha1Password>, Fault> {
+    if !is_answer(login.answer) {
+        return Err(bad_handshake());
+    }
+    for auth in &account.auth {
+        match auth {
+            Auth::Native(None) if login.answer.is_empty() => return Ok(None),
+            Auth::Native(Some(stored)) => {
+                if let Some(password) = verify(login.scramble, login.answer, stored) {
+                    return Ok(Some(password));
+                }
+            }
+            Auth::Native(None) | Auth::Invalid | Auth::Socket | Auth::Foreign(_) => {}
+        }
+    }
+    let foreign =
+        account.auth.iter().find_map(|auth| if let Auth::Foreign(plugin) = auth { Some(plugin) } else { None });
+    if let Some(plugin) = foreign {
+        let reason = format!(
+            "{account} uses the plugin {plugin}, with which the proxy can't log in to nodes; \
+             remedy: ALTER USER {account} IDENTIFIED VIA mysql_native_password USING PASSWORD('...')"
+        );
+        return Err(denied(login, client, Some(&reason)));
+    }
+    // Of unix_socket the server remembers that no password was asked for, unless one was given afterwards.
+    let socket = account.auth.iter().rposition(|auth| *auth == Auth::Socket);
+    if socket.is_some_and(|at| login.answer.is_empty() || at + 1 == account.auth.len()) {
+        let user = String::from_utf8_lossy(login.user);
+        let message = format!("Access denied for user '{user}'@'{}'", client.shown());
+        return Err(Fault::client(1698, b"28000", message));
+    }
+    Err(denied(login, client, None))
+}
+
+fn is_answer(answer: &[u8]) -> bool {
+    answer.is_empty() || answer.len() == HASH_BYTES
+}
+
+fn bad_handshake() -> Fault {
+    Fault::client(1043, b"08S01", "Bad handshake")
+}
+
+fn denied(login: &Login, client: &Origin, reason: Option<&str>) -> Fault {
+    let user = String::from_utf8_lossy(login.user);
+    let used = if login.answer.is_empty() { "NO" } else { "YES" };
+    let mut message = format!("Access denied for user '{user}'@'{}' (using password: {used})", client.shown());
+    if let Some(reason) = reason {
+        message.push_str(": ");
+        message.push_str(reason);
+    }
+    Fault::client(1045, b"28000", message)
+}
+
+/// The server says 1102 to other names before it looks at privileges.
+fn is_schema_name(name: &str) -> bool {
+    name.chars().count() <= SCHEMA_CHARS_MAX as usize && !name.ends_with(' ')
+}

@@ -1,0 +1,139 @@
+//! Keeps the current snapshot of accounts, for sessions on every worker.
+//!
+//! One loader reads it at the start (again each second until it works), each minute, and when a session asks because a login
+//! failed. All sessions that ask share the next load; loads have a pause between them that grows with what they cost, so a
+//! flood of failed logins can't hammer the cluster. Runs on the control plane's runtime; sessions only wait on a channel.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, Guard};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::cluster::view::{ClusterView, Health, ViewHandle};
+
+use super::accounts::Accounts;
+use super::load::{Service, load};
+
+/// From the end of one load to the next nobody asked for.
+const PERIOD: Duration = Duration::from_secs(60);
+
+/// From the start of one load to the next, at least.
+const PAUSE_MIN: Duration = Duration::from_secs(1);
+
+/// Loads take at most this part of the time: one in ten,
+const PAUSE_PER_LOAD: u32 = 10;
+
+/// but a node that hangs doesn't keep the next one from being asked for longer than this.
+const PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// The current snapshot, and how to get a newer one. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    current: Arc<ArcSwap<Accounts>>,
+    /// The number of the load somebody waits for.
+    wanted: watch::Sender<u64>,
+    progress: watch::Receiver<Progress>,
+}
+
+/// How many loads were begun and ended, also those that failed.
+#[derive(Clone, Copy, Debug, Default)]
+struct Progress {
+    begun: u64,
+    ended: u64,
+}
+
+/// Does the loading: `run` it on the control plane's runtime.
+#[derive(Debug)]
+pub struct Loader {
+    view: ViewHandle,
+    service: Service,
+    current: Arc<ArcSwap<Accounts>>,
+    wanted: watch::Receiver<u64>,
+    progress: watch::Sender<Progress>,
+}
+
+impl Directory {
+    /// An empty one (nobody is admitted), and what fills it from the writer or another node of this view.
+    pub fn new(view: ViewHandle, service: Service) -> (Self, Loader) {
+        let current = Arc::new(ArcSwap::from_pointee(Accounts::default()));
+        let (wanted, wanted_by_sessions) = watch::channel(0);
+        let (progress, progress_of_loader) = watch::channel(Progress::default());
+        let directory = Self { current: current.clone(), wanted, progress: progress_of_loader };
+        (directory, Loader { view, service, current, wanted: wanted_by_sessions, progress })
+    }
+
+    /// The current snapshot; don't hold the guard over an await.
+    pub fn load(&self) -> Guard<Arc<Accounts>> {
+        self.current.load()
+    }
+
+    /// For a session that was refused by the snapshot of this generation: waits for a load that began after this call. True: a
+    /// newer snapshot is there, which says something else, so try once more. False: there is none, or loading failed.
+    pub fn refresh(&self, generation: u64) -> impl Future<Output = bool> + Send + 'static {
+        let (current, wanted, mut progress) = (self.current.clone(), self.wanted.clone(), self.progress.clone());
+        async move {
+            let newer = move || current.load().generation() > generation;
+            if newer() {
+                return true;
+            }
+            let ticket = progress.borrow().begun + 1;
+            wanted.send_if_modified(|wanted| std::mem::replace(wanted, ticket.max(*wanted)) < ticket);
+            // An error means that the loader is gone: the process is about to end.
+            progress.wait_for(|progress| progress.ended >= ticket).await.is_ok() && newer()
+        }
+    }
+}
+
+impl Loader {
+    /// Loads until all directories are gone.
+    pub async fn run(mut self) {
+        let mut pause_end = Instant::now();
+        loop {
+            let period = if self.current.load().generation() == 0 { PAUSE_MIN } else { PERIOD };
+            let begun = self.progress.borrow().begun;
+            // The first load waits for nobody.
+            if begun > 0
+                && let Ok(Err(_)) = timeout(period, self.wanted.wait_for(|wanted| *wanted > begun)).await
+            {
+                return;
+            }
+            sleep_until(pause_end).await;
+            self.progress.send_modify(|progress| progress.begun += 1);
+            let start = Instant::now();
+            self.load_once().await;
+            pause_end = start + (start.elapsed() * PAUSE_PER_LOAD).clamp(PAUSE_MIN, PAUSE_MAX);
+            self.progress.send_modify(|progress| progress.ended = progress.begun);
+        }
+    }
+
+    /// From the first node that gives them.
+    async fn load_once(&self) {
+        let addresses = sources(&self.view.load());
+        for address in &addresses {
+            match load(address, &self.service).await {
+                Ok(accounts) => return self.publish(accounts, address),
+                Err(error) => tracing::warn!("accounts could not be loaded from {address}: {error}"),
+            }
+        }
+        tracing::debug!("accounts were not loaded: asked {} nodes", addresses.len());
+    }
+
+    fn publish(&self, accounts: Accounts, address: &str) {
+        let old = self.current.load();
+        if old.generation() > 0 && old.same_content(&accounts) {
+            return;
+        }
+        let generation = old.generation() + 1;
+        tracing::info!("{} accounts loaded from {address} (generation {generation})", accounts.len());
+        self.current.store(Arc::new(accounts.with_generation(generation)));
+    }
+}
+
+/// Synced nodes, the writer first.
+fn sources(view: &ClusterView) -> Vec<Box<str>> {
+    let mut nodes: Vec<_> = view.nodes.iter().filter(|node| node.health == Health::Synced).collect();
+    nodes.sort_by_key(|node| view.writer != Some(node.id));
+    nodes.into_iter().map(|node| node.address.clone()).collect()
+}
