@@ -39,13 +39,12 @@ struct Tables {
 
 impl Accounts {
     /// Of all rows. Roles among the accounts are no way in. It has no generation yet.
-    pub fn new(accounts: Vec<Account>, mut grants: Grants, naming: Naming) -> Self {
+    pub fn new(accounts: Vec<Account>, grants: Grants, naming: Naming) -> Self {
         let mut users: HashMap<Box<str>, Vec<Account>> = HashMap::new();
         for account in accounts.into_iter().filter(|account| !account.is_role) {
             users.entry(account.user.clone()).or_default().push(account);
         }
         users.values_mut().for_each(|of_one| of_one.sort_by(more_specific));
-        grants.settle();
         Self { generation: 0, tables: Tables { users, grants, naming } }
     }
 

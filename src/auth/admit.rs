@@ -154,7 +154,8 @@ fn prove(login: &Login, client: &Origin, account: &Account) -> Result<Option<Sha
             "{account} uses the plugin {plugin}, with which the proxy can't log in to nodes; \
              remedy: ALTER USER {account} IDENTIFIED VIA mysql_native_password USING PASSWORD('...')"
         );
-        return Err(denied(login, client, Some(&reason)));
+        // These plugins ask for a password even where the client has none.
+        return Err(refusal(login, client, "YES", Some(&reason)));
     }
     // Of unix_socket the server remembers that no password was asked for, unless one was given afterwards.
     let socket = account.auth.iter().rposition(|auth| *auth == Auth::Socket);
@@ -175,8 +176,11 @@ fn bad_handshake() -> Fault {
 }
 
 fn denied(login: &Login, client: &Origin, reason: Option<&str>) -> Fault {
+    refusal(login, client, if login.answer.is_empty() { "NO" } else { "YES" }, reason)
+}
+
+fn refusal(login: &Login, client: &Origin, used: &str, reason: Option<&str>) -> Fault {
     let user = String::from_utf8_lossy(login.user);
-    let used = if login.answer.is_empty() { "NO" } else { "YES" };
     let mut message = format!("Access denied for user '{user}'@'{}' (using password: {used})", client.shown());
     if let Some(reason) = reason {
         message.push_str(": ");

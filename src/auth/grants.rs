@@ -1,8 +1,9 @@
 //! Privileges below `*.*`, and roles (pure): which schemas somebody may enter, and whether two origins have the same rights.
 //!
 //! Knows grantees by name and the host part of each grant, no passwords. The server applies a grant to everybody of that
-//! user name whom the *grant's* host admits, whichever account let him in. Source of facts: MariaDB 10.11 `sql/sql_acl.cc`
-//! (`acl_get`, `check_grant_db`, `check_user_can_set_role`).
+//! user name whom the *grant's* host admits, whichever account let him in; and a grant to anybody (user '') on a schema to
+//! everybody its host admits. Source of facts: MariaDB 10.11 `sql/sql_acl.cc` (`acl_get`, `find_by_username_or_anon`,
+//! `check_grant_db`, `check_user_can_set_role`).
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -59,7 +60,6 @@ impl Grant {
 /// A grantee's part: of a user name (all its hosts) or of a role.
 #[derive(Debug, Default, PartialEq)]
 struct Holding {
-    /// In the server's order.
     grants: Vec<Grant>,
     /// Roles granted, and to which of its hosts.
     roles: Vec<(HostPattern, Box<str>)>,
@@ -100,13 +100,6 @@ impl Grants {
             grant.schema = grant.schema.to_lowercase().into();
         }
         self.holding(grantee, host).grants.push(grant);
-    }
-
-    /// All rows are in: puts them in the server's order.
-    pub fn settle(&mut self) {
-        for holding in self.users.values_mut().chain(self.roles.values_mut().map(|role| &mut role.1)) {
-            holding.grants.sort_by(|a, b| a.order().cmp(&b.order()));
-        }
     }
 
     /// A row of `mysql.roles_mapping`. `host` is empty for a role.
@@ -154,16 +147,19 @@ impl Grants {
 
     /// The grants that apply to him, in the server's order, without those that are never reached.
     fn effective<'a>(&'a self, visitor: Visitor<'a>) -> Vec<(Scope, &'a str, &'a str, &'a str)> {
+        let mut grants: Vec<&Grant> = self.grants_of(visitor).collect();
+        // His own are before anybody's; the sort is stable.
+        grants.sort_by(|a, b| a.order().cmp(&b.order()));
         let mut seen = HashSet::new();
-        self.grants_of(visitor)
-            .filter(|grant| seen.insert((grant.scope, &grant.schema, &grant.object)))
-            .map(|grant| (grant.scope, &*grant.schema, &*grant.object, &*grant.privileges))
-            .collect()
+        grants.retain(|grant| seen.insert((grant.scope, &grant.schema, &grant.object)));
+        grants.into_iter().map(|grant| (grant.scope, &*grant.schema, &*grant.object, &*grant.privileges)).collect()
     }
 
     fn grants_of<'a>(&'a self, visitor: Visitor<'a>) -> impl Iterator<Item = &'a Grant> {
-        let holding = self.users.get(&visitor.account.user);
-        holding.into_iter().flat_map(|holding| &holding.grants).filter(move |grant| grant.host.matches(visitor.origin))
+        let of = |user: &str| self.users.get(user).into_iter().flat_map(|holding| &holding.grants);
+        let anybody = if visitor.account.user.is_empty() { None } else { Some(of("")) };
+        let anybodys = anybody.into_iter().flatten().filter(|grant| grant.scope == Scope::Schema);
+        of(&visitor.account.user).chain(anybodys).filter(move |grant| grant.host.matches(visitor.origin))
     }
 
     /// Roles he may take.
