@@ -26,7 +26,7 @@ pub struct Login<'a> {
     pub user: &'a [u8],
     /// The client's address.
     pub client: IpAddr,
-    /// This proxy's address as nodes see it.
+    /// This proxy's address as nodes see it; the client's where nodes are told that one.
     pub proxy: IpAddr,
     /// What the client was challenged with.
     pub scramble: &'a [u8; HASH_BYTES],
@@ -81,6 +81,7 @@ impl Accounts {
         if let Some(schema) = login.schema.filter(|schema| !schema.is_empty()) {
             let visitor = Visitor { account, origin: &client };
             let text = String::from_utf8_lossy(schema);
+            let text = self.grants().schema_name(&text);
             if is_schema_name(&text) && !self.grants().may_use_schema(visitor, &text) {
                 let message = format!("Access denied for user {account} to database '{text}'");
                 return Err(Fault::client(1044, b"42000", message));

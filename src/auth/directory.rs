@@ -11,7 +11,7 @@ use arc_swap::{ArcSwap, Guard};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use crate::cluster::view::{ClusterView, Health, ViewHandle};
+use crate::cluster::view::{ClusterView, NodeView, ViewHandle};
 
 use super::accounts::Accounts;
 use super::load::{Service, load};
@@ -52,6 +52,8 @@ pub struct Loader {
     current: Arc<ArcSwap<Accounts>>,
     wanted: watch::Receiver<u64>,
     progress: watch::Sender<Progress>,
+    /// What went wrong in the last load: said once, not each second.
+    trouble: String,
 }
 
 impl Directory {
@@ -61,7 +63,7 @@ impl Directory {
         let (wanted, wanted_by_sessions) = watch::channel(0);
         let (progress, progress_of_loader) = watch::channel(Progress::default());
         let directory = Self { current: current.clone(), wanted, progress: progress_of_loader };
-        (directory, Loader { view, service, current, wanted: wanted_by_sessions, progress })
+        (directory, Loader { view, service, current, wanted: wanted_by_sessions, progress, trouble: String::new() })
     }
 
     /// The current snapshot; don't hold the guard over an await.
@@ -109,15 +111,25 @@ impl Loader {
     }
 
     /// From the first node that gives them.
-    async fn load_once(&self) {
-        let addresses = sources(&self.view.load());
-        for address in &addresses {
-            match load(address, &self.service).await {
-                Ok(accounts) => return self.publish(accounts, address),
-                Err(error) => tracing::warn!("accounts could not be loaded from {address}: {error}"),
+    async fn load_once(&mut self) {
+        let mut trouble = String::new();
+        for address in sources(&self.view.load()) {
+            match load(&address, &self.service).await {
+                Ok(accounts) => {
+                    self.publish(accounts, &address);
+                    self.trouble.clear();
+                    return;
+                }
+                Err(error) => trouble.push_str(&format!("; {address}: {error}")),
             }
         }
-        tracing::debug!("accounts were not loaded: asked {} nodes", addresses.len());
+        if trouble.is_empty() {
+            trouble.push_str("; no node is Synced and out of maintenance");
+        }
+        if trouble != self.trouble {
+            tracing::warn!("accounts could not be loaded{trouble}");
+            self.trouble = trouble;
+        }
     }
 
     fn publish(&self, accounts: Accounts, address: &str) {
@@ -131,9 +143,9 @@ impl Loader {
     }
 }
 
-/// Synced nodes, the writer first.
+/// Nodes fit for it, the writer first.
 fn sources(view: &ClusterView) -> Vec<Box<str>> {
-    let mut nodes: Vec<_> = view.nodes.iter().filter(|node| node.health == Health::Synced).collect();
+    let mut nodes: Vec<&NodeView> = view.nodes.iter().filter(|node| node.tolerable()).collect();
     nodes.sort_by_key(|node| view.writer != Some(node.id));
     nodes.into_iter().map(|node| node.address.clone()).collect()
 }

@@ -5,6 +5,7 @@
 //! everybody its host admits. Source of facts: MariaDB 10.11 `sql/sql_acl.cc` (`acl_get`, `find_by_username_or_anon`,
 //! `check_grant_db`, `check_user_can_set_role`).
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::account::Account;
@@ -96,14 +97,15 @@ impl Grants {
 
     /// A row of a grant table. `host` is empty for a role.
     pub fn add_grant(&mut self, grantee: Box<str>, host: &str, mut grant: Grant) {
-        if self.fold_schemas {
-            grant.schema = grant.schema.to_lowercase().into();
-        }
+        grant.schema = self.schema_name(&grant.schema).into();
         self.holding(grantee, host).grants.push(grant);
     }
 
-    /// A row of `mysql.roles_mapping`. `host` is empty for a role.
+    /// A row of `mysql.roles_mapping`. `host` is empty for a role; a row for a role that isn't there counts for nothing.
     pub fn add_membership(&mut self, grantee: Box<str>, host: &str, role: Box<str>) {
+        if host.is_empty() && !self.roles.contains_key(&grantee) {
+            return;
+        }
         self.holding(grantee, host).roles.push((HostPattern::new(host), role));
     }
 
@@ -114,15 +116,13 @@ impl Grants {
         self.users.entry(grantee).or_default()
     }
 
-    /// May he make this schema his default? Says nothing of whether it exists.
+    /// The name the server means by this one.
+    pub fn schema_name<'a>(&self, schema: &'a str) -> Cow<'a, str> {
+        if self.fold_schemas { schema.to_lowercase().into() } else { schema.into() }
+    }
+
+    /// May he make this schema (from [`Self::schema_name`]) his default? Says nothing of whether it exists.
     pub fn may_use_schema(&self, visitor: Visitor, schema: &str) -> bool {
-        let folded;
-        let schema = if self.fold_schemas {
-            folded = schema.to_lowercase();
-            &folded
-        } else {
-            schema
-        };
         if schema.eq_ignore_ascii_case("information_schema") {
             return true;
         }

@@ -12,3 +12,6 @@ pub mod grants;
 pub mod load;
 pub mod native;
 pub mod pattern;
+
+#[cfg(test)]
+mod tests;

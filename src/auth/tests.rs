@@ -1,0 +1,165 @@
+//! Table tests of the decision on hand-made snapshots; `tests/accounts.rs` holds it against a real server.
+
+use std::net::IpAddr;
+
+use super::account::Account;
+use super::accounts::{Accounts, Naming};
+use super::admit::{Login, login_name};
+use super::grants::{Grant, Grants, Scope};
+use super::native::{Sha1Password, answer};
+use super::pattern::HostPattern;
+
+const SCRAMBLE: &[u8; 20] = b"0123456789abcdefghij";
+
+/// `PASSWORD('secret')`.
+const SECRET: &str = "\"authentication_string\":\"*14E65567ABDB5135D0CFD9A70B3032C179A49EE7\"";
+
+fn account(user: &str, host: &str, rest: &str) -> Account {
+    Account::parse(user, host, format!("{{{SECRET}{rest}}}").as_bytes()).unwrap()
+}
+
+fn grant(host: &str, schema: &str, privileges: &str) -> Grant {
+    let (schema, object, privileges) = (schema.into(), "".into(), privileges.into());
+    Grant { scope: Scope::Schema, host: HostPattern::new(host), schema, object, privileges }
+}
+
+fn snapshot(accounts: Vec<Account>, grants: Vec<(&str, Grant)>, naming: Naming) -> Accounts {
+    let mut all = Grants::new(false);
+    for (user, grant) in grants {
+        let host = grant.host.text().to_owned();
+        all.add_grant(user.into(), &host, grant);
+    }
+    Accounts::new(accounts, all, naming).with_generation(1)
+}
+
+/// Code, SQLSTATE and text of the refusal, or the account that admits.
+fn decide(
+    accounts: &Accounts,
+    user: &str,
+    addresses: [&str; 2],
+    password: &str,
+    schema: Option<&str>,
+) -> Result<String, String> {
+    let answer =
+        Sha1Password::of(password.as_bytes()).map(|password| answer(&password, SCRAMBLE).to_vec()).unwrap_or_default();
+    let [client, proxy] = addresses.map(|address| address.parse::<IpAddr>().unwrap());
+    let (user, schema) = (user.as_bytes(), schema.map(str::as_bytes));
+    let login = Login { user, client, proxy, scramble: SCRAMBLE, answer: &answer, schema };
+    match accounts.admit(&login) {
+        Ok(admitted) => Ok(admitted.account.to_string()),
+        Err(fault) => Err(format!("{} {} {}", fault.code, String::from_utf8_lossy(&fault.state), fault.message)),
+    }
+}
+
+#[test]
+fn refusals_come_in_the_servers_order() {
+    let accounts = vec![
+        account("u", "%", ""),
+        account("locked", "%", ",\"account_locked\":true"),
+        account("tls", "%", ",\"ssl_type\":1,\"account_locked\":true"),
+    ];
+    let accounts = snapshot(accounts, vec![("u", grant("%", "app", "Y"))], Naming::default());
+    let here = ["10.0.0.1"; 2];
+    let denied = |user: &str, used| {
+        Err(format!("1045 28000 Access denied for user '{user}'@'10.0.0.1' (using password: {used})"))
+    };
+    for (user, password, schema, verdict) in [
+        ("u", "secret", None, Ok("'u'@'%'".to_owned())),
+        ("u", "secret", Some("app"), Ok("'u'@'%'".to_owned())),
+        ("u", "secret", Some(""), Ok("'u'@'%'".to_owned())),
+        (
+            "u",
+            "secret",
+            Some("secret"),
+            Err("1044 42000 Access denied for user 'u'@'%' to database 'secret'".to_owned()),
+        ),
+        ("u", "wrong", Some("secret"), denied("u", "YES")),
+        ("u", "", Some("secret"), denied("u", "NO")),
+        ("U", "secret", None, denied("U", "YES")),
+        ("locked", "wrong", None, denied("locked", "YES")),
+        ("locked", "secret", Some("secret"), Err("4151 HY000 Access denied, this account is locked".to_owned())),
+    ] {
+        assert_eq!(decide(&accounts, user, here, password, schema), verdict, "{user} {password} {schema:?}");
+    }
+    let tls = decide(&accounts, "tls", here, "secret", None).unwrap_err();
+    assert!(tls.ends_with("(using password: YES): 'tls'@'%' requires TLS, which the proxy can't give yet; remedy: ALTER USER 'tls'@'%' REQUIRE NONE"), "{tls}");
+}
+
+#[test]
+fn answers_of_the_wrong_length_are_no_handshake() {
+    let accounts = snapshot(vec![account("u", "%", "")], vec![], Naming::default());
+    let address = "10.0.0.1".parse().unwrap();
+    for user in ["u", "nobody"] {
+        for answer in [&[0u8; 1][..], &[0; 19], &[0; 21], &[0; 64]] {
+            let login = Login {
+                user: user.as_bytes(),
+                client: address,
+                proxy: address,
+                scramble: SCRAMBLE,
+                answer,
+                schema: None,
+            };
+            assert_eq!(accounts.admit(&login).unwrap_err().code, 1043, "{user} {}", answer.len());
+        }
+    }
+}
+
+#[test]
+fn nobody_gets_in_before_the_first_load() {
+    let refusal = decide(&Accounts::default(), "u", ["10.0.0.1"; 2], "", None).unwrap_err();
+    assert!(refusal.starts_with("1105 HY000 Accounts could not be loaded"), "{refusal}");
+}
+
+#[test]
+fn names_of_peers() {
+    let accounts =
+        || vec![account("u", "localhost", ""), account("u", "gate.example.com", ""), account("u", "10.0.0.1", "")];
+    let gate = Some("gate.example.com".into());
+    let ways = |naming: Naming| {
+        let accounts = snapshot(accounts(), vec![], naming);
+        [["127.0.0.1"; 2], ["::ffff:127.0.0.1", "::1"], ["127.0.0.2"; 2], ["10.0.0.1", "10.0.0.9"]]
+            .map(|addresses| decide(&accounts, "u", addresses, "secret", None).is_ok())
+    };
+    assert_eq!(ways(Naming { resolves: false, proxy: gate.clone() }), [false, false, false, false]);
+    assert_eq!(ways(Naming { resolves: true, proxy: None }), [true, true, false, false]);
+    // Nodes call the proxy by its name, whichever address it has.
+    assert_eq!(ways(Naming { resolves: true, proxy: gate }), [true, true, false, true]);
+}
+
+#[test]
+fn same_rights_are_those_in_force() {
+    let accounts = |grants: Vec<(&str, Grant)>| {
+        let accounts = vec![account("u", "10.%", ""), account("u", "20.%", ""), account("", "30.%", "")];
+        let grants = grants.into_iter().map(|(host, grant)| (if host == "30.%" { "" } else { "u" }, grant)).collect();
+        decide(&snapshot(accounts, grants, Naming::default()), "u", ["10.0.0.1", "20.0.0.1"], "secret", None).is_ok()
+    };
+    let row = |host: &'static str, schema, privileges| (host, grant(host, schema, privileges));
+    for (name, grants, same) in [
+        ("none", vec![], true),
+        ("equal rows", vec![row("10.%", "app", "Y"), row("20.%", "app", "Y")], true),
+        ("other privileges", vec![row("10.%", "app", "YN"), row("20.%", "app", "YY")], false),
+        ("only one", vec![row("20.%", "app", "Y")], false),
+        ("one row for both", vec![row("%", "app", "Y")], true),
+        ("a hidden row", vec![row("10.%", "app", "Y"), row("20.%", "app", "Y"), row("%", "app", "N")], true),
+        ("hidden for one only", vec![row("10.%", "app", "Y"), row("%", "app", "Y")], true),
+        (
+            "another order",
+            vec![row("10.%", "a%", "Y"), row("%", "ab", "YY"), row("20.%", "ab", "YY"), row("20.%", "a%", "Y")],
+            false,
+        ),
+        ("a row of others", vec![row("30.%", "app", "Y")], true),
+    ] {
+        assert_eq!(accounts(grants), same, "{name}");
+    }
+}
+
+#[test]
+fn login_names_are_cut_and_unquoted() {
+    let long = "ü".repeat(129);
+    for (sent, name) in
+        [("u", "u"), ("'u'", "u"), ("''", ""), ("'", "'"), ("'u", "'u"), ("''u''", "'u'"), (&long, &long[..256])]
+    {
+        assert_eq!(login_name(sent.as_bytes()), name.as_bytes(), "{sent}");
+    }
+    assert_eq!(login_name(b"\xff"), b"\xff");
+}

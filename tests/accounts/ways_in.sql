@@ -1,0 +1,16 @@
+CREATE USER locked@'%' IDENTIFIED BY 'alpha' ACCOUNT LOCK;
+CREATE USER lockedempty@'%' ACCOUNT LOCK;
+CREATE USER expired@'%' IDENTIFIED BY 'alpha' PASSWORD EXPIRE;
+CREATE USER tls@'%' IDENTIFIED BY 'alpha' REQUIRE SSL;
+CREATE USER x509@'%' IDENTIFIED BY 'alpha' REQUIRE X509;
+CREATE USER subject@'%' IDENTIFIED BY 'alpha' REQUIRE SUBJECT '/CN=x';
+CREATE USER notls@'%' IDENTIFIED BY 'alpha' REQUIRE NONE;
+CREATE USER tlslocked@'%' IDENTIFIED BY 'alpha' REQUIRE SSL ACCOUNT LOCK;
+CREATE USER sock@'%' IDENTIFIED VIA unix_socket;
+CREATE USER ed@'%' IDENTIFIED VIA ed25519 USING PASSWORD('alpha');
+CREATE USER nativeorsock@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('alpha') OR unix_socket;
+CREATE USER sockornative@'%' IDENTIFIED VIA unix_socket OR mysql_native_password USING PASSWORD('alpha');
+CREATE USER edornative@'%' IDENTIFIED VIA ed25519 USING PASSWORD('beta') OR mysql_native_password USING PASSWORD('alpha');
+CREATE USER nativeored@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('alpha') OR ed25519 USING PASSWORD('beta');
+CREATE USER twonatives@'%' IDENTIFIED VIA mysql_native_password USING PASSWORD('alpha') OR mysql_native_password USING PASSWORD('beta');
+CREATE USER invalid@'%' IDENTIFIED VIA mysql_native_password USING 'invalid';
