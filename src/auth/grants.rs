@@ -38,7 +38,7 @@ pub struct Grant {
     pub schema: Box<str>,
     /// Table, column or routine; empty for a schema.
     pub object: Box<str>,
-    /// The privileges as the table has them; only ever compared.
+    /// The privileges as the table has them: on a schema `Y` or `N` for each, else names. None is meant by an empty one.
     pub privileges: Box<str>,
 }
 
@@ -49,7 +49,7 @@ impl Grant {
         (self.scope, self.host.rank(), schema, &self.schema, &self.object)
     }
 
-    fn opens(&self, schema: &str) -> bool {
+    fn is_about(&self, schema: &str) -> bool {
         match self.scope {
             Scope::Schema => wild_match(self.schema.as_bytes(), schema.as_bytes(), false),
             Scope::Table | Scope::Routine => *self.schema == *schema,
@@ -126,17 +126,11 @@ impl Grants {
         if schema.eq_ignore_ascii_case("information_schema") {
             return true;
         }
-        let roles = self.roles_on_entry(visitor);
-        let access = roles
-            .iter()
-            .filter_map(|role| self.roles.get(*role))
-            .fold(visitor.account.access, |sum, role| sum | role.0);
+        let roles: Vec<_> = self.roles_on_entry(visitor).into_iter().filter_map(|role| self.roles.get(role)).collect();
+        let access = roles.iter().fold(visitor.account.access, |sum, role| sum | role.0);
         Account::enters_any_schema(access)
-            || self.grants_of(visitor).any(|grant| grant.opens(schema))
-            || roles
-                .iter()
-                .filter_map(|role| self.roles.get(*role))
-                .any(|(_, holding)| holding.grants.iter().any(|grant| grant.opens(schema)))
+            || open(self.grants_of(visitor), schema)
+            || roles.iter().any(|role| open(role.1.grants.iter(), schema))
     }
 
     /// Do two visitors have the same rights? Only then may one stand for the other.
@@ -184,4 +178,12 @@ impl Grants {
         }
         reached
     }
+}
+
+/// Do these grants open the schema? Of those on schemas only the first counts, also if it gives nothing.
+fn open<'a>(grants: impl Iterator<Item = &'a Grant>, schema: &str) -> bool {
+    let (on_schemas, on_objects): (Vec<_>, Vec<_>) =
+        grants.filter(|grant| grant.is_about(schema)).partition(|grant| grant.scope == Scope::Schema);
+    let first = on_schemas.into_iter().min_by(|a, b| a.order().cmp(&b.order()));
+    !on_objects.is_empty() || first.is_some_and(|grant| grant.privileges.contains('Y'))
 }

@@ -112,7 +112,7 @@ async fn read(node: &mut Conn) -> Result<Accounts, LoadError> {
     for row in rows(node, "mysql.db", "SELECT * FROM mysql.db", GRANTS_MAX).await? {
         let [host, schema, user] = columns(Some(&row));
         let privileges: String = (3..row.len()).map(|at| text(&row, at)).collect();
-        if privileges.contains('Y') && !schema.is_empty() {
+        if !schema.is_empty() {
             add(&mut grants, Scope::Schema, user, &host, schema, String::new(), privileges);
         }
     }

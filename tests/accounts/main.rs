@@ -137,9 +137,14 @@ fn users<'a>(statements: &[&'a str]) -> Vec<&'a str> {
 #[tokio::test]
 async fn the_proxy_decides_as_the_server() {
     let server = Server::start(&["--skip-name-resolve"]).await;
-    let hosts_and_ways = [include_str!("hosts.sql"), include_str!("ways_in.sql")];
-    let statements =
-        [SERVICE, hosts_and_ways[0], hosts_and_ways[1], include_str!("grants.sql"), include_str!("roles.sql")];
+    let statements = [
+        SERVICE,
+        include_str!("hosts.sql"),
+        include_str!("ways_in.sql"),
+        include_str!("grants.sql"),
+        include_str!("roles.sql"),
+        include_str!("by_hand.sql"),
+    ];
     server.run(&statements.concat()).await;
     let (long, longer) = ("x".repeat(128), "x".repeat(129));
     server.run(&format!("CREATE USER {long}@'%' IDENTIFIED BY 'alpha'")).await;

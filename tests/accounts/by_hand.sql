@@ -1,0 +1,11 @@
+CREATE USER byhand@'%' IDENTIFIED BY 'alpha';
+INSERT INTO mysql.columns_priv (Host, Db, User, Table_name, Column_name, Column_priv) VALUES ('%', 'secret', 'byhand', 't', 'a', 'Select');
+INSERT INTO mysql.tables_priv (Host, Db, User, Table_name) VALUES ('%', 'secret', 'byhand', 'u');
+INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('', 'app', 'byhand', 'Y'), ('127.9.%', 'appx1', 'byhand', 'Y');
+INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('127.1.%', 'app', 'byhand', 'N'), ('%', '', 'byhand', 'Y');
+INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('%', 'ap%', 'byhand', 'Y'), ('%', 'app\\_1', 'byhand', 'N');
+INSERT INTO mysql.roles_mapping (Host, User, Role) VALUES ('', 'byhand', 'r_db'), ('127.8.%', 'byhand', 'r_table');
+UPDATE mysql.global_priv SET Priv = JSON_SET(Priv, '$.default_role', 'r_db') WHERE User = 'byhand';
+CREATE USER odd@'%';
+UPDATE mysql.global_priv SET Priv = '{"access":"1","plugin":"","account_locked":1,"ssl_type":"x","auth_or":7}' WHERE User = 'odd';
+FLUSH PRIVILEGES;
