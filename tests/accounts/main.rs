@@ -158,6 +158,37 @@ async fn the_proxy_decides_as_the_server() {
     }
 }
 
+/// Hosts nobody would write: which of many patterns is the most specific one is in the text of 1044.
+#[tokio::test]
+async fn of_random_hosts_the_same_is_chosen() {
+    let server = Server::start(&["--skip-name-resolve"]).await;
+    server.run(SERVICE).await;
+    let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+    let mut below = |limit: usize| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        (seed >> 33) as usize % limit
+    };
+    let octets = ["127", "1", "2", "3", "44", "%", "%%", "_", "1%", "%3", "_%", "%_", "12_", r"\\_", "__"];
+    let masks = ["255.255.255.255", "255.255.255.0", "255.255.0.0", "255.0.0.0", "255.0.255.0"];
+    let nets = ["127.1.2.3", "127.1.2.0", "127.1.0.0", "127.0.0.0", "127.0.2.0"];
+    let users = ["", "a", "b", "c", "d", "e", "f", "g"];
+    for user in users {
+        for _ in 0..if user.is_empty() { 6 } else { 24 } {
+            let host = if below(5) == 0 {
+                format!("{}/{}", nets[below(nets.len())], masks[below(masks.len())])
+            } else {
+                (0..=below(4)).map(|_| octets[below(octets.len())]).collect::<Vec<_>>().join(".")
+            };
+            server.run(&format!("CREATE USER IF NOT EXISTS '{user}'@'{host}'")).await;
+        }
+    }
+    let addresses = ["127.0.0.1", "127.1.2.3", "127.1.2.44", "127.1.44.3", "127.44.2.3", "127.3.3.3", "::1"];
+    let seen = compare(&server, &users, &addresses, &[""], &["nowhere"]).await;
+    assert!(seen[&1044] > 40, "{seen:?}");
+}
+
 /// A server that resolves names, keeps schemas in lower case, and shuts out expired passwords.
 #[tokio::test]
 async fn names_and_settings_of_the_server_count() {
