@@ -19,10 +19,8 @@ use crate::auth::load::Service;
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
 use crate::config::Config;
-use crate::config::model::ReaderChoice;
 use crate::fault::{Fault, Retry};
 use crate::net::listener;
-use crate::routing::reader::Policy;
 use crate::session::desk::Settings;
 use crate::session::worker;
 use crate::telemetry::counters::Counters;
@@ -188,10 +186,7 @@ fn service(config: &Config) -> Service {
 
 fn settings(config: &Config) -> Settings {
     Settings {
-        readers: match config.read_write_split.readers {
-            ReaderChoice::Adaptive => Policy::Adaptive,
-            ReaderChoice::LeastConnections => Policy::LeastConnections,
-        },
+        readers: config.read_write_split.readers,
         handshake_timeout: config.limits.handshake_timeout,
         connect_timeout: config.cluster.connect_timeout,
         writer_wait: config.read_write_split.writer_wait,

@@ -19,7 +19,7 @@ pub(super) fn build(file: file::File) -> Result<Config, ConfigError> {
         site: site(file.site)?,
         cluster: cluster(&file.cluster)?,
         read_write_split: ReadWriteSplit {
-            readers: file.read_write_split.readers.unwrap_or(ReaderChoice::Adaptive),
+            readers: file.read_write_split.readers.unwrap_or_default(),
             writer_wait: or(file.read_write_split.writer_wait, WRITER_WAIT),
         },
         admin: admin(&file.admin)?,

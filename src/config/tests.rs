@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
-use super::model::{Kind, LogLevel, ReaderChoice, Service, Threads};
+use crate::routing::reader::Policy;
+
+use super::model::{Kind, LogLevel, Service, Threads};
 use super::{Config, ConfigError, load, parse};
 
 const SMALL: &str = r#"
@@ -42,7 +44,7 @@ fn fills_in_the_defaults() {
     assert_eq!(config.cluster.probe_interval.as_secs(), 1);
     assert_eq!(config.nodes[0].address.to_string(), "192.168.56.71:3306");
     assert_eq!((config.nodes[0].priority, config.listeners[0].service), (0, Service::ReadWriteSplit));
-    assert_eq!(config.read_write_split.readers, ReaderChoice::Adaptive);
+    assert_eq!(config.read_write_split.readers, Policy::Adaptive);
     assert_eq!(config.admin.address.to_string(), "127.0.0.1:4008");
     assert_eq!(config.limits.handshake_timeout.as_secs(), 10);
 }
