@@ -8,21 +8,19 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod client;
+mod reload;
 mod server;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Instant;
 
 use oarlock::auth::accounts::Accounts;
 use oarlock::auth::admit::{Admitted, Login, login_name};
-use oarlock::auth::directory::Directory;
 use oarlock::auth::native::Sha1Password;
-use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView, ViewHandle};
 use oarlock::fault::Fault;
 
 use client::{Client, Refusal, Verdict};
-use server::{Server, service};
+use server::Server;
 
 const SCHEMAS: [&str; 18] = [
     "",
@@ -296,75 +294,4 @@ INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('', '', 'good', 'Y'),
     let password = Sha1Password::of(b"alpha");
     let client = Client { user: "good", from, password: password.as_ref(), schema: Some("app") };
     assert_eq!(admit(&accounts, &client, from).unwrap_err().0, 1044);
-}
-
-/// The view of a site with this one node.
-fn view_of(server: &Server) -> ViewHandle {
-    let node = NodeView {
-        id: NodeId(0),
-        name: "node".into(),
-        address: server.address.to_string().into(),
-        health: Health::Synced,
-        reason: "".into(),
-        duty: Duty::Normal,
-        gtid: "".into(),
-        version: "".into(),
-        capabilities: 0,
-        collation: 45,
-        proxy_address: None,
-    };
-    ViewHandle::new(ClusterView { version: 1, nodes: Box::new([node]), writer: Some(NodeId(0)) })
-}
-
-/// How often anybody connected before this.
-fn connections(server: &Server) -> u64 {
-    server
-        .value("SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'CONNECTIONS'")
-        .parse()
-        .unwrap()
-}
-
-/// A user just created gets in after one refresh; a flood of refused logins costs the node next to nothing.
-#[tokio::test]
-async fn a_failed_login_asks_for_a_shared_reload() {
-    let server = Server::start(&[]);
-    let (directory, loader) = Directory::new(view_of(&server), service());
-    let from: IpAddr = "127.0.0.1".parse().unwrap();
-    let password = Sha1Password::of(b"alpha");
-    let client = Client { user: "newcomer", from, password: password.as_ref(), schema: None };
-    assert_eq!(admit(&directory.load(), &client, from).unwrap_err().0, 1105, "before the first load nobody is known");
-    let loading = tokio::spawn(loader.run());
-    assert!(directory.refresh(0).await, "the first load");
-    let generation = directory.load().generation();
-    assert_eq!(admit(&directory.load(), &client, from).unwrap_err().0, 1045);
-
-    server.run("CREATE USER newcomer@'%' IDENTIFIED BY 'alpha'");
-    assert!(directory.refresh(generation).await, "there is something new");
-    assert!(admit(&directory.load(), &client, from).is_ok());
-    assert!(directory.refresh(generation).await, "it still is newer than what the caller has");
-    let generation = directory.load().generation();
-    assert!(!directory.refresh(generation).await, "nothing new");
-
-    let before = connections(&server);
-    let start = Instant::now();
-    let waiting: Vec<_> = (0..8)
-        .map(|_| {
-            let directory = directory.clone();
-            std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                for _ in 0..3 {
-                    assert!(!runtime.block_on(directory.refresh(directory.load().generation())));
-                }
-            })
-        })
-        .collect();
-    tokio::task::spawn_blocking(|| waiting.into_iter().for_each(|thread| thread.join().unwrap())).await.unwrap();
-    let (loads, seconds) = (connections(&server) - before - 1, start.elapsed().as_secs());
-    assert!((3..=seconds + 2).contains(&loads), "{loads} loads in {seconds} s");
-
-    drop(server);
-    assert!(!directory.refresh(generation).await, "no node");
-    assert!(admit(&directory.load(), &client, from).is_ok(), "the last snapshot stays");
-    drop(directory);
-    loading.await.unwrap();
 }
