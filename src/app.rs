@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::timeout;
 
 use crate::admin::http::{self, Sources};
 use crate::auth::directory::Directory;
@@ -18,10 +19,8 @@ use crate::auth::load::Service;
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
 use crate::config::Config;
-use crate::config::model::ReaderChoice;
 use crate::fault::{Fault, Retry};
 use crate::net::listener;
-use crate::routing::reader::Policy;
 use crate::session::desk::Settings;
 use crate::session::worker;
 use crate::telemetry::counters::Counters;
@@ -63,6 +62,8 @@ impl StartError {
 
 /// The most bytes of session commands that one session keeps for new node connections.
 const HISTORY_BYTES_MAX: usize = 1 << 20;
+/// Clients are taken after this at the latest, whatever is known of the cluster.
+const FIRST_LOOK_MAX: Duration = Duration::from_secs(5);
 /// How often the drain looks whether the last session has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 
@@ -159,6 +160,11 @@ impl DataPlane {
 
 /// Hands each client of a listener to a worker, or tells it that there are too many.
 async fn accept(socket: TcpListener, listener: usize, shared: Arc<worker::Shared>, sessions_max: u32) {
+    // Clients that come while the first look at the cluster is under way wait for it in the backlog.
+    let first = timeout(FIRST_LOOK_MAX, async { while !shared.directory.refresh(0).await {} });
+    if first.await.is_err() {
+        tracing::warn!("no accounts could be loaded in {FIRST_LOOK_MAX:?}; clients are told so until they are");
+    }
     let full = Fault::proxy(Retry::Never, 1040, b"08004", "Too many connections");
     let mut packet = Vec::new();
     err::put(&mut packet, 0, &full);
@@ -180,10 +186,7 @@ fn service(config: &Config) -> Service {
 
 fn settings(config: &Config) -> Settings {
     Settings {
-        readers: match config.read_write_split.readers {
-            ReaderChoice::Adaptive => Policy::Adaptive,
-            ReaderChoice::LeastConnections => Policy::LeastConnections,
-        },
+        readers: config.read_write_split.readers,
         handshake_timeout: config.limits.handshake_timeout,
         connect_timeout: config.cluster.connect_timeout,
         writer_wait: config.read_write_split.writer_wait,

@@ -1,7 +1,7 @@
 //! The classifier against a real server.
 //!
 //! Each statement of `tests/corpus` first succeeds in a normal transaction. What the server then refuses in a READ ONLY
-//! transaction must go to the writer; what it lets pass must have the class written above it in the corpus. The server
+//! transaction or session must go to the writer; what it lets pass must have the class written above it in the corpus. The server
 //! also says which statements commit implicitly.
 //!
 //! A corpus file is a list of lines: a statement, or a directive for what follows.
@@ -9,9 +9,11 @@
 //! - `-- expect CLASS [TRAIT ...]`: the class of the statements below, and traits each of them must have.
 //! - `-- before SQL`, `-- after SQL`: run around the next statement only, each time it runs.
 //! - `-- always SQL`: run before each statement below.
+//! - `-- alone`: the next statement can't run in a transaction: it first succeeds without one.
 //! - any other line that starts with `--` is a comment.
 //!
 //! `{file}` in a statement is a path where nothing is, `{data}` the path of a file with lines `1,one`.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -158,6 +160,8 @@ struct Entry {
     traits: Traits,
     before: Vec<String>,
     after: Vec<String>,
+    /// Refused by the server in any transaction.
+    alone: bool,
 }
 
 impl Corpus {
@@ -165,7 +169,7 @@ impl Corpus {
         let text = std::fs::read_to_string(path).unwrap();
         let mut corpus = Corpus::default();
         let (mut class, mut traits) = (None, Traits::empty());
-        let (mut always, mut before, mut after) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut always, mut before, mut after, mut alone) = (Vec::new(), Vec::new(), Vec::new(), false);
         for (number, line) in text.lines().enumerate() {
             let directive =
                 |name: &str| line.strip_prefix("-- ").and_then(|rest| rest.strip_prefix(name)).map(str::trim);
@@ -183,11 +187,15 @@ impl Corpus {
                 before.push(sql.to_string());
             } else if let Some(sql) = directive("after ") {
                 after.push(sql.to_string());
+            } else if line == "-- alone" {
+                alone = true;
             } else if !line.starts_with("--") && !line.trim().is_empty() {
                 let class = class.unwrap_or_else(|| panic!("{}: no class above line {}", path.display(), number + 1));
                 let before = always.iter().cloned().chain(std::mem::take(&mut before)).collect();
                 let after = std::mem::take(&mut after);
-                corpus.entries.push(Entry { line: number + 1, sql: line.to_string(), class, traits, before, after });
+                let entry = Entry { line: number + 1, sql: line.to_string(), class, traits, before, after, alone };
+                corpus.entries.push(entry);
+                alone = false;
             }
         }
         corpus
@@ -229,22 +237,33 @@ impl Oracle {
         if verdict.class != entry.class || !verdict.traits.contains(entry.traits) {
             return Err(format!("classified as {verdict:?}"));
         }
-        self.run(entry, "START TRANSACTION").await.map_err(|e| format!("fails in a transaction: {e}"))?;
+        let result = self.run(entry, if entry.alone { "DO 0" } else { "START TRANSACTION" }).await;
         let commits = self.in_transaction().await? == 0;
         self.clean_up(entry).await?;
+        result.map_err(|e| format!("fails in a transaction: {e}"))?;
         let expected = verdict.traits.contains(Traits::IMPLICIT_COMMIT);
-        let exempt = matches!(verdict.class, Class::End) || verdict.traits.contains(Traits::MULTI);
+        let exempt = entry.alone
+            || verdict.class == Class::End
+            || verdict.traits.intersects(Traits::MULTI | Traits::TABLE_UNLOCK);
         if commits != expected && !exempt {
             return Err(format!("commits implicitly: {commits}, but {verdict:?}"));
         }
-        let refused = match self.run(entry, "START TRANSACTION READ ONLY").await {
-            Ok(()) => false,
-            Err(mysql_async::Error::Server(error)) if error.code == ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION => true,
-            Err(error) => return Err(format!("fails the second time: {error}")),
-        };
-        self.clean_up(entry).await?;
-        if refused && !goes_to_writer(verdict) {
-            return Err(format!("refused in a READ ONLY transaction, but {verdict:?}"));
+        // What commits implicitly leaves a READ ONLY transaction before it is judged, but not a READ ONLY session.
+        for start in
+            ["START TRANSACTION READ ONLY", "SET SESSION TRANSACTION READ ONLY"].iter().skip(entry.alone.into())
+        {
+            let result = self.run(entry, start).await;
+            self.clean_up(entry).await?;
+            let refused = match result {
+                Ok(()) => false,
+                Err(mysql_async::Error::Server(error)) if error.code == ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION => {
+                    true
+                }
+                Err(error) => return Err(format!("fails after {start:?}: {error}")),
+            };
+            if refused && !goes_to_writer(verdict) {
+                return Err(format!("refused after {start:?}, but {verdict:?}"));
+            }
         }
         Ok(())
     }
@@ -272,7 +291,8 @@ impl Oracle {
         self.conn.reset().await.map_err(|e| e.to_string())?;
         self.conn.query_drop("USE corpus").await.map_err(|e| e.to_string())?;
         for sql in &entry.after {
-            self.conn.query_drop(sql).await.map_err(|e| format!("after {sql}: {e}"))?;
+            // Fails where the statement was refused; what is left over fails the statements below.
+            let _ = self.conn.query_drop(sql).await;
         }
         Ok(())
     }
@@ -323,7 +343,14 @@ impl Server {
             .arg("--no-defaults")
             .arg(format!("--datadir={}", data.display()))
             .arg(format!("--socket={}", folder.path().join("socket").display()))
-            .args(["--skip-networking", "--log-bin", "--server-id=1", "--innodb-flush-log-at-trx-commit=0"])
+            .args([
+                "--skip-networking",
+                "--log-bin",
+                "--server-id=1",
+                "--log-bin-trust-function-creators",
+                "--binlog-format=ROW",
+                "--innodb-flush-log-at-trx-commit=0",
+            ])
             .args(["--innodb-fast-shutdown=2", "--innodb-doublewrite=0", "--event-scheduler=OFF"])
             .args(&user)
             .stdout(std::process::Stdio::null())

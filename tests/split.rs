@@ -29,7 +29,6 @@ fn placement(proxy: &Proxy) {
         format!("SELECT {NODE} /* oarlock: writer */"),
         format!("SELECT {NODE} -- maxscale route to master\n"),
         format!("CREATE TEMPORARY TABLE shop.t (a INT); SELECT {NODE}"),
-        format!("LOCK TABLES mysql.proc READ; SELECT {NODE}; UNLOCK TABLES"),
     ];
     for sql in &on_writer {
         let node = succeed_with_comments(proxy, sql);

@@ -92,6 +92,7 @@ impl Loader {
     /// Loads until all directories are gone.
     pub async fn run(mut self) {
         let mut pause_end = Instant::now();
+        self.first_sources().await;
         loop {
             let period = if self.current.load().generation() == 0 { PAUSE_MIN } else { PERIOD };
             let begun = self.progress.borrow().begun;
@@ -108,6 +109,14 @@ impl Loader {
             pause_end = start + (start.elapsed() * PAUSE_PER_LOAD).clamp(PAUSE_MIN, PAUSE_MAX);
             self.progress.send_modify(|progress| progress.ended = progress.begun);
         }
+    }
+
+    /// At the start of the process no node has been probed yet: gives that a moment.
+    async fn first_sources(&self) {
+        let mut versions = self.view.versions();
+        let known = versions.wait_for(|_| !sources(&self.view.load()).is_empty());
+        // Without any the first load says so.
+        let _ = timeout(PAUSE_MIN, known).await;
     }
 
     /// From the first node that gives them.

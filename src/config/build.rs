@@ -19,7 +19,7 @@ pub(super) fn build(file: file::File) -> Result<Config, ConfigError> {
         site: site(file.site)?,
         cluster: cluster(&file.cluster)?,
         read_write_split: ReadWriteSplit {
-            readers: file.read_write_split.readers.unwrap_or(ReaderChoice::Adaptive),
+            readers: file.read_write_split.readers.unwrap_or_default(),
             writer_wait: or(file.read_write_split.writer_wait, WRITER_WAIT),
         },
         admin: admin(&file.admin)?,
@@ -89,6 +89,10 @@ fn nodes(file: &file::File) -> Result<Box<[Node]>, ConfigError> {
             nodes[1].name.span().start,
             "a standalone site has one node; set kind = \"galera\" in [cluster] for a cluster",
         ));
+    }
+    if nodes.iter().all(|node| node.priority.is_some_and(|priority| priority < 0)) {
+        let offset = nodes[0].name.span().start;
+        return Err(ConfigError::at_offset(offset, "every node has a negative priority: none may be the writer"));
     }
     unique("node", "name", nodes.iter().map(|node| &node.name))?;
     unique("node", "address", nodes.iter().map(|node| &node.address))?;

@@ -11,8 +11,10 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use toml::Spanned;
 
+use crate::routing::reader::Policy;
+
 use super::duration::parse_duration;
-use super::model::{Address, Kind, LogLevel, ReaderChoice, Service, THREADS_MAX, Threads};
+use super::model::{Address, Kind, LogLevel, Service, THREADS_MAX, Threads};
 use super::secret::Secret;
 
 #[derive(serde::Deserialize)]
@@ -75,7 +77,7 @@ pub(super) struct Listener {
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReadWriteSplit {
-    pub readers: Option<ReaderChoice>,
+    pub readers: Option<Policy>,
     pub writer_wait: Option<Interval>,
 }
 

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::routing::reader::Policy;
+
 use super::secret::Secret;
 
 /// Nodes of one cluster, at most.
@@ -219,19 +221,9 @@ impl Service {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReadWriteSplit {
     /// How the reader of a read is chosen.
-    pub readers: ReaderChoice,
+    pub readers: Policy,
     /// How long a statement that needs the writer waits for one.
     pub writer_wait: Duration,
-}
-
-/// How the reader of a read is chosen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ReaderChoice {
-    /// By response time and load.
-    Adaptive,
-    /// By the number of sessions on it.
-    LeastConnections,
 }
 
 /// The JSON API for operators.

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use crate::routing::reader::Policy;
+
 use super::duration::print_duration;
-use super::model::{Config, Kind, LogLevel, ReaderChoice, Threads};
+use super::model::{Config, Kind, LogLevel, Threads};
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -41,7 +43,7 @@ impl fmt::Display for Config {
         writeln!(
             f,
             "\n[read-write-split]\nreaders = \"{}\"\nwriter_wait = {}",
-            split.readers.name(),
+            policy(split.readers),
             time(split.writer_wait)
         )?;
         writeln!(f, "\n[admin]\naddress = \"{}\"", self.admin.address)?;
@@ -78,11 +80,9 @@ impl Kind {
     }
 }
 
-impl ReaderChoice {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Adaptive => "adaptive",
-            Self::LeastConnections => "least-connections",
-        }
+fn policy(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Adaptive => "adaptive",
+        Policy::LeastConnections => "least-connections",
     }
 }

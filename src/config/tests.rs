@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 
-use super::model::{Kind, LogLevel, ReaderChoice, Service, Threads};
+use crate::routing::reader::Policy;
+
+use super::model::{Kind, LogLevel, Service, Threads};
 use super::{Config, ConfigError, load, parse};
 
 const SMALL: &str = r#"
@@ -42,7 +44,7 @@ fn fills_in_the_defaults() {
     assert_eq!(config.cluster.probe_interval.as_secs(), 1);
     assert_eq!(config.nodes[0].address.to_string(), "192.168.56.71:3306");
     assert_eq!((config.nodes[0].priority, config.listeners[0].service), (0, Service::ReadWriteSplit));
-    assert_eq!(config.read_write_split.readers, ReaderChoice::Adaptive);
+    assert_eq!(config.read_write_split.readers, Policy::Adaptive);
     assert_eq!(config.admin.address.to_string(), "127.0.0.1:4008");
     assert_eq!(config.limits.handshake_timeout.as_secs(), 10);
 }
@@ -115,6 +117,14 @@ fn errors_name_the_line_and_the_nearest_name() {
             "\"a/b\"",
             "configuration:3: `a/b` is not a name: 1 to 64 letters, digits, `_`, `-` or `.`, the first no `.`",
         ),
+    ] {
+        assert_eq!(error(old, new), expected, "{old:?} -> {new:?}");
+    }
+}
+
+#[test]
+fn values_are_judged_together() {
+    for (old, new, expected) in [
         ("${SECRET}", "${OTHER}", "configuration:5: the environment variable OTHER is not set"),
         (
             "",
@@ -138,6 +148,12 @@ fn errors_name_the_line_and_the_nearest_name() {
         read("[site]\nname=\"a\"\nuser=\"u\"\npassword=\"p\"\n").unwrap_err().to_string(),
         "configuration: no node: name at least one in a [[node]] section"
     );
+}
+
+#[test]
+fn somebody_must_be_able_to_be_the_writer() {
+    let expected = "configuration:8: every node has a negative priority: none may be the writer";
+    assert_eq!(error("\"192.168.56.71\"", "\"b\"\npriority = -1"), expected);
 }
 
 #[test]

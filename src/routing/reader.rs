@@ -5,7 +5,8 @@
 use crate::cluster::view::{ClusterView, NodeId};
 
 /// How a reader is chosen (`readers` in the configuration).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Policy {
     /// Least of mean response time times statements under way.
     #[default]

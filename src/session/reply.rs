@@ -31,8 +31,7 @@ impl Machine {
     pub fn on_node(&mut self, slot: Slot, bytes: &mut [u8], desk: &mut Desk) -> usize {
         // Reply bytes from `run` to `at` go to the client in one piece.
         let (mut at, mut run) = (0, 0);
-        loop {
-            let Some(conn) = self.conns.get_mut(usize::from(slot)) else { break };
+        while let Some(conn) = self.conns.get_mut(usize::from(slot)) {
             let mut passes = false;
             let taken = match (conn.phase, conn.arriving()) {
                 (Phase::LoggingIn(_), _) => self.take_login(slot, &bytes[at..], desk),

@@ -13,8 +13,10 @@ pub(super) fn definition<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
         let token = lexer.token();
         match token {
             Token::Word(Word { key: TEMPORARY, .. }) => temporary = true,
-            Token::Word(Word { key: TABLE | SEQUENCE, .. }) if temporary => {
-                let traits = if word.key == CREATE { Traits::TEMPORARY_TABLE } else { Traits::empty() };
+            Token::Word(Word { key: key @ (TABLE | SEQUENCE), .. }) if temporary => {
+                let mut traits = Traits::empty();
+                traits.set(Traits::TEMPORARY_TABLE, word.key == CREATE);
+                traits.set(Traits::IMPLICIT_COMMIT, word.key == CREATE && key == SEQUENCE);
                 return Verdict { why: "temporary tables live on the writer", ..other(lexer, token, traits) };
             }
             Token::Word(Word { key: PREPARE, .. }) if word.key == DROP => {
@@ -65,12 +67,8 @@ fn has_block(mut lexer: Lexer<'_>) -> bool {
 }
 
 /// LOAD DATA, LOAD XML, LOAD INDEX.
-pub(super) fn load(lexer: &mut Lexer<'_>) -> Verdict {
-    let token = lexer.token();
-    if matches!(token, Token::Word(Word { key: INDEX, .. })) {
-        return other(lexer, token, Traits::IMPLICIT_COMMIT);
-    }
-    let verdict = other(lexer, token, Traits::empty());
+pub(super) fn load<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Verdict {
+    let verdict = other(lexer, first, Traits::empty());
     // Its variables are columns of the file.
     let taints = verdict.traits.contains(Traits::READS_VARIABLE);
     add(verdict, if taints { Traits::TAINTS_VARIABLES } else { Traits::empty() })
@@ -100,7 +98,7 @@ pub(super) fn backup(lexer: &mut Lexer<'_>) -> Verdict {
         Token::Word(Word { key: UNLOCK | END, .. }) => Traits::TABLE_UNLOCK,
         _ => Traits::TABLE_LOCK,
     };
-    other(lexer, decides, traits)
+    other(lexer, decides, traits | Traits::IMPLICIT_COMMIT)
 }
 
 /// HANDLER. An open one is lost with its connection, and no UNLOCK frees it.

@@ -5,6 +5,7 @@
 
 use super::keyword::*;
 use super::lexer::{Lexer, Token, Word};
+use super::scan::{self, Scope};
 use super::set::{self, Assignment, Target};
 use super::statement::LexMode;
 
@@ -222,8 +223,8 @@ fn keeps_modes(value: &[u8], mode: LexMode) -> bool {
     loop {
         match lexer.token() {
             Token::End => return current,
-            Token::System => match super::scan::system_name(&mut lexer) {
-                Some((false, Word { key: SQL_MODE, .. })) => current = true,
+            Token::System => match scan::system_name(&mut lexer) {
+                Some((Scope::Default | Scope::Session, Word { key: SQL_MODE, .. })) => current = true,
                 _ => return false,
             },
             Token::Text(text) => {

@@ -45,16 +45,18 @@ fn write<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
     let first = Token::Word(word);
     match word.key {
         CREATE | ALTER | DROP => administration::definition(lexer, word),
-        TRUNCATE | RENAME | GRANT | REVOKE | OPTIMIZE | REPAIR | CHECK | CACHE | CHANGE | STOP | RESET | INSTALL
-        | UNINSTALL | SHUTDOWN | PURGE => other(lexer, first, Traits::IMPLICIT_COMMIT),
+        TRUNCATE | RENAME | GRANT | REVOKE | OPTIMIZE | REPAIR | CHECK | RESET | INSTALL | UNINSTALL | SHUTDOWN => {
+            other(lexer, first, Traits::IMPLICIT_COMMIT)
+        }
         CALL => {
             let verdict = other(lexer, first, Traits::empty());
             // An argument may be an OUT parameter.
             let taints = verdict.traits.contains(Traits::READS_VARIABLE);
             add(verdict, if taints { Traits::TAINTS_VARIABLES } else { Traits::empty() })
         }
-        LOAD => administration::load(lexer),
+        LOAD => administration::load(lexer, first),
         LOCK => other(lexer, first, Traits::TABLE_LOCK | Traits::IMPLICIT_COMMIT),
+        // Commits only where it has something to unlock.
         UNLOCK => other(lexer, first, Traits::TABLE_UNLOCK | Traits::IMPLICIT_COMMIT),
         FLUSH => administration::flush(lexer),
         BACKUP => administration::backup(lexer),

@@ -274,7 +274,7 @@ fn is_select_modifier(key: u128) -> bool {
 
 /// Reads the name after `@@`.
 pub(super) fn system_variable(lexer: &mut Lexer<'_>) -> Facts {
-    let Some((global, name)) = system_name(lexer) else { return Facts::WRITER_VARIABLE };
+    let Some((scope, name)) = system_name(lexer) else { return Facts::WRITER_VARIABLE };
     match name.key {
         LAST_INSERT_ID | IDENTITY | LAST_GTID | INSERT_ID | PSEUDO_THREAD_ID => Facts::WRITER_VARIABLE,
         WARNING_COUNT | ERROR_COUNT => Facts::PREVIOUS,
@@ -283,20 +283,31 @@ pub(super) fn system_variable(lexer: &mut Lexer<'_>) -> Facts {
         TIMESTAMP | IN_TRANSACTION | RAND_SEED1 | RAND_SEED2 | GTID_BINLOG_POS | GTID_BINLOG_STATE
         | GTID_CURRENT_POS | GTID_SLAVE_POS | PROXY_PORT => Facts::VOLATILE,
         _ if name.text.len() > 6 && name.text[..6].eq_ignore_ascii_case(b"wsrep_") => Facts::VOLATILE,
-        _ if global => Facts::GLOBAL_VARIABLE,
+        _ if scope == Scope::Global => Facts::GLOBAL_VARIABLE,
         _ => Facts::empty(),
     }
 }
 
-/// The scope (is it GLOBAL?) and the name after `@@`; `None` if it is written in an unusual way.
-pub(super) fn system_name<'a>(lexer: &mut Lexer<'a>) -> Option<(bool, Word<'a>)> {
+/// The scope before the name of a system variable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    Global,
+    Session,
+    /// None is given.
+    Default,
+}
+
+/// The scope and the name after `@@`; `None` if it is written in an unusual way.
+pub(super) fn system_name<'a>(lexer: &mut Lexer<'a>) -> Option<(Scope, Word<'a>)> {
     let Token::Word(first) = lexer.token() else { return None };
-    if !matches!(first.key, GLOBAL | SESSION | LOCAL) {
-        return Some((false, first));
-    }
+    let scope = match first.key {
+        GLOBAL => Scope::Global,
+        SESSION | LOCAL => Scope::Session,
+        _ => return Some((Scope::Default, first)),
+    };
     if lexer.token() != Token::Mark(b'.') {
         return None;
     }
     let Token::Word(name) = lexer.token() else { return None };
-    Some((first.key == GLOBAL, name))
+    Some((scope, name))
 }

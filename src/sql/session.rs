@@ -41,6 +41,8 @@ struct SetFacts {
     session: bool,
     /// GLOBAL, accounts, what is not understood.
     writer: bool,
+    /// Changes an account.
+    account: bool,
     next_transaction: bool,
     /// Can't be repeated on another node.
     once: bool,
@@ -63,7 +65,10 @@ impl SetFacts {
             }
             Target::Names | Target::CharacterSet | Target::Role | Target::SessionTransaction => self.session = true,
             Target::NextTransaction => self.next_transaction = true,
-            Target::Account => self.writer = true,
+            Target::Account => {
+                self.writer = true;
+                self.account = true;
+            }
             Target::Other => {
                 self.writer = true;
                 self.session = true;
@@ -73,9 +78,11 @@ impl SetFacts {
 
     fn alone(&self, doubtful: bool) -> Verdict {
         let mut traits = Traits::empty();
-        if self.writer || self.once || doubtful {
+        let mixed = self.next_transaction && (self.session || self.variables);
+        if self.writer || self.once || mixed || doubtful {
             traits.set(Traits::UNREPEATABLE, self.session || doubtful);
             traits.set(Traits::TAINTS_VARIABLES, self.variables || doubtful);
+            traits.set(Traits::IMPLICIT_COMMIT, self.account);
             let why = if self.writer { "sets more than this session" } else { "sets a value that can't be repeated" };
             return verdict(Class::Write, traits, self.facts, why);
         }

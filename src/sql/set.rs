@@ -5,7 +5,7 @@
 use super::function::{self, Call};
 use super::keyword::*;
 use super::lexer::{Lexer, Token, Word};
-use super::scan::{self, Facts};
+use super::scan::{self, Facts, Scope};
 
 /// What is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +24,7 @@ pub(super) enum Target<'a> {
     CharacterSet,
     /// ROLE.
     Role,
-    /// TRANSACTION, alone: for the next one.
+    /// TRANSACTION, alone, or `@@tx_isolation`: for the next one.
     NextTransaction,
     /// SESSION TRANSACTION.
     SessionTransaction,
@@ -79,14 +79,11 @@ pub(super) fn walk<'a>(lexer: &mut Lexer<'a>, visit: &mut impl FnMut(Assignment<
             token = lexer.token();
         }
         let target = target(lexer, token, scope);
-        let spans_commas = matches!(
-            target,
-            Target::NextTransaction
-                | Target::SessionTransaction
-                | Target::GlobalTransaction
-                | Target::Account
-                | Target::Other
-        );
+        let spans_commas = match target {
+            Target::SessionTransaction | Target::GlobalTransaction | Target::Account | Target::Other => true,
+            Target::NextTransaction => token != Token::System,
+            _ => false,
+        };
         let (assignment, end) = value(lexer, target, spans_commas);
         visit(assignment);
         match end {
@@ -125,7 +122,9 @@ fn target<'a>(lexer: &mut Lexer<'a>, token: Token<'a>, scope: Option<u128>) -> T
         },
         Token::Variable(name) => Target::Variable(name),
         Token::System => match scan::system_name(lexer) {
-            Some((global, name)) => Target::System { global, name },
+            // These alone mean something else without a scope.
+            Some((Scope::Default, Word { key: TX_ISOLATION | TX_READ_ONLY, .. })) => Target::NextTransaction,
+            Some((scope, name)) => Target::System { global: scope == Scope::Global, name },
             None => return Target::Other,
         },
         _ => return Target::Other,

@@ -30,7 +30,7 @@ pub(super) fn compound<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Verdict {
 pub(super) fn start(lexer: &mut Lexer<'_>) -> Verdict {
     let token = lexer.token();
     if !matches!(token, Token::Word(Word { key: TRANSACTION, .. })) {
-        return other(lexer, token, Traits::IMPLICIT_COMMIT);
+        return other(lexer, token, Traits::empty());
     }
     let (mut before, mut read_only) = (0, false);
     loop {

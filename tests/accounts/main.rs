@@ -8,30 +8,19 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod client;
+mod reload;
 mod server;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::time::Instant;
 
-use mysql_async::prelude::Queryable;
 use oarlock::auth::accounts::Accounts;
 use oarlock::auth::admit::{Admitted, Login, login_name};
-use oarlock::auth::directory::Directory;
-use oarlock::auth::load::Service;
 use oarlock::auth::native::Sha1Password;
-use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView, ViewHandle};
 use oarlock::fault::Fault;
 
 use client::{Client, Refusal, Verdict};
 use server::Server;
-
-const SERVICE: &str = "
-CREATE USER maxuser@'%' IDENTIFIED BY 'SecretP@ssw0rd';
-GRANT SELECT ON mysql.* TO maxuser@'%';
-GRANT SHOW DATABASES ON *.* TO maxuser@'%';
-GRANT SUPER ON *.* TO maxuser@'%';
-";
 
 const SCHEMAS: [&str; 18] = [
     "",
@@ -124,7 +113,7 @@ async fn compare(
 
 /// All user names of these statements, and some that are not there.
 fn users<'a>(statements: &[&'a str]) -> Vec<&'a str> {
-    let mut users = vec!["", "nobody", "ROOT", "root"];
+    let mut users = vec!["", "nobody", "ROOT", "root", "app", "maxuser", "repl_user"];
     for part in statements.iter().flat_map(|text| text.split("CREATE USER ")).skip(1) {
         let name = part.split('@').next().unwrap().trim_matches(['`', '\'']);
         if !name.contains(char::is_whitespace) && !users.contains(&name) {
@@ -136,18 +125,17 @@ fn users<'a>(statements: &[&'a str]) -> Vec<&'a str> {
 
 #[tokio::test]
 async fn the_proxy_decides_as_the_server() {
-    let server = Server::start(&["--skip-name-resolve"]).await;
+    let server = Server::start_with_ipv6(&[("plugin_load_add", "auth_ed25519")]);
     let statements = [
-        SERVICE,
         include_str!("hosts.sql"),
         include_str!("ways_in.sql"),
         include_str!("grants.sql"),
         include_str!("roles.sql"),
         include_str!("by_hand.sql"),
     ];
-    server.run(&statements.concat()).await;
+    server.run(&statements.concat());
     let (long, longer) = ("x".repeat(128), "x".repeat(129));
-    server.run(&format!("CREATE USER {long}@'%' IDENTIFIED BY 'alpha'")).await;
+    server.run(&format!("CREATE USER {long}@'%' IDENTIFIED BY 'alpha'"));
     let mut users = users(&statements);
     users.extend(["'Case'", "'", "''", "'Case", &long, &longer]);
     let addresses = ["127.0.0.1", "127.1.2.3", "127.1.2.44", "127.9.9.9", "127.8.8.8", "::1"];
@@ -161,8 +149,7 @@ async fn the_proxy_decides_as_the_server() {
 /// Hosts nobody would write: which of many patterns is the most specific one is in the text of 1044.
 #[tokio::test]
 async fn of_random_hosts_the_same_is_chosen() {
-    let server = Server::start(&["--skip-name-resolve"]).await;
-    server.run(SERVICE).await;
+    let server = Server::start_with_ipv6(&[]);
     let mut seed = 0x2545_f491_4f6c_dd1d_u64;
     let mut below = |limit: usize| {
         seed ^= seed << 13;
@@ -181,7 +168,7 @@ async fn of_random_hosts_the_same_is_chosen() {
             } else {
                 (0..=below(4)).map(|_| octets[below(octets.len())]).collect::<Vec<_>>().join(".")
             };
-            server.run(&format!("CREATE USER IF NOT EXISTS '{user}'@'{host}'")).await;
+            server.run(&format!("CREATE USER IF NOT EXISTS '{user}'@'{host}'"));
         }
     }
     let addresses = ["127.0.0.1", "127.1.2.3", "127.1.2.44", "127.1.44.3", "127.44.2.3", "127.3.3.3", "::1"];
@@ -192,7 +179,11 @@ async fn of_random_hosts_the_same_is_chosen() {
 /// A server that resolves names, keeps schemas in lower case, and shuts out expired passwords.
 #[tokio::test]
 async fn names_and_settings_of_the_server_count() {
-    let server = Server::start(&["--lower-case-table-names=1", "--disconnect-on-expired-password=1"]).await;
+    let server = Server::start_with_ipv6(&[
+        ("skip_name_resolve", "OFF"),
+        ("lower_case_table_names", "1"),
+        ("disconnect_on_expired_password", "ON"),
+    ]);
     let statements = r"
 CREATE USER local@localhost IDENTIFIED BY 'alpha';
 CREATE USER local@'127.0.0.1' IDENTIFIED BY 'beta';
@@ -209,7 +200,7 @@ GRANT SELECT ON APP.* TO ip@'127.0.0._';
 GRANT SELECT ON Secret.T TO pattern@'local%';
 GRANT SELECT ON `AP%`.* TO upper@localhost;
 ";
-    server.run(&[SERVICE, statements].concat()).await;
+    server.run(statements);
     let schemas = ["app", "APP", "Secret", "secret", "nosuch", "Information_Schema"];
     let users = users(&[statements]);
     let seen = compare(&server, &users, &["127.0.0.1", "::1"], &["", "alpha", "beta"], &schemas).await;
@@ -221,10 +212,14 @@ GRANT SELECT ON `AP%`.* TO upper@localhost;
 /// Where no account is for a host, the server does not even greet.
 #[tokio::test]
 async fn a_host_without_any_account() {
-    let server = Server::start(&["--skip-name-resolve"]).await;
-    let statements =
-        [SERVICE, "CREATE USER u@'127.1.2.%' IDENTIFIED BY 'alpha';\n"].concat().replace("'%'", "'127.0.0.1'");
-    server.run(&statements).await;
+    let server = Server::start(&[]);
+    server.run(
+        "DELETE FROM mysql.global_priv WHERE Host = '%' AND User <> 'maxuser';
+         UPDATE mysql.global_priv SET Host = '127.0.0.1' WHERE Host = '%';
+         UPDATE mysql.db SET Host = '127.0.0.1' WHERE Host = '%';
+         FLUSH PRIVILEGES;
+         CREATE USER u@'127.1.2.%' IDENTIFIED BY 'alpha'",
+    );
     let addresses = ["127.0.0.1", "127.1.2.3", "127.5.5.5"];
     let seen = compare(&server, &["u", "nobody", "root"], &addresses, &["", "alpha"], &[]).await;
     assert_eq!(seen.get(&1130), Some(&6), "{seen:?}");
@@ -233,8 +228,8 @@ async fn a_host_without_any_account() {
 /// The node sees the proxy's address: the account it chooses must be as good as the client's, and no better.
 #[tokio::test]
 async fn the_proxy_stands_in_only_for_equals() {
-    let server = Server::start(&["--skip-name-resolve"]).await;
-    server.run(&[SERVICE, include_str!("standing_in.sql")].concat()).await;
+    let server = Server::start(&[("plugin_load_add", "auth_ed25519")]);
+    server.run(include_str!("standing_in.sql"));
     let accounts = server.snapshot().await;
     let (from, near, anonymous) = ("127.1.2.3", "127.7.7.7", "127.8.8.8");
     let password = Sha1Password::of(b"alpha");
@@ -280,7 +275,7 @@ async fn the_proxy_stands_in_only_for_equals() {
 /// Rows that make no sense don't keep the others from being loaded.
 #[tokio::test]
 async fn odd_rows_are_left_out() {
-    let server = Server::start(&["--skip-name-resolve"]).await;
+    let server = Server::start(&[]);
     let odd = r#"
 CREATE USER good@'%' IDENTIFIED BY 'alpha';
 INSERT INTO mysql.global_priv VALUES ('%', 'list', '[1]'), ('%', 'noways', '{"auth_or":[]}'), ('%', 'types', '{"access":"x","auth_or":3}');
@@ -288,7 +283,7 @@ INSERT INTO mysql.global_priv VALUES ('', 'hostless', '{}'), ('%', 'nested', '{"
 INSERT INTO mysql.roles_mapping (Host, User, Role) VALUES ('%', 'good', 'no such role'), ('', 'no such role', 'nor this');
 INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('', '', 'good', 'Y'), ('%', 'app', 'no such user', 'Y');
 "#;
-    server.run(&[SERVICE, odd].concat()).await;
+    server.run(odd);
     let accounts = server.snapshot().await;
     let from: IpAddr = "10.0.0.1".parse().unwrap();
     for (user, known) in
@@ -299,75 +294,4 @@ INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('', '', 'good', 'Y'),
     let password = Sha1Password::of(b"alpha");
     let client = Client { user: "good", from, password: password.as_ref(), schema: Some("app") };
     assert_eq!(admit(&accounts, &client, from).unwrap_err().0, 1044);
-}
-
-/// The view of a site with this one node.
-fn view_of(server: &Server) -> ViewHandle {
-    let node = NodeView {
-        id: NodeId(0),
-        name: "node".into(),
-        address: server.address.to_string().into(),
-        health: Health::Synced,
-        reason: "".into(),
-        duty: Duty::Normal,
-        gtid: "".into(),
-        version: "".into(),
-        capabilities: 0,
-        collation: 45,
-        proxy_address: None,
-    };
-    ViewHandle::new(ClusterView { version: 1, nodes: Box::new([node]), writer: Some(NodeId(0)) })
-}
-
-async fn connections(root: &mut mysql_async::Conn) -> u64 {
-    let row: Option<(String, String)> = root.query_first("SHOW GLOBAL STATUS LIKE 'Connections'").await.unwrap();
-    row.unwrap().1.parse().unwrap()
-}
-
-/// A user just created gets in after one refresh; a flood of refused logins costs the node next to nothing.
-#[tokio::test]
-async fn a_failed_login_asks_for_a_shared_reload() {
-    let server = Server::start(&["--skip-name-resolve"]).await;
-    server.run(SERVICE).await;
-    let service = Service { user: "maxuser".into(), password: "SecretP@ssw0rd".into() };
-    let (directory, loader) = Directory::new(view_of(&server), service);
-    let from: IpAddr = "127.0.0.1".parse().unwrap();
-    let password = Sha1Password::of(b"alpha");
-    let client = Client { user: "newcomer", from, password: password.as_ref(), schema: None };
-    assert_eq!(admit(&directory.load(), &client, from).unwrap_err().0, 1105, "before the first load nobody is known");
-    let loading = tokio::spawn(loader.run());
-    assert!(directory.refresh(0).await, "the first load");
-    let generation = directory.load().generation();
-    assert_eq!(admit(&directory.load(), &client, from).unwrap_err().0, 1045);
-
-    server.run("CREATE USER newcomer@'%' IDENTIFIED BY 'alpha'").await;
-    assert!(directory.refresh(generation).await, "there is something new");
-    assert!(admit(&directory.load(), &client, from).is_ok());
-    assert!(directory.refresh(generation).await, "it still is newer than what the caller has");
-    let generation = directory.load().generation();
-    assert!(!directory.refresh(generation).await, "nothing new");
-
-    let mut root = server.root().await;
-    let before = connections(&mut root).await;
-    let start = Instant::now();
-    let waiting: Vec<_> = (0..8)
-        .map(|_| {
-            let directory = directory.clone();
-            std::thread::spawn(move || {
-                let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-                for _ in 0..3 {
-                    assert!(!runtime.block_on(directory.refresh(directory.load().generation())));
-                }
-            })
-        })
-        .collect();
-    tokio::task::spawn_blocking(|| waiting.into_iter().for_each(|thread| thread.join().unwrap())).await.unwrap();
-    let (loads, seconds) = (connections(&mut root).await - before, start.elapsed().as_secs());
-    assert!((3..=seconds + 2).contains(&loads), "{loads} loads in {seconds} s");
-
-    drop(server);
-    assert!(!directory.refresh(generation).await, "no node");
-    assert!(admit(&directory.load(), &client, from).is_ok(), "the last snapshot stays");
-    drop(directory);
-    loading.await.unwrap();
 }

@@ -1,89 +1,54 @@
-//! A server of a test's own.
+//! A server of a test's own, and what the proxy loads from it.
 
 use std::net::SocketAddr;
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use mysql_async::prelude::Queryable;
 use oarlock::auth::accounts::Accounts;
 use oarlock::auth::load::{Service, load};
+use oarlock::lab::{self, SERVICE_USER, SITE_PASSWORD};
 
+/// One server with the guide's users.
 pub struct Server {
-    child: Child,
+    server: lab::Server,
+    /// Where it listens.
     pub address: SocketAddr,
-    _folder: tempfile::TempDir,
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 impl Server {
-    pub async fn start(options: &[&str]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        let install = ["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", "--user=root"];
-        let done = Command::new("mariadb-install-db")
-            .args(install)
-            .arg(format!("--datadir={}", data.display()))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .unwrap();
-        assert!(done.success());
+    /// On an address of its own.
+    pub fn start(options: &[(&str, &str)]) -> Self {
+        let server = lab::Server::start(options).unwrap();
+        let address = server.address().into();
+        Self { server, address }
+    }
+
+    /// Also on ::1, so on a port of its own.
+    pub fn start_with_ipv6(options: &[(&str, &str)]) -> Self {
         let port = free_port();
-        let child = spawn(folder.path(), port, options);
-        let server = Self { child, address: SocketAddr::from(([127, 0, 0, 1], port)), _folder: folder };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while mysql_async::Conn::new(server.root_options()).await.is_err() {
-            assert!(Instant::now() < deadline, "the server does not start");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let text = port.to_string();
+        let mut server = Self::start(&[options, &[("bind_address", "*"), ("port", &text)]].concat());
+        server.address.set_port(port);
         server
     }
 
-    fn root_options(&self) -> mysql_async::Opts {
-        mysql_async::OptsBuilder::default()
-            .ip_or_hostname("127.0.0.1")
-            .tcp_port(self.address.port())
-            .user(Some("root"))
-            .prefer_socket(false)
-            .into()
+    /// Runs statements as root.
+    pub fn run(&self, statements: &str) {
+        self.server.sql(statements).unwrap();
     }
 
-    pub async fn root(&self) -> mysql_async::Conn {
-        mysql_async::Conn::new(self.root_options()).await.unwrap()
+    /// One value, as root.
+    pub fn value(&self, query: &str) -> String {
+        self.server.value(query).unwrap().unwrap_or_default()
     }
 
-    pub async fn run(&self, statements: &str) {
-        let mut root = self.root().await;
-        for statement in statements.split(";\n").map(str::trim).filter(|statement| !statement.is_empty()) {
-            root.query_drop(statement).await.unwrap_or_else(|error| panic!("{statement}: {error}"));
-        }
-    }
-
+    /// All accounts, by the guide's service user.
     pub async fn snapshot(&self) -> Accounts {
-        let service = Service { user: "maxuser".into(), password: "SecretP@ssw0rd".into() };
-        load(&self.address.to_string(), &service).await.unwrap().with_generation(1)
+        load(&self.address.to_string(), &service()).await.unwrap().with_generation(1)
     }
 }
 
-fn spawn(folder: &Path, port: u16, options: &[&str]) -> Child {
-    Command::new("mariadbd")
-        .args(["--no-defaults", "--user=root", "--bind-address=*", "--max-connect-errors=1000000"])
-        .args(["--innodb-flush-log-at-trx-commit=0", "--innodb-doublewrite=0", "--plugin-load-add=auth_ed25519"])
-        .arg(format!("--datadir={}", folder.join("data").display()))
-        .arg(format!("--socket={}", folder.join("socket").display()))
-        .arg(format!("--port={port}"))
-        .args(options)
-        .stdout(Stdio::null())
-        .stderr(std::fs::File::create(folder.join("log")).unwrap())
-        .spawn()
-        .unwrap()
+/// The guide's service user.
+pub fn service() -> Service {
+    Service { user: SERVICE_USER.into(), password: SITE_PASSWORD.into() }
 }
 
 /// Below the ports the kernel gives to clients, of which these tests use thousands.

@@ -1,6 +1,7 @@
 //! What tests of the whole program share: a running proxy in front of a lab.
 
 #![allow(dead_code, reason = "each test uses a part")]
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::fs;
 use std::io::Write;

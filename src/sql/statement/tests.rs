@@ -182,7 +182,10 @@ fn transactions() {
         &["START TRANSACTION READ ONLY", "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY;"],
     );
     all(Class::End, &["COMMIT", "COMMIT WORK AND CHAIN NO RELEASE", "ROLLBACK", "rollback release ;"]);
-    all(Class::SetTransaction, &["SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY"]);
+    all(
+        Class::SetTransaction,
+        &["SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ ONLY", "SET @@tx_isolation='SERIALIZABLE'"],
+    );
     with(Traits::XA_START, &["XA START 'a'", "XA BEGIN 'a'"]);
     with(Traits::XA_END, &["XA COMMIT 'a'", "XA ROLLBACK 'a'", "XA PREPARE 'a'"]);
 }
@@ -232,6 +235,7 @@ fn sets_that_are_writes() {
             "SET @a=f()",
             "SET @a=?",
             "SET insert_id=5",
+            "SET @@tx_isolation='SERIALIZABLE', autocommit=0",
             "SET GLOBAL TRANSACTION READ ONLY",
             "KILL USER u",
             "KILL QUERY ID 5",
