@@ -95,10 +95,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sql", &[]),
     ("gtid", &[]),
     ("fault", &[]),
-    ("config", &[]),
+    ("config", &["routing"]),
     // The watch asks routing which node is the writer; routing knows the view and nothing else of the cluster.
     ("cluster", &["wire", "config", "gtid", "routing"]),
-    ("routing", &["cluster", "sql", "gtid", "config"]),
+    ("routing", &["cluster", "sql", "gtid"]),
     ("auth", &["wire", "fault", "cluster", "config"]),
     ("net", &[]),
     ("backend", &["wire", "fault", "auth", "net", "cluster", "config"]),

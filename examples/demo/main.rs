@@ -17,7 +17,7 @@ use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Site, until};
 mod load;
 mod measure;
 
-use load::Total;
+use load::Sum;
 use measure::{Work, cpu_seconds};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     verdict(demo(stay))
 }
 
-fn verdict(outcome: Outcome<Total>) -> ExitCode {
+fn verdict(outcome: Outcome<Sum>) -> ExitCode {
     match outcome {
         Ok(total) => {
             println!("demo: ok, {} queries, 0 errors", total.queries);
@@ -55,7 +55,7 @@ fn end_on_interrupt() -> Outcome<()> {
     Ok(())
 }
 
-fn demo(stay: bool) -> Outcome<Total> {
+fn demo(stay: bool) -> Outcome<Sum> {
     println!("starting a Galera cluster of 3 ...");
     let lab = Lab::builder().option("innodb_buffer_pool_size", "256M").start()?;
     lab.nodes()[0].sql("CREATE DATABASE sbtest")?;
@@ -64,9 +64,11 @@ fn demo(stay: bool) -> Outcome<Total> {
     println!("making 4 tables of 10000 rows through it ...");
     load::prepare(&lab, proxy.applications)?;
 
-    println!("sysbench oltp_read_write through {}, {} threads, {} s", proxy.applications, load::THREADS, load::SECONDS);
+    println!("{} through {} for {} s", load::WORDS, proxy.applications, load::SECONDS);
     let before = (Work::of_all(&lab)?, cpu_seconds(proxy.process.id())?);
-    let total = load::run(&lab, proxy.applications, |second| println!("{second}   {}", proxy.states()))?;
+    let total = load::run(&lab, proxy.applications, |number, Sum { queries, errors }| {
+        println!("{number:>3} s {queries:>8.0} qps {errors:>4.0} errors   {}", proxy.states());
+    })?;
     proxy.still_runs()?;
     let after = (Work::of_all(&lab)?, cpu_seconds(proxy.process.id())?);
 
@@ -75,17 +77,17 @@ fn demo(stay: bool) -> Outcome<Total> {
         "\n{} queries, {} errors, {:.0} a second",
         total.queries,
         total.errors,
-        total.queries as f64 / load::SECONDS as f64
+        total.queries / f64::from(load::SECONDS)
     );
     println!("{}", measure::table(&shares));
-    println!("CPU of the proxy: {:.1} microseconds a query", (after.1 - before.1) * 1e6 / total.queries.max(1) as f64);
+    println!("CPU of the proxy: {:.1} microseconds a query", (after.1 - before.1) * 1e6 / total.queries.max(1.0));
     if stay {
         keep(lab, &proxy)?;
     }
-    match total.errors {
-        0 => measure::judge(&shares).map(|()| total),
-        errors => Err(format!("{errors} errors in {} queries", total.queries).into()),
+    if total.errors > 0.0 {
+        return Err(format!("{} errors in {} queries", total.errors, total.queries).into());
     }
+    measure::judge(&shares).map(|()| total)
 }
 
 fn keep(lab: Lab, proxy: &Proxy) -> Outcome<()> {

@@ -4,10 +4,11 @@ use oarlock::lab::{Lab, Node};
 
 use super::Outcome;
 
-/// Statements clients have run on one node since its start.
+/// What clients have done on one node since its start.
 #[derive(Clone, Copy, Default)]
 pub struct Work {
     reads: u64,
+    /// Write sets it sent to the cluster. `Com_insert` and the like also count what it applies for others.
     writes: u64,
 }
 
@@ -18,16 +19,13 @@ impl Work {
     }
 
     fn of(node: &Node) -> Outcome<Self> {
-        let names = "'Com_select', 'Com_insert', 'Com_update', 'Com_delete'";
-        let mut work = Self::default();
-        for row in node.sql(&format!("SHOW GLOBAL STATUS WHERE variable_name IN ({names})"))? {
-            let [Some(name), Some(value)] = &row[..] else {
-                return Err("a status row is not a name and a value".into());
-            };
-            let counter = if name == "Com_select" { &mut work.reads } else { &mut work.writes };
-            *counter += value.parse::<u64>()?;
-        }
-        Ok(work)
+        let counter = |name: &str| -> Outcome<u64> {
+            let value = node.value(&format!(
+                "SELECT variable_value FROM information_schema.global_status WHERE variable_name = '{name}'"
+            ))?;
+            Ok(value.ok_or("a node without counters")?.parse()?)
+        };
+        Ok(Self { reads: counter("com_select")?, writes: counter("wsrep_replicated")? })
     }
 }
 
@@ -63,7 +61,7 @@ pub fn judge(shares: &[Share]) -> Outcome<()> {
     if writers.len() != 1 {
         return Err(format!("{} nodes got writes", writers.len()).into());
     }
-    match readers.iter().find(|reader| reader.reads_percent < 1.0) {
+    match readers.iter().find(|reader| reader.reads_percent < 0.1) {
         Some(idle) => Err(format!("{} got no reads", idle.name).into()),
         None => Ok(()),
     }

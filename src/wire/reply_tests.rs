@@ -1,3 +1,5 @@
+//! Tables of whole replies, cut at every byte.
+
 use super::*;
 use crate::wire::packet::put;
 
