@@ -79,6 +79,31 @@ fn a_server_that_can_not_start_says_why_and_leaves_nothing_behind() {
     assert!(error.to_string().contains("no_such_option"), "{error}");
 }
 
+#[test]
+fn a_lab_that_is_kept_keeps_its_addresses_until_it_is_taken_down() {
+    let folder = std::env::temp_dir().join(format!("oarlock-kept-{}", std::process::id()));
+    let address = {
+        let kept = Lab::builder().galera(0).standalone(true).start_in(&folder).unwrap();
+        kept.node("server-81").unwrap().address()
+    };
+    let other = Server::start(&[]).unwrap();
+    assert_ne!(other.address(), address);
+
+    let kept = Lab::open(&folder).unwrap();
+    let node = kept.node("server-81").unwrap();
+    node.sql("CREATE DATABASE d").unwrap();
+    node.stop().unwrap();
+    node.start().unwrap();
+    assert_eq!(node.value("SHOW DATABASES LIKE 'd'").unwrap().as_deref(), Some("d"));
+    assert_eq!(kept.node("galera-71").unwrap_err().to_string(), "no node galera-71 here, there are: server-81");
+
+    let again = Lab::builder().start_in(&folder).unwrap_err().to_string();
+    assert!(again.contains("take down the lab there first"), "{again}");
+    Lab::down(&folder).unwrap();
+    assert!(!folder.exists() && node.pid().is_none());
+    assert!(Lab::open(&folder).unwrap_err().to_string().contains("bring one up first"));
+}
+
 /// The owner of a lab is killed by signal 9, so nothing of its own can clean up.
 #[test]
 fn a_lab_ends_with_its_owner_however_that_ends() {

@@ -130,7 +130,7 @@ impl Node {
         let out = OpenOptions::new().create(true).append(true).open(&out).map_err(LabError::path("open", &out))?;
         let err = out.try_clone().map_err(LabError::io("share out.log"))?;
         command.stdin(self.claim.stdin()?).stdout(out).stderr(err);
-        let child = process::spawn(&mut command, "mariadb-server")?;
+        let child = command.spawn().map_err(LabError::io("start a server"))?;
         let pid = self.folder.join("pid");
         write(&pid, child.id().to_string()).map_err(LabError::path("write", &pid))?;
         *self.child.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
@@ -244,7 +244,7 @@ impl Node {
         let out = File::create(&log).map_err(LabError::path("create", &log))?;
         let mut command = self.command();
         command.args(["--wsrep-recover", "--disable-log-error"]).stdout(std::process::Stdio::null()).stderr(out);
-        let ended = process::spawn(&mut command, "mariadb-server")?.wait();
+        let ended = command.status();
         ended.map_err(LabError::io("wait for the recovery of a position"))?;
         let text = read_to_string(&log).map_err(LabError::path("read", &log))?;
         let position = text.lines().rev().find_map(|line| line.split_once("Recovered position: "));

@@ -3,7 +3,7 @@
 use std::fs::{read, read_to_string};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
 pub(super) use rustix::process::Signal;
 use rustix::process::{Pid, kill_process};
@@ -11,36 +11,34 @@ use rustix::process::{Pid, kill_process};
 use super::LabError;
 use super::guardian::MARK;
 
-/// A `mariadbd` with this configuration file, marked as part of the lab in `lab`; temporary files stay below it.
+/// A `mariadbd` with this configuration file, marked as part of the lab in `lab`; temporary files stay below it. What it is given as
+/// standard input it keeps open to its end, which the server itself would not.
 pub(super) fn mariadbd(lab: &Path, config: &Path, temporary: &Path) -> Command {
-    let mut command = Command::new(MARIADBD);
-    command.arg(defaults_file(config)).env(MARK, lab).env("TMPDIR", temporary);
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"exec "$0" "$@" 9<&0 </dev/null"#, MARIADBD]).arg(defaults_file(config));
     // Not in the terminal's foreground group: Ctrl-C there ends the owner, not the servers behind its back.
-    command.process_group(0).stdin(Stdio::null());
+    command.env(MARK, lab).env("TMPDIR", temporary).process_group(0).stdin(Stdio::null());
     command
-}
-
-/// Starts a program; if it isn't there, names its package.
-pub(super) fn spawn(command: &mut Command, package: &'static str) -> Result<Child, LabError> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    command.spawn().map_err(|source| match source.kind() {
-        std::io::ErrorKind::NotFound => LabError::Missing { what: program, package },
-        _ => LabError::Io { what: format!("start {program}"), source },
-    })
 }
 
 /// The process `pid` is the server with this configuration file, and has not ended.
 pub(super) fn lives(pid: u32, config: &Path) -> bool {
-    // The command line of a process that has ended, and only waits to be reaped, is empty.
     let line = read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-    line.split(|&byte| byte == 0).nth(1) == Some(defaults_file(config).as_bytes())
+    // It has none for a moment while it becomes the server, and after its end until it is reaped.
+    let ours = line.is_empty() || line.split(|&byte| byte == 0).any(|word| word == defaults_file(config).as_bytes());
+    ours && !matches!(state(pid), None | Some('Z' | 'X'))
 }
 
 /// The process is stopped by a signal.
 pub(super) fn stopped(pid: u32) -> bool {
-    let stat = read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The state comes after the name, which is in parentheses and may itself contain any character.
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+    state(pid) == Some('T')
+}
+
+/// The letter of proc(5); none if there is no such process.
+fn state(pid: u32) -> Option<char> {
+    let stat = read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // It comes after the name, which is in parentheses and may itself contain any character.
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 /// Sends a signal; a process that has gone is no error.
