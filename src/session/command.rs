@@ -1,6 +1,6 @@
 //! From a client's packet to work: what each command is, where it goes, what it changes.
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Retry};
 use crate::routing::split::{Route, route};
 use crate::sql::hint::{Hint, hint};
 use crate::sql::statement::{Class, Traits, Verdict, classify};
@@ -53,7 +53,9 @@ impl Machine {
 
     fn dispatch(&mut self, command: Command, bytes: &mut [u8], range: std::ops::Range<usize>, desk: &mut Desk) {
         let payload = &bytes[range.start + HEADER + 1..range.end];
-        if self.state.transaction_lost && !matches!(command, Command::Quit | Command::StmtClose | Command::ChangeUser) {
+        if self.state.transaction_lost.is_some()
+            && !matches!(command, Command::Quit | Command::StmtClose | Command::ChangeUser)
+        {
             return self.tell_lost_transaction(command, payload, desk);
         }
         let work = match command {
@@ -278,13 +280,13 @@ impl Machine {
     }
 
     fn tell_lost_transaction(&mut self, command: Command, text: &[u8], desk: &mut Desk) {
-        self.state.transaction_lost = false;
+        let Some(fault) = self.state.transaction_lost.take() else { return };
         let rolls_back = command == Command::Query
             && text.trim_ascii_start().get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"rollback"));
-        if rolls_back || command == Command::ResetConnection {
+        if rolls_back && fault.retry == Retry::Replay || command == Command::ResetConnection {
             return self.answer_ok(desk);
         }
-        self.answer_ready(loss::transaction_lost("while it was open"), desk);
+        self.answer_ready(*fault, desk);
     }
 
     /// Answers a command that has not become work with OK.

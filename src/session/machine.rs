@@ -12,6 +12,8 @@ use tracing::info;
 use crate::backend::login::Login;
 use crate::cluster::view::{Health, NodeId};
 use crate::wire::capability::Capabilities;
+use crate::wire::command::QUIT;
+use crate::wire::packet;
 
 use super::client::Client;
 use super::conn::{NodeConn, Phase as ConnPhase};
@@ -267,6 +269,10 @@ impl Machine {
     /// Closes a connection whose loss nobody feels.
     pub(super) fn drop_conn(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
+        if conn.is_quiet() {
+            // A node logs a connection that just vanishes as aborted.
+            desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(QUIT)));
+        }
         conn.phase = ConnPhase::Closed;
         if let Some(load) = desk.load(conn.node) {
             load.connections = load.connections.saturating_sub(1);

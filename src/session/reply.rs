@@ -16,6 +16,7 @@ use crate::backend::login::Step;
 
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
+use super::loss::commits;
 use super::machine::{Machine, Phase as MachinePhase};
 use super::prepared::{set_statement_id, statement_id};
 use super::state::SessionState;
@@ -194,6 +195,7 @@ impl Machine {
                 if matches!(work.after, After::Prepare(_)) {
                     self.prepared.failed();
                 }
+                self.state.transaction_doubtful |= commits(work);
                 if work.command == Command::ResetConnection {
                     work.after = After::Nothing;
                 }
