@@ -1,7 +1,6 @@
 //! Processes of servers: start, signal, look.
 
-use std::fs::{File, read, read_to_string};
-use std::io::{BufRead, BufReader};
+use std::fs::{read, read_to_string};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -53,17 +52,14 @@ pub(super) fn signal(pid: u32, signal: Signal) -> Result<(), LabError> {
     }
 }
 
-/// The last lines of a log, for an error message.
+/// The errors at the end of a log, or its last lines if it has none, for an error message.
 pub(super) fn tail(log: &Path) -> String {
-    let Ok(file) = File::open(log) else { return format!("({} can't be read)", log.display()) };
-    let mut lines = std::collections::VecDeque::new();
-    for line in BufReader::new(file).split(b'\n').map_while(Result::ok) {
-        lines.push_back(String::from_utf8_lossy(&line).into_owned());
-        if lines.len() > TAIL_LINES {
-            lines.pop_front();
-        }
-    }
-    Vec::from(lines).join("\n")
+    let Ok(bytes) = read(log) else { return format!("({} can't be read)", log.display()) };
+    let text = String::from_utf8_lossy(&bytes);
+    let error = |line: &&str| line.contains("[ERROR]");
+    let errors: Vec<_> = text.lines().rev().filter(error).take(TAIL_LINES).collect();
+    let last = if errors.is_empty() { text.lines().rev().take(TAIL_LINES).collect() } else { errors };
+    last.into_iter().rev().collect::<Vec<_>>().join("\n")
 }
 
 fn defaults_file(config: &Path) -> String {

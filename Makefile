@@ -1,0 +1,49 @@
+# The tasks of the project. Everything runs on a plain Debian 12 with Rust, make and a C compiler; what else is needed
+# is installed by `make tools`.
+
+CARGO ?= cargo
+# Rust installed by rustup is not on every PATH.
+export PATH := $(HOME)/.cargo/bin:/usr/sbin:$(PATH)
+export DEBIAN_FRONTEND := noninteractive
+
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -E)
+PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2
+INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
+
+.PHONY: all build test lint deny tools demo bench clean
+
+all: build
+
+build:
+	$(CARGO) build --release
+
+test: tools lint deny
+	$(CARGO) test
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --all-targets -- -D warnings
+
+# Building cargo-deny takes longer than all tests, so it's used where it is. Advisories need a network, so they are not part of this.
+deny:
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
+	else echo "cargo-deny is not here: licences and sources of dependencies not checked (cargo install --locked cargo-deny)"; fi
+
+# The demo's last line says how it went.
+demo: tools
+	@$(CARGO) build --release --quiet --bin oarlock --example demo
+	@target/release/examples/demo $(if $(STAY),--stay)
+
+bench: tools
+	$(CARGO) bench
+
+# Where services run, a newly installed package starts a server of its own, which nothing here uses. One that was there stays.
+tools:
+	@if $(INSTALLED) | grep -qvx installed; then \
+	    had=$$(dpkg-query --show mariadb-server 2>/dev/null || true); \
+	    $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
+	    if [ -z "$$had" ] && [ -d /run/systemd/system ]; then $(SUDO) systemctl disable --quiet --now mariadb; fi; \
+	fi
+
+clean:
+	$(CARGO) clean
