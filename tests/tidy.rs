@@ -95,10 +95,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sql", &[]),
     ("gtid", &[]),
     ("fault", &[]),
-    ("config", &[]),
+    // The names of routing policies are settings.
+    ("config", &["routing"]),
     // The watch asks routing which node is the writer; routing knows the view and nothing else of the cluster.
     ("cluster", &["wire", "config", "gtid", "routing"]),
-    ("routing", &["cluster", "sql", "gtid", "config"]),
+    ("routing", &["cluster", "sql", "gtid"]),
     ("auth", &["wire", "fault", "cluster", "config"]),
     ("net", &[]),
     ("backend", &["wire", "fault", "auth", "net", "cluster", "config"]),

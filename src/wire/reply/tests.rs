@@ -1,3 +1,5 @@
+//! Each reply shape as packets, in pieces of every size; nonsense; noise.
+
 use super::*;
 use crate::wire::packet::put;
 
