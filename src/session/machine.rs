@@ -7,7 +7,7 @@
 
 use std::net::IpAddr;
 
-use tracing::info;
+use tracing::debug;
 
 use crate::backend::login::Login;
 use crate::cluster::view::{Health, NodeId};
@@ -110,7 +110,7 @@ impl Machine {
     pub fn on_deadline(&mut self, desk: &mut Desk) {
         self.armed = false;
         if matches!(self.phase, Phase::Greeting(_)) && self.work.is_none() {
-            info!(session = self.id, "the client did not finish its login in time");
+            debug!(session = self.id, "the client did not finish its login in time");
             return self.hang_up(desk);
         }
         self.overdue(desk);

@@ -1,6 +1,6 @@
 //! Replies of nodes: the login's, those to what the session needs for itself, and the client's, which are passed on as they are.
 
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::fault::{Fault, Retry};
 use crate::wire::Malformed;
@@ -78,7 +78,7 @@ impl Machine {
     fn take_parting(&mut self, slot: Slot, bytes: &[u8], desk: &mut Desk) -> Result<usize, Malformed> {
         let Some((_, payload)) = packet::first(bytes) else { return Ok(0) };
         let error = Error::parse(payload).map_err(|_| Malformed("a packet nobody asked for"))?;
-        info!(session = self.id, code = error.code, "a node closes an idle connection");
+        debug!(session = self.id, code = error.code, "a node closes an idle connection");
         self.lose(slot, desk);
         Ok(bytes.len())
     }
