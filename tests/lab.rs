@@ -38,8 +38,8 @@ fn a_cluster_replicates_and_survives_what_is_done_to_it() {
     assert!(second.sql_within(Duration::from_millis(200), "SELECT 1").is_err());
     assert!(until(SOON, || size(first) == "2"));
     second.thaw().unwrap();
-    second.wait_synced(SOON).unwrap();
-    assert!(until(SOON, || size(first) == "3"));
+    // Until the last has caught up another may be its donor, and no donor can be stopped.
+    assert!(until(SOON, || size(first) == "3" && [first, second, third].iter().all(|node| node.serves())));
 
     // Stopped in order and without its data, it gets everything from another.
     third.stop().unwrap();

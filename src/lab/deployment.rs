@@ -3,7 +3,9 @@
 use std::fs::{create_dir_all, read_dir, set_permissions, write};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 
 use super::claim::Claim;
@@ -16,7 +18,7 @@ use super::{LabError, Node, Sst};
 /// Real servers on addresses of their own.
 #[derive(Debug)]
 pub struct Lab {
-    /// None if the lab was made to stay. Dropped first: it ends the servers.
+    /// None if the lab stays. Dropped first: it ends the servers.
     guardian: Option<Guardian>,
     spec: Arc<Spec>,
     nodes: Vec<Node>,
@@ -67,6 +69,20 @@ impl Lab {
         self.spec.address(host)
     }
 
+    /// From here on the lab stays until [`Lab::down`].
+    pub fn keep(mut self) -> Result<Self, LabError> {
+        self.spec.save()?;
+        if let Some(guardian) = self.guardian.take() {
+            guardian.dismiss()?;
+        }
+        Ok(self)
+    }
+
+    /// Makes the process `command` starts a part of the lab: it ends with it.
+    pub fn adopt(&self, command: &mut Command) {
+        command.env(guardian::MARK, &self.spec.folder).process_group(0);
+    }
+
     /// Where everything of this lab is kept; gone with it.
     pub fn folder(&self) -> &Path {
         &self.spec.folder
@@ -79,6 +95,7 @@ impl Lab {
     }
 
     fn bring_up(&self) -> Result<(), LabError> {
+        self.spec.check()?;
         let template = Template::ready(&base()?)?;
         for member in self.spec.members() {
             prepare(&self.spec, member, &template)?;
@@ -134,39 +151,35 @@ impl Builder {
     }
 
     /// A lab that lives as long as the value returned.
-    pub fn start(mut self) -> Result<Lab, LabError> {
+    pub fn start(self) -> Result<Lab, LabError> {
         let base = base()?;
         let claim = Claim::first(|net| base.join(net.to_string()))?;
-        self.spec.net = claim.net;
-        self.spec.folder = base.join(claim.net.to_string());
-        self.spec.check()?;
-        if self.spec.folder.exists() {
+        let folder = base.join(claim.net.to_string());
+        if folder.exists() {
             // Of a lab whose guardian was killed too. The net is ours now, so nobody uses it.
-            guardian::end(&self.spec.folder)?;
+            guardian::end(&folder)?;
         }
-        create(&self.spec.folder)?;
-        let guardian = Guardian::watch(&self.spec.folder, &claim)?;
-        let mut lab = Lab::new(self.spec, claim);
-        lab.guardian = Some(guardian);
-        lab.bring_up()?;
-        Ok(lab)
+        create(&folder)?;
+        self.raise(folder, claim)
     }
 
     /// A lab that stays until [`Lab::down`], kept in `folder`, which must be new or empty.
-    pub fn start_in(mut self, folder: &Path) -> Result<Lab, LabError> {
+    pub fn start_in(self, folder: &Path) -> Result<Lab, LabError> {
         if read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
             return Err(LabError::Refused(format!("{} is not empty: take down the lab there first", folder.display())));
         }
         create(folder)?;
-        self.spec.folder = folder.canonicalize().map_err(LabError::path("find", folder))?;
-        self.spec.check()?;
-        let claim = Claim::first(|_| self.spec.folder.clone())?;
-        self.spec.net = claim.net;
-        let lab = Lab::new(self.spec, claim);
-        if let Err(why) = lab.bring_up().and_then(|()| lab.spec.save()) {
-            guardian::end(&lab.spec.folder)?;
-            return Err(why);
-        }
+        let folder = folder.canonicalize().map_err(LabError::path("find", folder))?;
+        let claim = Claim::first(|_| folder.clone())?;
+        self.raise(folder, claim)?.keep()
+    }
+
+    fn raise(mut self, folder: PathBuf, claim: Claim) -> Result<Lab, LabError> {
+        (self.spec.folder, self.spec.net) = (folder, claim.net);
+        let guardian = Guardian::watch(&self.spec.folder, &claim)?;
+        let mut lab = Lab::new(self.spec, claim);
+        lab.guardian = Some(guardian);
+        lab.bring_up()?;
         Ok(lab)
     }
 }

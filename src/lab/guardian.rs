@@ -28,6 +28,11 @@ impl Guardian {
         command.stdin(Stdio::piped()).stdout(claim.stdin()?).stderr(Stdio::null());
         Ok(Self { shell: command.spawn().map_err(LabError::io("start the guardian (sh)"))? })
     }
+
+    /// Sends the guardian home: the lab stays.
+    pub(super) fn dismiss(mut self) -> Result<(), LabError> {
+        self.shell.kill().map_err(LabError::io("dismiss the guardian"))
+    }
 }
 
 impl Drop for Guardian {

@@ -3,7 +3,7 @@
 //! A [`Lab`] is the deployment of a small site pair: a Galera cluster (`galera-71`, `-72`, `-73`) and a standalone server of the
 //! other data centre (`server-81`), each on an address of its own with the standard ports, all in one /24 of 127/8 that no
 //! other lab of the machine holds. A [`Server`] is a single standalone server. Both end with their owner, however it ends: see
-//! `guardian`. Only the command line's labs, made by [`Builder::start_in`], stay until [`Lab::down`].
+//! `guardian`. Only what [`Lab::keep`] was asked to keep, as the command line does, stays until [`Lab::down`].
 //!
 //! Calls block, with a deadline on every wait; from async code use them in a blocking task.
 
