@@ -1,22 +1,29 @@
 //! Keywords as numbers: a word of up to 16 bytes packed, in lower case, into a `u128`.
 //!
-//! The lexer packs while it looks for the end of a word, so that asking "is this FOR?" is one comparison. A longer
-//! word is known by its last 16 bytes: the few keywords of that length are not worth a second comparison.
-
-/// Adds one byte to a packed word, letters in lower case.
-pub const fn push(packed: u128, byte: u8) -> u128 {
-    packed << 8 | (byte | 0x20) as u128
-}
+//! So asking "is this FOR?" is one comparison. A longer word is known by its last 16 bytes: the few keywords of that
+//! length are not worth a second comparison.
 
 /// Packs a word.
 pub const fn pack(word: &[u8]) -> u128 {
+    let length = word.len();
+    if let (Some(first), Some(last)) = (word.first_chunk::<8>(), word.last_chunk::<8>()) {
+        if let Some(last) = word.last_chunk::<16>() {
+            return u128::from_be_bytes(*last) | CASE_BITS;
+        }
+        // The two halves may overlap in the middle, where they are the same.
+        let high = (u64::from_be_bytes(*first) as u128) << (8 * (length - 8));
+        return high | u64::from_be_bytes(*last) as u128 | CASE_BITS >> (8 * (16 - length));
+    }
     let (mut packed, mut at) = (0, 0);
-    while at < word.len() {
-        packed = push(packed, word[at]);
+    while at < length {
+        packed = packed << 8 | (word[at] | 0x20) as u128;
         at += 1;
     }
     packed
 }
+
+/// The bit that makes a letter small, in each byte.
+const CASE_BITS: u128 = u128::from_ne_bytes([0x20; 16]);
 
 /// Declares packed keywords under their own names.
 macro_rules! keywords {
