@@ -27,6 +27,7 @@ impl Play {
         assert_eq!(play.stage.client_sends(&mut login), login.len());
         play.settle(&[]);
         assert!(play.stage.machine.is_serving());
+        play.stage.keeps_all = false;
         play
     }
 

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, clippy::panic, reason = "each test uses a part; a test fails by a panic")]
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,9 @@ pub struct Stage {
     pub to_client: Vec<u8>,
     /// What was written to each slot and nobody has taken yet.
     pub to_nodes: Vec<Vec<u8>>,
+    /// All that was ever written to each node, by its place in the cluster; kept unless told not to.
+    pub sent: BTreeMap<u16, Vec<u8>>,
+    pub keeps_all: bool,
     pub ends: Vec<End>,
     pub deadline: Option<u64>,
     pub errand: Option<Errand>,
@@ -57,6 +61,8 @@ impl Stage {
             desk: Desk::new(Arc::new(settings()), Arc::new(view(3)), Arc::new(accounts())),
             to_client: Vec::new(),
             to_nodes: Vec::new(),
+            sent: BTreeMap::new(),
+            keeps_all: true,
             ends: Vec::new(),
             deadline: None,
             errand: None,
@@ -168,7 +174,12 @@ impl Stage {
             Peer::Client => self.to_client.extend_from_slice(bytes),
             Peer::Node(slot) => {
                 let place = usize::from(slot);
-                assert!(matches!(self.ends[place], End::Open(_)), "written to slot {slot}: {:?}", self.ends[place]);
+                let End::Open(node) = self.ends[place] else {
+                    panic!("written to slot {slot}: {:?}", self.ends[place])
+                };
+                if self.keeps_all {
+                    self.sent.entry(node.0).or_default().extend_from_slice(bytes);
+                }
                 self.to_nodes[place].extend_from_slice(bytes);
             }
         }
