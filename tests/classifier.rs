@@ -16,10 +16,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
+use oarlock::lab::Server;
 use oarlock::sql::statement::{Class, LexMode, Traits, Verdict, classify};
 
 /// The least number of statements that makes the corpus worth its name.
@@ -27,9 +27,13 @@ const STATEMENTS_MIN: usize = 1500;
 
 #[tokio::test(flavor = "current_thread")]
 async fn the_server_agrees() {
-    let server = Server::start().await;
-    let mut oracle =
-        Oracle { conn: server.connect().await, data: server.data_file(), files: server.path("files"), file: 0 };
+    let ground = Ground::new();
+    let mut oracle = Oracle {
+        conn: ground.connect().await,
+        data: ground.folder.path().join("rows"),
+        files: ground.folder.path().into(),
+        file: 0,
+    };
     let mut faults = Vec::new();
     let mut texts = std::collections::HashSet::new();
     for path in corpus_files() {
@@ -53,8 +57,8 @@ async fn the_server_agrees() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn every_function_of_the_server_is_known() {
-    let server = Server::start().await;
-    let mut conn = server.connect().await;
+    let ground = Ground::new();
+    let mut conn = ground.connect().await;
     let names: Vec<String> = conn.query("SELECT LOWER(function) FROM information_schema.sql_functions").await.unwrap();
     assert!(names.len() > 200, "{} functions", names.len());
     let unknown: Vec<_> = names
@@ -316,76 +320,30 @@ impl Random {
 
 // === The server ===
 
-/// A server of its own, which ends with the test.
-struct Server {
+/// A server of its own, and a place for files it reads and writes.
+struct Ground {
+    server: Server,
     folder: tempfile::TempDir,
-    process: std::process::Child,
 }
 
-impl Server {
-    async fn start() -> Server {
+impl Ground {
+    fn new() -> Ground {
+        let options = [
+            ("log_bin_trust_function_creators", "ON"),
+            ("character_set_server", "utf8mb4"),
+            ("collation_server", "utf8mb4_general_ci"),
+        ];
+        let server = Server::start(&options).unwrap();
         let folder = tempfile::tempdir().unwrap();
-        let user = if rustix::process::geteuid().is_root() { "root" } else { "" };
-        let user = (!user.is_empty()).then(|| format!("--user={user}"));
-        let data = folder.path().join("data");
-        let install = std::process::Command::new("mariadb-install-db")
-            .arg("--no-defaults")
-            .arg(format!("--datadir={}", data.display()))
-            .args(["--auth-root-authentication-method=normal", "--skip-test-db"])
-            .args(&user)
-            .output()
-            .expect("mariadb-install-db");
-        assert!(install.status.success(), "{install:?}");
-        std::fs::create_dir(folder.path().join("files")).unwrap();
+        // The server runs as another user.
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), all).unwrap();
         std::fs::write(folder.path().join("rows"), "1,one\n2,two\n").unwrap();
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let process = std::process::Command::new("mariadbd")
-            .arg("--no-defaults")
-            .arg(format!("--datadir={}", data.display()))
-            .arg(format!("--socket={}", folder.path().join("socket").display()))
-            .args([
-                "--skip-networking",
-                "--log-bin",
-                "--server-id=1",
-                "--log-bin-trust-function-creators",
-                "--binlog-format=ROW",
-                "--innodb-flush-log-at-trx-commit=0",
-            ])
-            .args(["--innodb-fast-shutdown=2", "--innodb-doublewrite=0", "--event-scheduler=OFF"])
-            .args(&user)
-            .stdout(std::process::Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("mariadbd");
-        let server = Server { folder, process };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while Conn::new(server.options()).await.is_err() {
-            assert!(Instant::now() < deadline, "the server does not start");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        server
-    }
-
-    fn options(&self) -> OptsBuilder {
-        OptsBuilder::default().socket(Some(self.folder.path().join("socket").to_string_lossy())).user(Some("root"))
+        Ground { server, folder }
     }
 
     async fn connect(&self) -> Conn {
-        Conn::new(self.options()).await.unwrap()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn data_file(&self) -> PathBuf {
-        self.path("rows")
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        let options = OptsBuilder::default().socket(Some(self.server.socket().to_string_lossy())).user(Some("root"));
+        Conn::new(options).await.unwrap()
     }
 }

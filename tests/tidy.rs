@@ -95,6 +95,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("sql", &[]),
     ("gtid", &[]),
     ("fault", &[]),
+    // The names of routing policies are settings.
     ("config", &["routing"]),
     // The watch asks routing which node is the writer; routing knows the view and nothing else of the cluster.
     ("cluster", &["wire", "config", "gtid", "routing"]),

@@ -40,8 +40,15 @@ pub enum Login {
     Answered {
         /// The node's id for this connection.
         thread: u32,
+        /// How often the node has asked for another plugin.
+        switches: u8,
     },
 }
+
+/// An account may list several plugins; more than this the server does not allow by far.
+const SWITCHES_MAX: u8 = 8;
+/// A wrong answer that is well-formed for the plugins that take a signature.
+const WRONG_ANSWER: [u8; 64] = [0; 64];
 
 /// What a packet of the node led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,18 +74,19 @@ impl Login {
             (Self::Greeting, _) => {
                 let greeting = Greeting::parse(payload)?;
                 respond(&greeting, sequence, who, out);
-                Ok(Step::More(Self::Answered { thread: greeting.thread }))
+                Ok(Step::More(Self::Answered { thread: greeting.thread, switches: 0 }))
             }
-            (Self::Answered { thread }, Some(&OK)) => {
+            (Self::Answered { thread, .. }, Some(&OK)) => {
                 Ok(Step::Done { thread, status: OkPacket::parse(payload)?.status })
             }
-            (Self::Answered { .. }, Some(&SWITCH)) => {
+            (Self::Answered { thread, switches }, Some(&SWITCH)) if switches < SWITCHES_MAX => {
                 let switch = Switch::parse(payload)?;
-                let Some(scramble) = switch.native_scramble() else {
-                    return Ok(Step::Refused(other_plugin(switch.plugin)));
-                };
-                packet::put(out, sequence.wrapping_add(1), |out| put_answer(out, who, &scramble));
-                Ok(Step::More(self))
+                packet::put(out, sequence.wrapping_add(1), |out| match switch.native_scramble() {
+                    Some(scramble) => put_answer(out, who, &scramble),
+                    // A plugin that comes before ours in the account's list: refused here, it hands over to the next.
+                    None => out.extend_from_slice(&WRONG_ANSWER),
+                });
+                Ok(Step::More(Self::Answered { thread, switches: switches + 1 }))
             }
             _ => Err(Malformed("unexpected packet in a node's login")),
         }
@@ -113,14 +121,6 @@ fn refusal(payload: &[u8]) -> Result<Fault, Malformed> {
     let error = Error::parse(payload)?;
     let message = String::from_utf8_lossy(error.message);
     Ok(Fault::node(Retry::Never, error.code, &error.state, message))
-}
-
-fn other_plugin(plugin: &[u8]) -> Fault {
-    let plugin = String::from_utf8_lossy(plugin);
-    let message = format!(
-        "The node asks for the authentication plugin '{plugin}', which needs the password itself; use mysql_native_password"
-    );
-    Fault::node(Retry::Never, 1045, b"28000", message)
 }
 
 #[cfg(test)]
@@ -169,7 +169,7 @@ mod tests {
         let Step::More(login) = step else { panic!("{step:?}") };
         let switch = [b"\xfemysql_native_password\0".as_slice(), &[4; SCRAMBLE], b"\0"].concat();
         out.clear();
-        assert_eq!(login.take(2, &switch, &who, &mut out), Ok(Step::More(Login::Answered { thread: 12 })));
+        assert_eq!(login.take(2, &switch, &who, &mut out), Ok(Step::More(Login::Answered { thread: 12, switches: 1 })));
         assert_eq!(out[4..], native::answer(&password, &[4; SCRAMBLE]));
         assert_eq!(out[3], 3);
         let done = login.take(4, b"\0\0\0\x02\0\0\0", &who, &mut out);
@@ -182,9 +182,21 @@ mod tests {
         let step = Login::Greeting.take(0, b"\xff\x10\x04Too many connections", &who(None), &mut out).unwrap();
         let Step::Refused(fault) = step else { panic!("{step:?}") };
         assert_eq!((fault.code, &*fault.message), (1040, "Too many connections"));
-        let login = Login::Answered { thread: 1 };
-        let step = login.take(2, b"\xfedialog\0x", &who(None), &mut out).unwrap();
-        assert!(matches!(step, Step::Refused(Fault { code: 1045, .. })));
-        assert!(login.take(2, b"\x05", &who(None), &mut out).is_err());
+        assert!(Login::Answered { thread: 1, switches: 0 }.take(2, b"\x05", &who(None), &mut out).is_err());
+    }
+
+    #[test]
+    fn plugins_before_ours_are_passed_by_and_not_for_ever() {
+        let password = Sha1Password::of(b"secret").unwrap();
+        let who = who(Some(&password));
+        let mut login = Login::Answered { thread: 1, switches: 0 };
+        for _ in 0..SWITCHES_MAX {
+            let mut out = Vec::new();
+            let step = login.take(2, b"\xfeclient_ed25519\0nonce", &who, &mut out).unwrap();
+            assert_eq!(out[4..], WRONG_ANSWER);
+            let Step::More(next) = step else { panic!("{step:?}") };
+            login = next;
+        }
+        assert!(login.take(2, b"\xfeclient_ed25519\0nonce", &who, &mut Vec::new()).is_err());
     }
 }

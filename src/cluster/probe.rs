@@ -36,7 +36,7 @@ pub struct Probe {
     address: Address,
     opts: Opts,
     connect_timeout: Duration,
-    read_timeout: Duration,
+    answer_timeout: Duration,
     connection: Option<Conn>,
     contact: Option<Contact>,
 }
@@ -78,13 +78,14 @@ impl Probe {
             address: node.address.clone(),
             opts: opts.into(),
             connect_timeout: config.cluster.connect_timeout,
-            read_timeout: config.cluster.read_timeout,
+            // Question and answer are one step here: the longer of their two deadlines bounds it.
+            answer_timeout: config.cluster.read_timeout.max(config.cluster.write_timeout),
             connection: None,
             contact: None,
         }
     }
 
-    /// Asks the node; takes at most the connect timeout twice and the read timeout twice.
+    /// Asks the node; takes at most the connect timeout twice and the answer timeout twice.
     pub async fn observe(&mut self) -> Observation {
         // The connection at hand may have died with the server that was restarted since: that is no news of this one.
         if self.connection.is_some() {
@@ -114,9 +115,9 @@ impl Probe {
         // Out of its place while it is in use: after a deadline the answer may still come, and would be taken for the
         // next one's.
         let Some(mut connection) = self.connection.take() else { return Err(Trouble::Broken("not connected".into())) };
-        let rows = match timeout(self.read_timeout, read_rows(&mut connection)).await {
+        let rows = match timeout(self.answer_timeout, read_rows(&mut connection)).await {
             Ok(rows) => rows.map_err(|error| trouble(&error))?,
-            Err(_) => return Err(late("no answer", self.read_timeout)),
+            Err(_) => return Err(late("no answer", self.answer_timeout)),
         };
         let facts = Facts::read(&rows).map_err(|why| Trouble::Seen(Observation::Nonsense(why.to_string().into())))?;
         self.connection = Some(connection);

@@ -113,7 +113,7 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// Deadline of a node's answer to a probe.
     pub read_timeout: Duration,
-    /// Deadline of handing bytes to a node.
+    /// Deadline of handing a probe's question to a node.
     pub write_timeout: Duration,
     /// Does the writer's role go back to the best node as soon as that is fit again?
     pub failback: bool,

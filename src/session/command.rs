@@ -1,6 +1,6 @@
 //! From a client's packet to work: what each command is, where it goes, what it changes.
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Retry};
 use crate::routing::split::{Route, route};
 use crate::sql::hint::{Hint, hint};
 use crate::sql::statement::{Class, Traits, Verdict, classify};
@@ -13,7 +13,7 @@ use crate::wire::{err, ok};
 use super::desk::{Desk, Peer};
 use super::loss;
 use super::machine::Machine;
-use super::prepared::{Statement, statement_id};
+use super::prepared::{Held, Statement, statement_id};
 use super::work::{After, Target, Work};
 
 /// A command up to this many bytes is taken whole; what is longer streams, and is judged by its start.
@@ -53,7 +53,9 @@ impl Machine {
 
     fn dispatch(&mut self, command: Command, bytes: &mut [u8], range: std::ops::Range<usize>, desk: &mut Desk) {
         let payload = &bytes[range.start + HEADER + 1..range.end];
-        if self.state.transaction_lost && !matches!(command, Command::Quit | Command::StmtClose | Command::ChangeUser) {
+        if self.state.transaction_lost.is_some()
+            && !matches!(command, Command::Quit | Command::StmtClose | Command::ChangeUser)
+        {
             return self.tell_lost_transaction(command, payload, desk);
         }
         let work = match command {
@@ -200,14 +202,20 @@ impl Machine {
     fn execute(&mut self, command: Command, packet: &[u8], desk: &Desk) -> Result<Work, Fault> {
         let named = statement_id(packet).unwrap_or_default();
         let Some((id, statement)) = self.named(named) else { return Err(unknown_statement(named, "EXECUTE")) };
-        if std::mem::take(&mut statement.broken) {
-            return Err(loss::statement_data_lost());
-        }
-        let (verdict, bound) = (statement.verdict, statement.bound);
+        let (verdict, held) = (statement.verdict, statement.held);
         let work = self.statement(command, verdict, desk);
-        let target = bound.filter(|_| self.state.transaction.is_none()).map_or(work.target, Target::Slot);
-        let retry = work.retry && bound.is_none();
-        let work = Work { target, retry, statement: Some(id), after: After::Execute(verdict), ..work };
+        let work = Work { statement: Some(id), after: After::Execute(verdict), ..work };
+        let elsewhere = |slot| self.state.transaction.is_some_and(|transaction| transaction != slot);
+        match held {
+            Held::LongData(slot) if !elsewhere(slot) => {
+                return Ok(Work { target: Target::Slot(slot), retry: false, ..work });
+            }
+            Held::LongData(_) | Held::Lost => {
+                self.prepared.release(id);
+                return Err(loss::statement_data_lost());
+            }
+            Held::Nothing | Held::Cursor(_) => {}
+        }
         let text = self.prepared.get(id).and_then(|statement| statement.packet.get(HEADER + 1..));
         Ok(self.hinted(text.unwrap_or_default(), work, desk))
     }
@@ -215,19 +223,24 @@ impl Machine {
     fn long_data(&mut self, packet: &[u8], desk: &Desk) -> Option<Work> {
         let id = self.prepared.resolve(statement_id(packet)?)?;
         let statement = self.prepared.get(id)?;
-        let (verdict, bound) = (statement.verdict, statement.bound);
+        let (verdict, held) = (statement.verdict, statement.held);
         let work = self.statement(Command::StmtSendLongData, verdict, desk);
-        let target = bound.map_or(work.target, Target::Slot);
+        let target = match held {
+            Held::LongData(slot) => Target::Slot(slot),
+            _ => work.target,
+        };
         Some(Work { target, retry: false, statement: Some(id), after: After::Nothing, ..work })
     }
 
     fn fetch(&mut self, packet: &[u8], desk: &Desk) -> Result<Work, Fault> {
         let named = statement_id(packet).unwrap_or_default();
         let Some((id, statement)) = self.named(named) else { return Err(unknown_statement(named, "FETCH")) };
-        if std::mem::take(&mut statement.broken) {
+        let held = statement.held;
+        if held == Held::Lost {
+            self.prepared.release(id);
             return Err(loss::statement_data_lost());
         }
-        let Some(slot) = statement.bound else {
+        let Held::Cursor(slot) = held else {
             let text = format!("The statement ({named}) has no open cursor");
             return Err(Fault::client(1421, b"HY000", text));
         };
@@ -239,10 +252,9 @@ impl Machine {
     fn reset_statement(&mut self, packet: &[u8], desk: &Desk) -> Result<Option<Work>, Fault> {
         let named = statement_id(packet).unwrap_or_default();
         let Some((id, statement)) = self.named(named) else { return Err(unknown_statement(named, "RESET")) };
-        statement.broken = false;
-        let bound = statement.bound.take();
+        let held = std::mem::replace(&mut statement.held, Held::Nothing).slot();
         let work = |slot| Work::new(Command::StmtReset, Target::Slot(slot), After::Nothing, desk.now_us);
-        Ok(bound.map(|slot| Work { statement: Some(id), ..work(slot) }))
+        Ok(held.map(|slot| Work { statement: Some(id), ..work(slot) }))
     }
 
     /// The statement of an id the client gave, and its plain id.
@@ -278,13 +290,13 @@ impl Machine {
     }
 
     fn tell_lost_transaction(&mut self, command: Command, text: &[u8], desk: &mut Desk) {
-        self.state.transaction_lost = false;
+        let Some(fault) = self.state.transaction_lost.take() else { return };
         let rolls_back = command == Command::Query
             && text.trim_ascii_start().get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"rollback"));
-        if rolls_back || command == Command::ResetConnection {
+        if rolls_back && fault.retry == Retry::Replay || command == Command::ResetConnection {
             return self.answer_ok(desk);
         }
-        self.answer_ready(loss::transaction_lost("while it was open"), desk);
+        self.answer_ready(*fault, desk);
     }
 
     /// Answers a command that has not become work with OK.

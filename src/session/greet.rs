@@ -2,7 +2,7 @@
 //!
 //! COM_CHANGE_USER is the same from the plugin on.
 
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::auth::admit::{Login, login_name};
 use crate::fault::{Fault, Retry};
@@ -217,7 +217,7 @@ impl Machine {
             Phase::Greeting(greet) => greet.sequence,
             _ => 1,
         };
-        info!(session = self.id, client = %self.client.address, code = fault.code, "login refused: {}", fault.message);
+        debug!(session = self.id, client = %self.client.address, code = fault.code, "login refused: {}", fault.message);
         desk.write(Peer::Client, |out| err::put(out, sequence, &fault));
         self.hang_up(desk);
     }

@@ -9,9 +9,11 @@ use tracing::{info, warn};
 
 use crate::cluster::view::NodeId;
 use crate::fault::{Fault, Retry};
-use crate::sql::statement::{Class, Traits};
+use crate::sql::effect;
+use crate::sql::statement::{Class, LexMode, Traits};
 use crate::wire::command::Command;
 use crate::wire::err;
+use crate::wire::packet::HEADER;
 use crate::wire::reply::Shape;
 
 use super::desk::{Desk, Peer, Slot};
@@ -36,8 +38,11 @@ impl Machine {
                 return self.end_with_node(node, desk);
             }
             if open {
+                let name = desk.name(node);
+                let doubtful = self.state.transaction_doubtful;
+                let fault = if doubtful { unknown_outcome(name) } else { transaction_lost(name) };
                 self.state.end_transaction();
-                self.state.transaction_lost = true;
+                self.state.transaction_lost = Some(Box::new(fault));
             }
             return;
         };
@@ -50,8 +55,9 @@ impl Machine {
             return self.elsewhere(slot, None, desk);
         }
         let fault = match (sent, open) {
-            (_, true) if !commits(work) => transaction_lost(&format!("on node {}", desk.name(node))),
-            (false, _) => transaction_lost(&format!("on node {}", desk.name(node))),
+            _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node)),
+            (false, _) => transaction_lost(desk.name(node)),
+            (true, true) if !commits(work) => transaction_lost(desk.name(node)),
             (true, _) if harmless(work) => interrupted(desk.name(node)),
             (true, _) => unknown_outcome(desk.name(node)),
         };
@@ -155,8 +161,12 @@ impl Machine {
 }
 
 /// Whether the command may have committed the transaction that was open.
-fn commits(work: &Work) -> bool {
+pub(super) fn commits(work: &Work) -> bool {
     match work.after {
+        After::Effect(_) => {
+            let text = work.packet.get(HEADER + 1..).unwrap_or_default();
+            effect::change(text, LexMode::default()).autocommit.is_some()
+        }
         After::Statement(verdict) | After::Execute(verdict) => {
             verdict.class == Class::End
                 || matches!(verdict.class, Class::Begin { .. })
@@ -181,9 +191,9 @@ fn harmless(work: &Work) -> bool {
 }
 
 /// The open transaction is over, and none of it happened.
-pub(super) fn transaction_lost(place: &str) -> Fault {
+fn transaction_lost(node: &str) -> Fault {
     let text = format!(
-        "Deadlock found when trying to get lock; try restarting transaction (the transaction was rolled back: its node connection was lost {place})"
+        "Deadlock found when trying to get lock; try restarting transaction (rolled back: its connection to node {node} was lost)"
     );
     Fault::node(Retry::Replay, 1213, b"40001", text)
 }

@@ -7,11 +7,13 @@
 
 use std::net::IpAddr;
 
-use tracing::info;
+use tracing::debug;
 
 use crate::backend::login::Login;
 use crate::cluster::view::{Health, NodeId};
 use crate::wire::capability::Capabilities;
+use crate::wire::command::QUIT;
+use crate::wire::packet;
 
 use super::client::Client;
 use super::conn::{NodeConn, Phase as ConnPhase};
@@ -108,7 +110,7 @@ impl Machine {
     pub fn on_deadline(&mut self, desk: &mut Desk) {
         self.armed = false;
         if matches!(self.phase, Phase::Greeting(_)) && self.work.is_none() {
-            info!(session = self.id, "the client did not finish its login in time");
+            debug!(session = self.id, "the client did not finish its login in time");
             return self.hang_up(desk);
         }
         self.overdue(desk);
@@ -267,6 +269,10 @@ impl Machine {
     /// Closes a connection whose loss nobody feels.
     pub(super) fn drop_conn(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
+        if conn.is_quiet() {
+            // A node logs a connection that just vanishes as aborted.
+            desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(QUIT)));
+        }
         conn.phase = ConnPhase::Closed;
         if let Some(load) = desk.load(conn.node) {
             load.connections = load.connections.saturating_sub(1);

@@ -14,7 +14,7 @@ use super::conn::{NodeConn, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::loss;
 use super::machine::{Machine, Phase};
-use super::prepared::set_statement_id;
+use super::prepared::{Held, set_statement_id};
 use super::work::{After, Stage, Target};
 
 /// The command's packet in the bytes of the event, if it came with this very event.
@@ -197,7 +197,7 @@ impl Machine {
         if let Some(id) = self.work.as_ref().and_then(|work| work.statement)
             && let Some(statement) = self.prepared.get_mut(id)
         {
-            statement.bound = Some(slot);
+            statement.held = Held::LongData(slot);
         }
         self.finish(desk);
     }

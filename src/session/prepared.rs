@@ -24,10 +24,28 @@ pub(super) struct Statement {
     pub(super) parameters: u16,
     types: Box<[u8]>,
     places: Vec<Place>,
-    /// The connection that holds its long data or its cursor.
-    pub(super) bound: Option<Slot>,
-    /// That connection was lost, and the client has not been told yet.
-    pub(super) broken: bool,
+    pub(super) held: Held,
+}
+
+/// What one connection holds for a statement, besides the statement itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    Nothing,
+    /// Long data for the next execute.
+    LongData(Slot),
+    /// An open cursor.
+    Cursor(Slot),
+    /// One of these, on a connection that was lost; the client has not been told yet.
+    Lost,
+}
+
+impl Held {
+    pub(super) fn slot(self) -> Option<Slot> {
+        match self {
+            Self::LongData(slot) | Self::Cursor(slot) => Some(slot),
+            Self::Nothing | Self::Lost => None,
+        }
+    }
 }
 
 struct Place {
@@ -64,8 +82,7 @@ impl Prepared {
             parameters,
             types: Box::default(),
             places,
-            bound: None,
-            broken: false,
+            held: Held::Nothing,
         };
         self.statements.insert(self.last, statement);
         self.last_valid = true;
@@ -95,12 +112,20 @@ impl Prepared {
         self.statements.remove(&id)
     }
 
+    /// Nothing is held for a statement any more.
+    pub(super) fn release(&mut self, id: u32) {
+        if let Some(statement) = self.statements.get_mut(&id) {
+            statement.held = Held::Nothing;
+        }
+    }
+
     /// The connection of this slot is gone.
     pub(super) fn forget(&mut self, slot: Slot) {
         for statement in self.statements.values_mut() {
             statement.places.retain(|place| place.slot != slot);
-            statement.broken |= statement.bound == Some(slot);
-            statement.bound = statement.bound.filter(|bound| *bound != slot);
+            if statement.held.slot() == Some(slot) {
+                statement.held = Held::Lost;
+            }
         }
     }
 
@@ -223,10 +248,10 @@ mod tests {
     fn a_lost_connection_is_forgotten() {
         let mut prepared = Prepared::default();
         let id = prepared.add(b"", READ, 0, 0, 7);
-        prepared.get_mut(id).unwrap().bound = Some(0);
+        prepared.get_mut(id).unwrap().held = Held::Cursor(0);
         prepared.forget(0);
         let statement = prepared.get(id).unwrap();
-        assert_eq!((statement.id_on(0), statement.bound, statement.broken), (None, None, true));
+        assert_eq!((statement.id_on(0), statement.held), (None, Held::Lost));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Replies of nodes: the login's, those to what the session needs for itself, and the client's, which are passed on as they are.
 
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 use crate::fault::{Fault, Retry};
+use crate::sql::statement::{Class, Traits, Verdict};
 use crate::wire::Malformed;
 use crate::wire::capability::Status;
-use crate::wire::command::Command;
+use crate::wire::command::{Command, QUERY};
 use crate::wire::err::Error;
 use crate::wire::ok::Ok as OkPacket;
 use crate::wire::packet::{self, HEADER};
@@ -16,8 +17,9 @@ use crate::backend::login::Step;
 
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
+use super::loss::commits;
 use super::machine::{Machine, Phase as MachinePhase};
-use super::prepared::{set_statement_id, statement_id};
+use super::prepared::{Held, set_statement_id, statement_id};
 use super::state::SessionState;
 use super::work::{After, Stage};
 
@@ -77,7 +79,7 @@ impl Machine {
     fn take_parting(&mut self, slot: Slot, bytes: &[u8], desk: &mut Desk) -> Result<usize, Malformed> {
         let Some((_, payload)) = packet::first(bytes) else { return Ok(0) };
         let error = Error::parse(payload).map_err(|_| Malformed("a packet nobody asked for"))?;
-        info!(session = self.id, code = error.code, "a node closes an idle connection");
+        debug!(session = self.id, code = error.code, "a node closes an idle connection");
         self.lose(slot, desk);
         Ok(bytes.len())
     }
@@ -194,6 +196,7 @@ impl Machine {
                 if matches!(work.after, After::Prepare(_)) {
                     self.prepared.failed();
                 }
+                self.state.transaction_doubtful |= commits(work);
                 if work.command == Command::ResetConnection {
                     work.after = After::Nothing;
                 }
@@ -226,7 +229,8 @@ impl Machine {
         let Some(work) = &self.work else { return };
         let (After::Execute(_), Some(id)) = (work.after, work.statement) else { return };
         if let Some(statement) = self.prepared.get_mut(id) {
-            statement.bound = status.contains(Status::CURSOR_EXISTS).then_some(slot);
+            let cursor = status.contains(Status::CURSOR_EXISTS);
+            statement.held = if cursor { Held::Cursor(slot) } else { Held::Nothing };
         }
     }
 
@@ -235,6 +239,7 @@ impl Machine {
         let Some(work) = &self.work else { return };
         let limit = desk.settings.history_bytes_max;
         match work.after {
+            After::Execute(verdict) if verdict.class == Class::Session => self.executed_effect(slot, verdict, limit),
             After::Statement(verdict) | After::Execute(verdict) => self.state.ran(verdict, slot),
             After::Effect(verdict) if !status.contains(Status::MORE_RESULTS) => {
                 self.state.ran(verdict, slot);
@@ -255,6 +260,22 @@ impl Machine {
             After::Kill { id, ends: true } => desk.act(Action::EndSession(id)),
             _ => {}
         }
+    }
+
+    /// A session command that the client had prepared: kept as a text, if no parameters belong to it.
+    fn executed_effect(&mut self, slot: Slot, verdict: Verdict, limit: usize) {
+        let statement = self.work.as_ref().and_then(|work| work.statement).and_then(|id| self.prepared.get(id));
+        let Some(statement) = statement.filter(|statement| statement.parameters == 0) else {
+            let traits = verdict.traits | Traits::UNREPEATABLE;
+            return self.state.ran(Verdict { traits, ..verdict }, slot);
+        };
+        let mut packet = statement.packet.to_vec();
+        packet[HEADER] = QUERY;
+        self.state.ran(verdict, slot);
+        if let Some(schema) = self.state.changed(&packet, slot, limit) {
+            self.client.schema = Some(schema);
+        }
+        self.in_force(slot);
     }
 
     /// This connection is where the newest effect was made.

@@ -4,6 +4,7 @@
 
 use bitflags::bitflags;
 
+use crate::fault::Fault;
 use crate::routing::split::Facts;
 use crate::sql::effect::{self, Lexing, Nature};
 use crate::sql::statement::{Class, LexMode, Traits, Verdict};
@@ -46,8 +47,10 @@ pub(super) struct SessionState {
     pub(super) status: Status,
     /// The node connection of the open transaction.
     pub(super) transaction: Option<Slot>,
-    /// A transaction was lost with its node while the client was not looking.
-    pub(super) transaction_lost: bool,
+    /// A statement that may have committed the open transaction has failed, and the server has not told since.
+    pub(super) transaction_doubtful: bool,
+    /// A transaction was lost with its node while the client was not looking: what it is told.
+    pub(super) transaction_lost: Option<Box<Fault>>,
     /// SET TRANSACTION waits for its transaction.
     pub(super) next_transaction_set: bool,
     /// The node connection of the previous statement.
@@ -92,6 +95,7 @@ impl SessionState {
         self.status = status;
         self.mode.no_backslash_escapes = status.contains(Status::NO_BACKSLASH_ESCAPES);
         self.transaction = status.contains(Status::IN_TRANS).then_some(slot);
+        self.transaction_doubtful = false;
     }
 
     /// A statement has succeeded on this connection.
@@ -194,6 +198,7 @@ impl SessionState {
     /// The open transaction is over: its node has gone with it.
     pub(super) fn end_transaction(&mut self) {
         self.transaction = None;
+        self.transaction_doubtful = false;
         self.status -= Status::IN_TRANS | Status::IN_TRANS_READONLY;
     }
 }

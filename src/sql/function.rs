@@ -4,7 +4,6 @@
 //! native one. Source: `information_schema.SQL_FUNCTIONS` and `KEYWORDS` of a server; a test compares.
 
 use super::keyword;
-use super::lexer::Word;
 
 /// What calling a function means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +25,17 @@ pub enum Call {
 }
 
 /// What `name(` means; `touching`: the parenthesis follows without a space.
-pub fn call(name: Word<'_>, touching: bool) -> Call {
-    let mut at = slot(name.key, name.text.len());
+pub fn call(name: &[u8], touching: bool) -> Call {
+    let mut at = slot(keyword::pack(name), name.len());
     loop {
         let Entry { list, length, start } = TABLE[at];
         if list == 0 {
             return Call::Unknown;
         }
         let list = &LISTS[usize::from(list) - 1];
-        if usize::from(length) == name.text.len() {
+        if usize::from(length) == name.len() {
             let start = usize::from(start);
-            if list.names.as_bytes()[start..start + usize::from(length)].eq_ignore_ascii_case(name.text) {
+            if list.names.as_bytes()[start..start + usize::from(length)].eq_ignore_ascii_case(name) {
                 return if list.must_touch && !touching { Call::Unknown } else { list.call };
             }
         }
@@ -146,21 +145,20 @@ const fn table() -> [Entry; SLOTS] {
     let mut table = [Entry { list: 0, length: 0, start: 0 }; SLOTS];
     let mut list = 0;
     while list < LISTS.len() {
-        let names = LISTS[list].names.as_bytes();
-        let (mut start, mut key, mut at) = (0, 0, 0);
-        while at <= names.len() {
-            if at == names.len() || names[at] == b' ' {
-                let mut free = slot(key, at - start);
-                while table[free].list != 0 {
-                    free = (free + 1) % SLOTS;
-                }
-                table[free] = Entry { list: list as u8 + 1, length: (at - start) as u8, start: start as u16 };
-                start = at + 1;
-                key = 0;
-            } else {
-                key = keyword::push(key, names[at]);
+        let (mut rest, mut start) = (LISTS[list].names.as_bytes(), 0);
+        while !rest.is_empty() {
+            let mut length = 0;
+            while length < rest.len() && rest[length] != b' ' {
+                length += 1;
             }
-            at += 1;
+            let (name, behind) = rest.split_at(length);
+            let mut free = slot(keyword::pack(name), length);
+            while table[free].list != 0 {
+                free = (free + 1) % SLOTS;
+            }
+            table[free] = Entry { list: list as u8 + 1, length: length as u8, start };
+            rest = if behind.is_empty() { behind } else { behind.split_at(1).1 };
+            start += length as u16 + 1;
         }
         list += 1;
     }

@@ -49,10 +49,8 @@ fn write<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
             other(lexer, first, Traits::IMPLICIT_COMMIT)
         }
         CALL => {
-            let verdict = other(lexer, first, Traits::empty());
-            // An argument may be an OUT parameter.
-            let taints = verdict.traits.contains(Traits::READS_VARIABLE);
-            add(verdict, if taints { Traits::TAINTS_VARIABLES } else { Traits::empty() })
+            // A procedure may set any variable, and run anything.
+            add(other(lexer, first, Traits::empty()), Traits::TAINTS_VARIABLES | Traits::IMPLICIT_COMMIT)
         }
         LOAD => administration::load(lexer, first),
         LOCK => other(lexer, first, Traits::TABLE_LOCK | Traits::IMPLICIT_COMMIT),
@@ -63,7 +61,8 @@ fn write<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
         HANDLER => administration::handler(lexer),
         XA => transaction::xa(lexer),
         IF | CASE | LOOP | WHILE | REPEAT | FOR | DECLARE => transaction::compound(lexer, first),
-        _ => other(lexer, first, Traits::empty()),
+        DO | RELEASE | SAVEPOINT => other(lexer, first, Traits::empty()),
+        _ => add(other(lexer, first, Traits::empty()), Traits::IMPLICIT_COMMIT),
     }
 }
 

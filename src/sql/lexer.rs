@@ -44,6 +44,23 @@ pub struct Word<'a> {
     pub key: u128,
 }
 
+/// A token without its slice, which lies between a start and the lexer's position: what a fast walk needs of most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// See [`Token`] for all of these.
+    End,
+    Word,
+    Quoted,
+    Text,
+    Number,
+    Variable,
+    System,
+    Assign,
+    Open,
+    Close,
+    Mark(u8),
+}
+
 /// The state of one pass over a text.
 #[derive(Clone, Debug)]
 pub struct Lexer<'a> {
@@ -94,67 +111,88 @@ impl<'a> Lexer<'a> {
     }
 
     /// The next token, comments and space skipped.
-    #[inline]
     pub fn token(&mut self) -> Token<'a> {
+        let (kind, start) = self.step();
+        let text = &self.text[start..self.at];
+        match kind {
+            Kind::End => Token::End,
+            Kind::Word => Token::Word(Word { text, key: keyword::pack(text) }),
+            Kind::Quoted => Token::Quoted(text),
+            Kind::Text => Token::Text(text),
+            Kind::Number => Token::Number(text),
+            Kind::Variable => Token::Variable(&text[1..]),
+            Kind::System => Token::System,
+            Kind::Assign => Token::Assign,
+            Kind::Open => Token::Open,
+            Kind::Close => Token::Close,
+            Kind::Mark(byte) => Token::Mark(byte),
+        }
+    }
+
+    /// Passes one token: its kind, and where it starts.
+    #[inline(always)]
+    pub(super) fn step(&mut self) -> (Kind, usize) {
         loop {
-            let Some(&byte) = self.text.get(self.at) else { return self.end() };
+            let start = self.at;
+            let Some(&byte) = self.text.get(start) else {
+                self.doubtful |= self.executable.is_some();
+                return (Kind::End, start);
+            };
             match CLASSES[usize::from(byte)] {
                 ByteClass::Space => self.at += 1,
-                ByteClass::Letter => return Token::Word(self.word()),
-                ByteClass::Digit => return self.number(),
+                ByteClass::Letter => {
+                    self.word();
+                    return (Kind::Word, start);
+                }
+                ByteClass::Digit => return (self.number(), start),
                 ByteClass::Plain => {
                     self.at += 1;
-                    return Token::Mark(byte);
+                    return (Kind::Mark(byte), start);
                 }
                 ByteClass::Special => {
-                    if let Some(token) = self.special(byte) {
-                        return token;
+                    if let Some(kind) = self.special(byte) {
+                        return (kind, start);
                     }
                 }
             }
         }
     }
 
-    fn end(&mut self) -> Token<'a> {
-        self.doubtful |= self.executable.is_some();
-        Token::End
-    }
-
-    fn word(&mut self) -> Word<'a> {
-        let start = self.at;
-        let (mut key, mut bits) = (0, 0);
-        while let Some(&byte) = self.text.get(self.at) {
-            if !is_word(byte) {
-                break;
-            }
-            key = keyword::push(key, byte);
-            bits |= byte;
-            self.at += 1;
-        }
-        let text = &self.text[start..self.at];
+    #[inline(always)]
+    fn word(&mut self) -> &'a [u8] {
+        let rest = &self.text[self.at..];
+        let length = rest.iter().position(|&byte| !is_word(byte)).unwrap_or(rest.len());
+        let text = &rest[..length];
+        self.at += length;
         // In a one-byte charset some of these bytes are white space for the server.
-        self.doubtful |= bits >= 0x80 && std::str::from_utf8(text).is_err();
-        Word { text, key }
+        self.doubtful |= !text.is_ascii() && std::str::from_utf8(text).is_err();
+        text
     }
 
-    fn number(&mut self) -> Token<'a> {
-        let word = self.word();
-        if word.text.iter().all(u8::is_ascii_digit) { Token::Number(word.text) } else { Token::Word(word) }
+    fn number(&mut self) -> Kind {
+        if self.word().iter().all(u8::is_ascii_digit) { Kind::Number } else { Kind::Word }
     }
 
     /// A token that starts with a special byte, or `None` after a comment.
-    fn special(&mut self, byte: u8) -> Option<Token<'a>> {
+    fn special(&mut self, byte: u8) -> Option<Kind> {
         let next = self.text.get(self.at + 1).copied();
         match (byte, next) {
-            (b'\'', _) => Some(Token::Text(self.quoted(byte, !self.mode.no_backslash_escapes))),
-            (b'"', _) if !self.mode.ansi_quotes => {
-                Some(Token::Text(self.quoted(byte, !self.mode.no_backslash_escapes)))
+            (b'\'', _) => {
+                self.quoted(byte, !self.mode.no_backslash_escapes);
+                Some(Kind::Text)
             }
-            (b'"' | b'`', _) => Some(Token::Quoted(self.quoted(byte, false))),
+            (b'"', _) if !self.mode.ansi_quotes => {
+                self.quoted(byte, !self.mode.no_backslash_escapes);
+                Some(Kind::Text)
+            }
+            (b'"' | b'`', _) => {
+                self.quoted(byte, false);
+                Some(Kind::Quoted)
+            }
             (b'@', _) => Some(self.variable(next)),
             (b':', Some(b'=')) => {
                 self.at += 2;
-                Some(Token::Assign)
+                Some(Kind::Assign)
             }
             (b'#', _) => {
                 self.line_comment(1);
@@ -169,22 +207,21 @@ impl<'a> Lexer<'a> {
                 self.doubtful |= self.executable != Some(self.at);
                 self.executable = None;
                 self.at += 2;
-                Some(Token::Close)
+                Some(Kind::Close)
             }
             _ => {
                 self.at += 1;
-                Some(Token::Mark(byte))
+                Some(Kind::Mark(byte))
             }
         }
     }
 
-    /// The slice from the quote at `at` to its end; doubled quotes stay inside.
-    fn quoted(&mut self, quote: u8, backslash: bool) -> &'a [u8] {
-        let start = self.at;
-        let mut at = start + 1;
+    /// Passes what is in quotes from `at` on; doubled quotes stay inside.
+    fn quoted(&mut self, quote: u8, backslash: bool) {
+        let mut at = self.at + 1;
         loop {
             let rest = self.text.get(at..).unwrap_or_default();
-            let hit = if backslash { memchr2(quote, b'\\', rest) } else { memchr(quote, rest) };
+            let hit = find_quote(rest, quote, backslash);
             let Some(hit) = hit else {
                 self.doubtful = true;
                 self.at = self.text.len();
@@ -202,20 +239,19 @@ impl<'a> Lexer<'a> {
                 break;
             }
         }
-        &self.text[start..self.at]
     }
 
-    fn variable(&mut self, next: Option<u8>) -> Token<'a> {
+    fn variable(&mut self, next: Option<u8>) -> Kind {
         self.at += 1;
         match next {
             Some(b'@') => {
                 self.at += 1;
-                Token::System
+                return Kind::System;
             }
-            Some(b'`') => Token::Variable(self.quoted(b'`', false)),
+            Some(b'`') => self.quoted(b'`', false),
             Some(quote @ (b'\'' | b'"')) => {
                 let backslash = !(self.mode.no_backslash_escapes || quote == b'"' && self.mode.ansi_quotes);
-                Token::Variable(self.quoted(quote, backslash))
+                self.quoted(quote, backslash);
             }
             _ => {
                 let start = self.at;
@@ -224,9 +260,9 @@ impl<'a> Lexer<'a> {
                 }
                 let name = &self.text[start..self.at];
                 self.doubtful |= std::str::from_utf8(name).is_err();
-                Token::Variable(name)
             }
         }
+        Kind::Variable
     }
 
     fn line_comment(&mut self, marker: usize) {
@@ -237,7 +273,7 @@ impl<'a> Lexer<'a> {
         self.doubtful |= self.executable.is_some();
     }
 
-    fn block_comment(&mut self) -> Option<Token<'a>> {
+    fn block_comment(&mut self) -> Option<Kind> {
         let content = &self.text[self.at + 2..];
         let marker = match content {
             [b'!', ..] => 1,
@@ -250,7 +286,7 @@ impl<'a> Lexer<'a> {
             self.doubtful |= length.is_none();
             self.executable = Some(self.at + 2 + length.unwrap_or(content.len()));
             self.at += 2 + marker + if digits < 5 { 0 } else { digits };
-            return Some(Token::Open);
+            return Some(Kind::Open);
         }
         // What a comment within an executable one means depends on the version.
         self.doubtful |= length.is_none() || self.executable.is_some();
@@ -270,6 +306,18 @@ impl<'a> Lexer<'a> {
             self.hint = Some(content);
         }
     }
+}
+
+/// Where the next quote or backslash is. Most are near: only then the search for far ones pays.
+fn find_quote(text: &[u8], quote: u8, backslash: bool) -> Option<usize> {
+    const NEAR: usize = 24;
+    let near = &text[..text.len().min(NEAR)];
+    let hit = near.iter().position(|&byte| byte == quote || (backslash && byte == b'\\'));
+    hit.or_else(|| {
+        let far = &text[near.len()..];
+        let hit = if backslash { memchr2(quote, b'\\', far) } else { memchr(quote, far) };
+        hit.map(|at| at + near.len())
+    })
 }
 
 /// The words a routing hint begins with: ours, and the one of MaxScale.

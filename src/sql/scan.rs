@@ -6,7 +6,7 @@ use bitflags::bitflags;
 
 use super::function::{self, Call};
 use super::keyword::*;
-use super::lexer::{Lexer, Token, Word};
+use super::lexer::{Kind, Lexer, Token, Word};
 
 bitflags! {
     /// What a statement was seen to contain.
@@ -46,46 +46,45 @@ bitflags! {
 }
 
 /// The token before the current one, as far as it matters.
-#[derive(Clone, Copy)]
-enum Before<'a> {
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
     Other,
     Dot,
-    /// A word, whether a dot is before it, and where it ends.
-    Word {
-        word: Word<'a>,
-        qualified: bool,
-        end: usize,
-    },
+    Word,
+    /// A word with a dot before it.
+    Qualified,
     Quoted,
-}
-
-impl Before<'_> {
-    /// The packed keyword, if it can be one.
-    fn key(self) -> u128 {
-        match self {
-            Before::Word { word, qualified: false, .. } => word.key,
-            _ => 0,
-        }
-    }
 }
 
 /// A walk in progress.
 struct Scan<'l, 'a> {
     lexer: &'l mut Lexer<'a>,
     facts: Facts,
-    before: Before<'a>,
+    before: Before,
+    /// Where the token before starts and ends.
+    span: (usize, usize),
     /// A WITH was seen: `name (column, ...) AS` is not a call.
     with: bool,
 }
 
 /// Walks to the end of the statement, past its `;`. `first` was read already.
 pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Facts {
-    let mut scan = Scan { lexer, facts: Facts::empty(), before: Before::Other, with: false };
-    let mut token = first;
-    while !matches!(token, Token::End | Token::Mark(b';')) {
-        scan.step(token);
-        token = scan.lexer.token();
+    let end = lexer.position();
+    let mut scan = Scan { lexer, facts: Facts::empty(), before: Before::Other, span: (end, end), with: false };
+    match first {
+        Token::End | Token::Mark(b';') => return scan.facts,
+        Token::Word(word) => {
+            scan.keyword(word.key, false);
+            scan.before = Before::Word;
+            scan.span = (end - word.text.len(), end);
+        }
+        Token::Quoted(_) => scan.before = Before::Quoted,
+        Token::Variable(_) => scan.facts |= Facts::VARIABLE,
+        Token::System => scan.facts |= system_variable(scan.lexer),
+        Token::Open => scan.facts |= Facts::CONDITIONAL,
+        _ => {}
     }
+    scan.run();
     scan.facts
 }
 
@@ -99,73 +98,79 @@ pub(super) fn body<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Facts {
     facts
 }
 
-impl<'a> Scan<'_, 'a> {
-    #[inline]
-    fn step(&mut self, token: Token<'a>) {
-        self.before = match token {
-            Token::Word(word) => {
-                let qualified = matches!(self.before, Before::Dot);
-                self.word(word, qualified);
-                Before::Word { word, qualified, end: self.lexer.position() }
-            }
-            Token::Mark(b'(') => {
-                self.parenthesis();
-                Before::Other
-            }
-            Token::Mark(b'.') => Before::Dot,
-            Token::Quoted(_) => Before::Quoted,
-            Token::Variable(_) => {
-                self.facts |= Facts::VARIABLE;
-                if self.before.key() == INTO {
-                    self.facts |= Facts::ASSIGNS;
+impl Scan<'_, '_> {
+    fn run(&mut self) {
+        loop {
+            let (kind, start) = self.lexer.step();
+            self.before = match kind {
+                Kind::End | Kind::Mark(b';') => return,
+                Kind::Word => {
+                    let qualified = self.before == Before::Dot;
+                    self.word(self.lexer.slice(start, self.lexer.position()), qualified);
+                    if qualified { Before::Qualified } else { Before::Word }
                 }
-                Before::Other
-            }
-            Token::System => {
-                self.facts |= system_variable(self.lexer);
-                Before::Other
-            }
-            Token::Assign => {
-                self.facts |= Facts::ASSIGNS;
-                Before::Other
-            }
-            Token::Open => {
-                self.executable_comment();
-                self.before
-            }
-            _ => Before::Other,
+                Kind::Mark(b'(') => {
+                    self.parenthesis();
+                    Before::Other
+                }
+                Kind::Mark(b'.') => Before::Dot,
+                Kind::Quoted => Before::Quoted,
+                Kind::Open => {
+                    self.executable_comment();
+                    continue;
+                }
+                Kind::Variable | Kind::System | Kind::Assign => {
+                    self.variable(kind);
+                    Before::Other
+                }
+                _ => Before::Other,
+            };
+            self.span = (start, self.lexer.position());
+        }
+    }
+
+    /// The packed keyword before the current token, if it can be one.
+    fn key_before(&self) -> u128 {
+        if self.before == Before::Word { pack(self.text_before()) } else { 0 }
+    }
+
+    fn text_before(&self) -> &[u8] {
+        self.lexer.slice(self.span.0, self.span.1)
+    }
+
+    fn variable(&mut self, kind: Kind) {
+        self.facts |= match kind {
+            Kind::Variable if self.key_before() == INTO => Facts::VARIABLE | Facts::ASSIGNS,
+            Kind::Variable => Facts::VARIABLE,
+            Kind::System => system_variable(self.lexer),
+            _ => Facts::ASSIGNS,
         };
     }
 
-    #[inline]
-    fn word(&mut self, word: Word<'a>, qualified: bool) {
-        if word.text.len() < 3 {
-            return;
-        }
-        // The first letter rules out almost every word at once.
-        match word.text[0] | 0x20 {
-            b'u' | b'd' | b'i' | b'l' | b's' | b'p' | b'v' | b'n' | b'w' | b'c' => self.keyword(word, qualified),
-            _ => {}
+    #[inline(always)]
+    fn word(&mut self, text: &[u8], qualified: bool) {
+        // The first letter and the length rule out almost every word at once.
+        let first = text[0] | 0x20;
+        if text.len() > 3 && matches!(first, b'u' | b'd' | b'i' | b'l' | b's' | b'p' | b'v' | b'n' | b'w' | b'c') {
+            self.keyword(pack(text), qualified);
         }
     }
 
-    fn keyword(&mut self, word: Word<'a>, qualified: bool) {
+    fn keyword(&mut self, key: u128, qualified: bool) {
         if qualified {
             // Oracle's spelling of a sequence's values.
-            if matches!(word.key, NEXTVAL | CURRVAL) {
+            if matches!(key, NEXTVAL | CURRVAL) {
                 self.facts |= Facts::SEQUENCE;
             }
             return;
         }
-        let before = self.before.key();
-        self.facts |= match word.key {
-            UPDATE if before == FOR => Facts::LOCKING,
-            SHARE if before == FOR => Facts::LOCKING,
+        self.facts |= match key {
+            UPDATE | SHARE if self.key_before() == FOR => Facts::LOCKING,
             UPDATE | DELETE => Facts::CHANGES_ROWS,
             LOCK => Facts::LOCKING,
             INTO => Facts::INTO,
             PROCEDURE => Facts::PROCEDURE,
-            VALUE if matches!(before, NEXT | PREVIOUS) => Facts::SEQUENCE,
+            VALUE if matches!(self.key_before(), NEXT | PREVIOUS) => Facts::SEQUENCE,
             WITH => {
                 self.with = true;
                 Facts::empty()
@@ -178,9 +183,9 @@ impl<'a> Scan<'_, 'a> {
     /// What is called, if the parenthesis that was just read belongs to a call.
     fn parenthesis(&mut self) {
         let call = match self.before {
-            Before::Word { word, qualified: false, end } => function::call(word, end + 1 == self.lexer.position()),
-            Before::Word { qualified: true, .. } | Before::Quoted => Call::Unknown,
-            _ => return,
+            Before::Word => function::call(self.text_before(), self.span.1 + 1 == self.lexer.position()),
+            Before::Qualified | Before::Quoted => Call::Unknown,
+            Before::Other | Before::Dot => return,
         };
         if call == Call::Unknown && self.with && self.is_column_list() {
             return;
@@ -206,7 +211,7 @@ impl<'a> Scan<'_, 'a> {
 
     /// An executable comment is harmless if it adds modifiers to SELECT and nothing else.
     fn executable_comment(&mut self) {
-        let mut harmless = self.before.key() == SELECT;
+        let mut harmless = self.key_before() == SELECT;
         let mut ahead = self.lexer.clone();
         loop {
             match ahead.token() {

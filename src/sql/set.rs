@@ -184,7 +184,7 @@ fn judge<'a>(lexer: &mut Lexer<'a>, before: Token<'a>, before_end: usize, token:
         (Token::Mark(b'.'), Token::Word(word)) if !word.text[0].is_ascii_digit() => (Nature::Volatile, Facts::empty()),
         (Token::Mark(b'.'), Token::Quoted(_)) => (Nature::Volatile, Facts::empty()),
         (Token::Word(name), Token::Mark(b'(')) => {
-            let call = function::call(name, before_end + 1 == lexer.position());
+            let call = function::call(name.text, before_end + 1 == lexer.position());
             let nature = match call {
                 Call::Pure | Call::Keyword => Nature::Dependent,
                 _ => Nature::Volatile,

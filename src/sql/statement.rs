@@ -62,7 +62,7 @@ bitflags! {
         const XA_START = 1 << 6;
         /// XA COMMIT, XA ROLLBACK, XA PREPARE: the node connection is free of it.
         const XA_END = 1 << 7;
-        /// Ends an open transaction by committing it (DDL and its like).
+        /// Ends an open transaction by committing it (DDL and its like), or may do so for all that is known of it.
         const IMPLICIT_COMMIT = 1 << 8;
         /// More than one statement in the text.
         const MULTI = 1 << 9;

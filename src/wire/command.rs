@@ -83,11 +83,11 @@ impl Command {
     }
 }
 
+/// The byte of COM_QUIT.
+pub const QUIT: u8 = 0x01;
 /// The byte of COM_QUERY.
 pub const QUERY: u8 = 0x03;
 /// The byte of COM_STMT_PREPARE.
 pub const STMT_PREPARE: u8 = 0x16;
 /// The byte of COM_STMT_CLOSE.
 pub const STMT_CLOSE: u8 = 0x19;
-/// The byte of COM_RESET_CONNECTION.
-pub const RESET_CONNECTION: u8 = 0x1f;

@@ -337,5 +337,4 @@ fn definitions(left: u64, then: u64) -> State {
 }
 
 #[cfg(test)]
-#[path = "reply_tests.rs"]
 mod tests;

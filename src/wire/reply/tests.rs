@@ -1,4 +1,4 @@
-//! Tables of whole replies, cut at every byte.
+//! Each reply shape as packets, in pieces of every size; nonsense; noise.
 
 use super::*;
 use crate::wire::packet::put;

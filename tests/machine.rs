@@ -1,0 +1,283 @@
+//! The session's machine against peers that say anything: it never panics, never asks for what is impossible, and what comes
+//! out does not depend on how the bytes came in. Random, but the same on every run: the seed is in each failure's message.
+
+#[path = "support/actors.rs"]
+mod actors;
+#[path = "support/stage.rs"]
+mod stage;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use actors::{Dice, Node, client_command};
+use oarlock::cluster::view::{Duty, Health, NodeId};
+use oarlock::session::desk::{Found, Slot};
+use oarlock::wire::capability::Capabilities;
+use stage::{End, Stage};
+
+/// A session under way: its peers, and what is on the way from them.
+struct Play {
+    stage: Stage,
+    nodes: Vec<Node>,
+    /// What each node has sent and the machine has not seen or not taken.
+    outboxes: Vec<Vec<u8>>,
+    held: Vec<Vec<u8>>,
+    /// What came from the client and was not taken.
+    client_held: Vec<u8>,
+}
+
+impl Play {
+    fn start() -> Self {
+        let (nodes, outboxes, held, client_held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { stage: Stage::new(), nodes, outboxes, held, client_held }
+    }
+
+    /// More bytes of the client arrive, or what is held is offered again.
+    fn client(&mut self, more: &[u8]) -> bool {
+        self.client_held.extend_from_slice(more);
+        let mut bytes = std::mem::take(&mut self.client_held);
+        let taken = self.stage.client_sends(&mut bytes);
+        self.client_held = bytes.split_off(taken);
+        taken > 0
+    }
+
+    /// Nodes read and answer, dials succeed; nothing reaches the machine but that.
+    fn nodes_work(&mut self, dice: &mut Dice, spoiled: Option<usize>) -> bool {
+        let mut moved = false;
+        for place in 0..self.stage.ends.len() {
+            if self.nodes.len() <= place {
+                self.nodes.push(Node::default());
+                self.outboxes.push(Vec::new());
+                self.held.push(Vec::new());
+            }
+            match self.stage.ends[place] {
+                End::Closed => {}
+                End::Dialling(_) => {
+                    self.nodes[place] = Node::default();
+                    self.held[place].clear();
+                    self.outboxes[place] = stage::greeting();
+                    self.stage.dialled(place as Slot);
+                    moved = true;
+                }
+                End::Open(_) => {
+                    let mut answers = Vec::new();
+                    self.nodes[place].take(&mut self.stage.to_nodes[place], &mut answers);
+                    moved |= !answers.is_empty();
+                    if spoiled.is_some_and(|sides| !answers.is_empty() && dice.one_in(sides)) {
+                        dice.spoil(&mut answers);
+                    }
+                    self.outboxes[place].extend(answers);
+                }
+            }
+        }
+        moved
+    }
+
+    /// The next `length` bytes of this node reach the machine.
+    fn node(&mut self, place: usize, length: usize) -> bool {
+        if !matches!(self.stage.ends[place], End::Open(_)) {
+            return false;
+        }
+        let length = length.min(self.outboxes[place].len());
+        if length == 0 {
+            return false;
+        }
+        let mut bytes = std::mem::take(&mut self.held[place]);
+        bytes.extend(self.outboxes[place].drain(..length));
+        let taken = self.stage.node_sends(place as Slot, &mut bytes);
+        self.held[place] = bytes.split_off(taken);
+        true
+    }
+
+    /// All that can happen without the client happens, in pieces or at once.
+    fn settle(&mut self, dice: &mut Dice, in_pieces: bool) {
+        loop {
+            let mut moved = self.nodes_work(dice, None);
+            for place in 0..self.nodes.len() {
+                let length = if in_pieces { 1 + dice.below(40) } else { usize::MAX };
+                moved |= self.node(place, length);
+            }
+            moved |= self.stage.errand.is_some();
+            self.stage.return_errand(Found::At { node: NodeId(1), thread: 5 });
+            if self.stage.machine.wants_client() && !self.client_held.is_empty() {
+                moved |= self.client(&[]);
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+}
+
+fn capabilities(dice: &mut Dice) -> Capabilities {
+    let mut capabilities = stage::usual();
+    for optional in [Capabilities::DEPRECATE_EOF, Capabilities::SESSION_TRACK, Capabilities::CACHE_METADATA] {
+        capabilities.set(optional, dice.one_in(2));
+    }
+    capabilities
+}
+
+/// Runs a client's bytes; what the client and the nodes got.
+fn run(dice: &mut Dice, script: &[Vec<u8>], in_pieces: bool) -> (Vec<u8>, BTreeMap<u16, Vec<u8>>) {
+    let mut play = Play::start();
+    if in_pieces {
+        let all = script.concat();
+        let mut rest = &all[..];
+        while !rest.is_empty() && !play.stage.machine.is_ended() {
+            let (piece, tail) = rest.split_at(rest.len().min(1 + dice.below(60)));
+            rest = tail;
+            play.client(piece);
+            if dice.one_in(2) {
+                play.settle(dice, true);
+            }
+        }
+        play.settle(dice, true);
+    } else {
+        for command in script {
+            if !play.stage.machine.is_ended() {
+                play.client(command);
+                play.settle(dice, false);
+            }
+        }
+    }
+    (play.stage.to_client, play.stage.sent)
+}
+
+#[test]
+fn what_comes_out_does_not_depend_on_how_bytes_come_in() {
+    let (mut answered, mut nodes_used) = (0, 0);
+    for seed in 0..400 {
+        let dice = &mut Dice::new(seed);
+        let mut script = vec![stage::login(capabilities(dice))];
+        script.extend((0..30).map(|_| client_command(dice)));
+        let whole = run(dice, &script, false);
+        answered += whole.0.len();
+        nodes_used += whole.1.len();
+        for _ in 0..3 {
+            let (client, nodes) = run(dice, &script, true);
+            assert!(client == whole.0, "seed {seed}: the client gets other bytes");
+            assert!(nodes == whole.1, "seed {seed}: nodes get other bytes");
+        }
+    }
+    assert!(answered > 400_000 && nodes_used > 800, "the scripts do little: {answered} bytes, {nodes_used} nodes");
+}
+
+/// Everything at once: spoiled bytes of both sides, in pieces, and every event a shell may report.
+#[test]
+fn nothing_makes_it_panic_or_ask_for_the_impossible() {
+    for seed in 0..4000 {
+        let outcome = std::panic::catch_unwind(|| {
+            let dice = &mut Dice::new(seed);
+            let spoiled_client = Some(*dice.pick(&[4, 40, 4000]));
+            let spoiled_nodes = Some(*dice.pick(&[5, 50, 5000]));
+            chaos(dice, spoiled_client, spoiled_nodes);
+        });
+        assert!(outcome.is_ok(), "seed {seed}");
+    }
+}
+
+/// With peers that keep to the protocol: whatever is lost on the way, in the end the client is heard again.
+#[test]
+fn no_session_is_stuck_when_all_is_well_again() {
+    let mut survivors = 0;
+    for seed in 0..4000 {
+        let dice = &mut Dice::new(seed);
+        let mut play = chaos(dice, None, None);
+        play.stage.desk.view = Arc::new(stage::view(3));
+        play.stage.event(|machine, desk| machine.on_view(desk));
+        for _ in 0..5 {
+            play.settle(dice, false);
+            play.stage.pass_deadline();
+        }
+        let machine = &play.stage.machine;
+        assert!(machine.is_ended() || machine.wants_client(), "seed {seed}");
+        survivors += usize::from(machine.is_serving());
+    }
+    assert!(survivors > 100, "only {survivors} sessions are left");
+}
+
+/// Plays a session with everything a shell may report. One in so many packets is spoiled.
+fn chaos(dice: &mut Dice, spoiled_client: Option<usize>, spoiled_nodes: Option<usize>) -> Play {
+    let mut play = Play::start();
+    let mut script = stage::login(capabilities(dice));
+    for _ in 0..300 {
+        if play.stage.machine.is_ended() {
+            break;
+        }
+        play.nodes_work(dice, spoiled_nodes);
+        match dice.below(20) {
+            0..=5 => {
+                if spoiled_client.is_some_and(|sides| dice.one_in(sides)) {
+                    dice.spoil(&mut script);
+                }
+                play.client(&std::mem::replace(&mut script, client_command(dice)));
+            }
+            6..=14 => {
+                for place in 0..play.nodes.len() {
+                    let length = if dice.one_in(3) { 1 + dice.below(30) } else { usize::MAX };
+                    play.node(place, length);
+                }
+                if play.stage.machine.wants_client() {
+                    play.client(&[]);
+                }
+            }
+            15 => lose_a_node(dice, &mut play),
+            16 => play.stage.pass_deadline(),
+            17 => change_view(dice, &mut play.stage),
+            18 => {
+                let at = Found::At { node: NodeId(dice.below(3) as u16), thread: 5 };
+                play.stage.return_errand(*dice.pick(&[Found::Nobody, Found::Nowhere, at]));
+            }
+            _ => rare(dice, &mut play.stage),
+        }
+    }
+    play
+}
+
+fn lose_a_node(dice: &mut Dice, play: &mut Play) {
+    let place = dice.below(play.stage.ends.len());
+    if play.stage.ends.get(place).is_some_and(|end| *end != End::Closed) {
+        play.stage.node_closed(place as Slot);
+    }
+}
+
+fn change_view(dice: &mut Dice, stage: &mut Stage) {
+    let mut view = stage::view(3);
+    for node in &mut view.nodes {
+        node.health = *dice.pick(&[Health::Synced, Health::Synced, Health::Running, Health::Down]);
+        node.duty = *dice.pick(&[Duty::Normal, Duty::Normal, Duty::Draining, Duty::Maintenance]);
+    }
+    view.writer = view.nodes.iter().find(|node| node.usable()).map(|node| node.id);
+    stage.desk.view = Arc::new(view);
+    stage.event(|machine, desk| machine.on_view(desk));
+}
+
+fn rare(dice: &mut Dice, stage: &mut Stage) {
+    stage.desk.now_us += 1000 * dice.below(5000) as u64;
+    match dice.below(40) {
+        0 => drop(stage.event(|machine, desk| machine.on_drain(desk))),
+        1 => stage.event(|machine, desk| machine.on_end(desk)),
+        2 => stage.event(|machine, desk| machine.on_client_closed(desk)),
+        _ => drop(stage.machine.whereabouts()),
+    }
+}
+
+/// Garbage from the first byte on, and behind a login that went well.
+#[test]
+fn garbage() {
+    for seed in 0..2000 {
+        let dice = &mut Dice::new(seed);
+        let mut play = Play::start();
+        if dice.one_in(2) {
+            play.client(&stage::login(capabilities(dice)));
+            play.settle(dice, false);
+        }
+        for _ in 0..20 {
+            if !play.stage.machine.is_ended() {
+                let bytes = dice.bytes(200);
+                play.client(&bytes);
+                play.settle(dice, true);
+            }
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! A session's machine on a stage: no sockets, no clock. What it asks for is checked and kept.
+
+#![allow(dead_code, clippy::panic, reason = "each test uses a part; a test fails by a panic")]
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use oarlock::auth::account::{Account, Auth};
+use oarlock::auth::accounts::{Accounts, Naming};
+use oarlock::auth::grants::Grants;
+use oarlock::auth::pattern::HostPattern;
+use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView};
+use oarlock::routing::reader::Policy;
+use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot};
+use oarlock::session::machine::Machine;
+use oarlock::wire::capability::{Capabilities, Status};
+use oarlock::wire::challenge::{NATIVE, SCRAMBLE};
+use oarlock::wire::handshake::{Greeting, Response};
+use oarlock::wire::packet;
+
+pub const WRITER: NodeId = NodeId(0);
+
+/// A node connection as the stage knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Closed,
+    Dialling(NodeId),
+    Open(NodeId),
+}
+
+/// Something outside of its own sockets that the session waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errand {
+    Accounts,
+    Find,
+}
+
+/// One machine, and what it has asked for.
+pub struct Stage {
+    pub machine: Machine,
+    pub desk: Desk,
+    pub to_client: Vec<u8>,
+    /// What was written to each slot and nobody has taken yet.
+    pub to_nodes: Vec<Vec<u8>>,
+    /// All that was ever written to each node, by its place in the cluster; kept unless told not to.
+    pub sent: BTreeMap<u16, Vec<u8>>,
+    pub keeps_all: bool,
+    pub ends: Vec<End>,
+    pub deadline: Option<u64>,
+    pub errand: Option<Errand>,
+    pub hung_up: bool,
+}
+
+impl Stage {
+    /// A machine that has greeted its client.
+    pub fn new() -> Self {
+        let mut stage = Self {
+            machine: Machine::new(1, IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            desk: Desk::new(Arc::new(settings()), Arc::new(view(3)), Arc::new(accounts())),
+            to_client: Vec::new(),
+            to_nodes: Vec::new(),
+            sent: BTreeMap::new(),
+            keeps_all: true,
+            ends: Vec::new(),
+            deadline: None,
+            errand: None,
+            hung_up: false,
+        };
+        stage.event(|machine, desk| machine.start(desk));
+        stage
+    }
+
+    /// An event without bytes.
+    pub fn event<T>(&mut self, event: impl FnOnce(&mut Machine, &mut Desk) -> T) -> T {
+        self.event_of(&mut [], |machine, _, desk| event(machine, desk))
+    }
+
+    /// Bytes of the client; how many of them were taken.
+    pub fn client_sends(&mut self, bytes: &mut [u8]) -> usize {
+        let length = bytes.len();
+        let taken = self.event_of(bytes, |machine, bytes, desk| machine.on_client(bytes, desk));
+        assert!(taken <= length, "{taken} of {length} bytes taken");
+        taken
+    }
+
+    /// Bytes of a node; how many of them were taken.
+    pub fn node_sends(&mut self, slot: Slot, bytes: &mut [u8]) -> usize {
+        let length = bytes.len();
+        let taken = self.event_of(bytes, |machine, bytes, desk| machine.on_node(slot, bytes, desk));
+        assert!(taken <= length, "{taken} of {length} bytes taken");
+        taken
+    }
+
+    /// A dial that was asked for has succeeded.
+    pub fn dialled(&mut self, slot: Slot) {
+        let end = &mut self.ends[usize::from(slot)];
+        let End::Dialling(node) = *end else { panic!("slot {slot} is {end:?}") };
+        *end = End::Open(node);
+        self.to_nodes[usize::from(slot)].clear();
+        self.event(|machine, _| machine.on_dialled(slot));
+    }
+
+    /// A node connection has failed.
+    pub fn node_closed(&mut self, slot: Slot) {
+        self.ends[usize::from(slot)] = End::Closed;
+        self.event(|machine, desk| machine.on_node_closed(slot, desk));
+    }
+
+    /// The armed deadline passes, if there is one.
+    pub fn pass_deadline(&mut self) {
+        if let Some(deadline) = self.deadline.take() {
+            self.desk.now_us = self.desk.now_us.max(deadline);
+            self.event(|machine, desk| machine.on_deadline(desk));
+        }
+    }
+
+    /// The errand, if there is one, comes back.
+    pub fn return_errand(&mut self, found: Found) {
+        match self.errand.take() {
+            Some(Errand::Accounts) => self.event(|machine, desk| machine.on_accounts(desk)),
+            Some(Errand::Find) => self.event(|machine, desk| machine.on_found(found, desk)),
+            None => {}
+        }
+    }
+
+    fn event_of<T>(&mut self, bytes: &mut [u8], event: impl FnOnce(&mut Machine, &mut [u8], &mut Desk) -> T) -> T {
+        self.desk.provide_scramble(|| [b's'; SCRAMBLE]);
+        let value = event(&mut self.machine, bytes, &mut self.desk);
+        let actions = std::mem::take(&mut self.desk.actions);
+        let own = std::mem::take(&mut self.desk.own);
+        for action in &actions {
+            self.check(action, bytes, &own);
+        }
+        self.desk.actions = actions;
+        self.desk.own = own;
+        self.desk.clear();
+        if self.hung_up {
+            assert!(self.machine.is_ended(), "hung up and goes on");
+            assert!(self.ends.iter().all(|end| *end == End::Closed), "left behind: {:?}", self.ends);
+        }
+        value
+    }
+
+    fn check(&mut self, action: &Action, bytes: &[u8], own: &[u8]) {
+        assert!(!self.hung_up || matches!(action, Action::Arm(None)), "after the end: {action:?}");
+        match action {
+            Action::Forward { to, range } => self.written(*to, &bytes[range.clone()]),
+            Action::Write { to, range } => self.written(*to, &own[range.clone()]),
+            Action::Dial { slot, node } => {
+                assert!(usize::from(node.0) < self.desk.view.nodes.len());
+                let place = usize::from(*slot);
+                if self.ends.len() <= place {
+                    self.ends.resize(place + 1, End::Closed);
+                    self.to_nodes.resize(place + 1, Vec::new());
+                }
+                assert_eq!(self.ends[place], End::Closed, "slot {slot} is in use");
+                assert!(!self.ends.contains(&End::Open(*node)), "a second connection to {node:?}");
+                self.ends[place] = End::Dialling(*node);
+            }
+            Action::Close(slot) => self.ends[usize::from(*slot)] = End::Closed,
+            Action::Arm(deadline) => self.deadline = *deadline,
+            Action::RefreshAccounts => self.errand = Some(Errand::Accounts),
+            Action::FindSession(_) => self.errand = Some(Errand::Find),
+            Action::Suspect(node) => assert!(usize::from(node.0) < self.desk.view.nodes.len()),
+            Action::EndSession(_) => {}
+            Action::Hangup => self.hung_up = true,
+        }
+    }
+
+    fn written(&mut self, to: Peer, bytes: &[u8]) {
+        match to {
+            Peer::Client => self.to_client.extend_from_slice(bytes),
+            Peer::Node(slot) => {
+                let place = usize::from(slot);
+                let End::Open(node) = self.ends[place] else {
+                    panic!("written to slot {slot}: {:?}", self.ends[place])
+                };
+                if self.keeps_all {
+                    self.sent.entry(node.0).or_default().extend_from_slice(bytes);
+                }
+                self.to_nodes[place].extend_from_slice(bytes);
+            }
+        }
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        readers: Policy::LeastConnections,
+        handshake_timeout: Duration::from_secs(10),
+        connect_timeout: Duration::from_secs(3),
+        writer_wait: Duration::from_secs(30),
+        prepared_max: 8,
+        history_bytes_max: 1 << 16,
+    }
+}
+
+/// Healthy nodes, the first of them the writer.
+pub fn view(nodes: u16) -> ClusterView {
+    let node = |place: u16| NodeView {
+        id: NodeId(place),
+        name: format!("node-{place}").into(),
+        address: "127.0.0.1:1".into(),
+        health: Health::Synced,
+        reason: "".into(),
+        duty: Duty::Normal,
+        gtid: "".into(),
+        version: "5.5.5-10.11.19-MariaDB".into(),
+        capabilities: Capabilities::SUPPORTED.bits(),
+        collation: 45,
+        proxy_address: None,
+    };
+    ClusterView { version: 1, nodes: (0..nodes).map(node).collect(), writer: Some(WRITER) }
+}
+
+/// `app` from anywhere, without a password.
+fn accounts() -> Accounts {
+    let account = Account {
+        user: "app".into(),
+        host: HostPattern::new("%"),
+        auth: [Auth::Native(None)].into(),
+        access: u64::MAX,
+        locked: false,
+        needs_tls: false,
+        default_role: "".into(),
+        is_role: false,
+    };
+    Accounts::new(vec![account], Grants::new(false), Naming::default()).with_generation(1)
+}
+
+/// The packets of a client that logs in as `app`.
+pub fn login(capabilities: Capabilities) -> Vec<u8> {
+    let response = Response {
+        capabilities,
+        packet_max: 1 << 24,
+        collation: 45,
+        user: b"app",
+        answer: b"",
+        schema: None,
+        plugin: NATIVE,
+        attributes: b"",
+    };
+    let mut out = Vec::new();
+    packet::put(&mut out, 1, |out| response.put(out));
+    out
+}
+
+/// The greeting of a node.
+pub fn greeting() -> Vec<u8> {
+    let greeting = Greeting {
+        version: b"5.5.5-10.11.19-MariaDB",
+        thread: 77,
+        capabilities: Capabilities::SUPPORTED,
+        collation: 45,
+        status: Status::AUTOCOMMIT,
+        plugin: NATIVE,
+        scramble: [b'n'; SCRAMBLE],
+    };
+    let mut out = Vec::new();
+    packet::put(&mut out, 0, |out| greeting.put(out));
+    out
+}
+
+/// What most clients ask for.
+pub fn usual() -> Capabilities {
+    Capabilities::SUPPORTED
+        - Capabilities::CONNECT_WITH_DB
+        - Capabilities::CONNECT_ATTRS
+        - Capabilities::SESSION_TRACK
+        - Capabilities::DEPRECATE_EOF
+        - Capabilities::CACHE_METADATA
+}
+
+/// A command's packet.
+pub fn command(byte: u8, rest: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    packet::put(&mut out, 0, |out| {
+        out.push(byte);
+        out.extend_from_slice(rest);
+    });
+    out
+}
