@@ -72,6 +72,47 @@ async fn every_function_of_the_server_is_known() {
     assert!(unknown.is_empty(), "{unknown:?}");
 }
 
+/// Texts that are no UTF-8, each valid for a server under its charset.
+#[tokio::test(flavor = "current_thread")]
+async fn texts_in_other_charsets() {
+    let ground = Ground::new();
+    let mut conn = ground.connect().await;
+    conn.query_drop("CREATE DATABASE corpus; USE corpus; CREATE TABLE t (a INT, b BLOB)").await.unwrap();
+    let cases: [(&str, &[u8], Class); 10] = [
+        ("binary", b"SELECT '\x01\xff\xfe', \"\x80\", x'ff', a FROM t", Class::Read),
+        ("binary", b"INSERT INTO t VALUES (1, '\xff\x00\\'\xfe')", Class::Write),
+        ("latin1", b"SELECT 'caf\xe9' AS `\xe9t\xe9`, a FROM t -- \xe9", Class::Read),
+        ("latin1", b"SET @a = '\xe9'", Class::Session),
+        // White space in this charset.
+        ("latin1", b"SELECT a FROM t FOR\xa0UPDATE", Class::Write),
+        ("latin1", b"SELECT\xa0a FROM t", Class::Write),
+        ("latin1", b"SELECT a AS \xe9t\xe9 FROM t", Class::Write),
+        ("utf8mb4", "SELECT a AS été, 'à' AS voilà FROM t".as_bytes(), Class::Read),
+        // The backslash is the second half of a character, so that the string ends before FOR UPDATE.
+        ("gbk", b"SELECT '\xbf\\' FROM t FOR UPDATE -- '", Class::Write),
+        ("sjis", b"SELECT '\x95\\' FROM t LOCK IN SHARE MODE -- '", Class::Write),
+    ];
+    for (charset, text, class) in cases {
+        let shown = String::from_utf8_lossy(text);
+        conn.query_drop(format!("SET NAMES {charset}")).await.unwrap();
+        conn.query_drop(text.to_vec()).await.unwrap_or_else(|e| panic!("{charset}: {shown}: {e}"));
+        assert_eq!(classify(text, LexMode::default()).class, class, "{charset}: {shown}");
+    }
+}
+
+#[test]
+fn nothing_is_allocated() {
+    for path in corpus_files() {
+        for entry in Corpus::read(&path).entries {
+            let text = entry.sql.as_bytes();
+            let measured = allocation_counter::measure(|| {
+                classify(text, LexMode::default());
+            });
+            assert_eq!(measured.count_total, 0, "{}", entry.sql);
+        }
+    }
+}
+
 #[test]
 fn no_bytes_make_it_panic() {
     let modes = [(false, false), (true, false), (false, true), (true, true)]
