@@ -45,7 +45,8 @@ fn write<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
     let first = Token::Word(word);
     match word.key {
         CREATE | ALTER | DROP => administration::definition(lexer, word),
-        TRUNCATE | RENAME | GRANT | REVOKE | OPTIMIZE | REPAIR | CHECK | RESET | INSTALL | UNINSTALL | SHUTDOWN => {
+        GRANT | REVOKE => administration::account(lexer, first),
+        TRUNCATE | RENAME | OPTIMIZE | REPAIR | CHECK | RESET | INSTALL | UNINSTALL | SHUTDOWN => {
             other(lexer, first, Traits::IMPLICIT_COMMIT)
         }
         CALL => {
