@@ -1,8 +1,8 @@
 //! The classifier against a real server.
 //!
 //! Each statement of `tests/corpus` first succeeds in a normal transaction. What the server then refuses in a READ ONLY
-//! transaction or session must go to the writer; what it lets pass must have the class written above it in the corpus. The server
-//! also says which statements commit implicitly.
+//! transaction or session must go to the writer; what it lets pass must have the class written above it in the corpus.
+//! The server also says which statements commit implicitly.
 //!
 //! A corpus file is a list of lines: a statement, or a directive for what follows.
 //! - `-- setup SQL`: run once before the file's statements.

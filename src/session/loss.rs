@@ -170,7 +170,9 @@ pub(super) fn commits(work: &Work) -> bool {
         After::Statement(verdict) | After::Execute(verdict) => {
             verdict.class == Class::End
                 || matches!(verdict.class, Class::Begin { .. })
-                || verdict.traits.intersects(Traits::IMPLICIT_COMMIT | Traits::MULTI | Traits::XA_END)
+                || verdict
+                    .traits
+                    .intersects(Traits::IMPLICIT_COMMIT | Traits::MAY_COMMIT | Traits::MULTI | Traits::XA_END)
         }
         After::Nothing => {
             !matches!(work.command, Command::StmtFetch | Command::StmtReset | Command::FieldList | Command::Statistics)

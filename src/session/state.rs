@@ -152,6 +152,10 @@ impl SessionState {
             self.pin(Pins::SETTINGS, slot);
             return change.schema;
         }
+        if change.ends {
+            self.forget_keys(&change.keys);
+            return change.schema;
+        }
         self.keep(change.keys, change.nature == Nature::Constant, packet, slot, bytes_max);
         change.schema
     }
@@ -172,6 +176,14 @@ impl SessionState {
             // Too much to repeat elsewhere: from now on the session lives where it is.
             self.pin(Pins::SETTINGS, slot);
         }
+    }
+
+    /// What these keys name is gone: nobody needs it any more.
+    fn forget_keys(&mut self, keys: &[Box<[u8]>]) {
+        let gone = |effect: &Effect| effect.keys.iter().all(|key| keys.contains(key));
+        self.effect_bytes -=
+            self.effects.iter().filter(|effect| gone(effect)).map(|effect| effect.packet.len()).sum::<usize>();
+        self.effects.retain(|effect| !gone(effect));
     }
 
     /// Effects that the new one overwrites entirely are gone, unless something kept after them may have read them.
@@ -234,6 +246,16 @@ mod tests {
         state.changed_key(b"a", b"a=2", 0, 1000);
         state.changed_key(b"a", b"a=3", 0, 1000);
         assert_eq!(packets(&state, 0), [b"a=1", b"b=a", b"a=3"]);
+    }
+
+    #[test]
+    fn a_deallocated_statement_is_not_repeated() {
+        let mut state = SessionState::default();
+        let query = |text: &str| [b"\0\0\0\0\x03", text.as_bytes()].concat();
+        state.changed(&query("PREPARE s FROM 'SELECT 1'"), 0, 1000);
+        assert_eq!(packets(&state, 0).len(), 1);
+        state.changed(&query("DEALLOCATE PREPARE s"), 0, 1000);
+        assert!(packets(&state, 0).is_empty() && state.effect_bytes == 0);
     }
 
     #[test]

@@ -29,10 +29,11 @@ pub(super) fn definition<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
                 let why = "defines a stored program";
                 return Verdict { class: Class::Write, traits: Traits::IMPLICIT_COMMIT, why };
             }
+            Token::Word(Word { key: USER | ROLE, .. }) => return account(lexer, token),
             Token::Word(Word {
                 key:
-                    TABLE | SEQUENCE | VIEW | DATABASE | SCHEMA | INDEX | USER | ROLE | SERVER | PROCEDURE | FUNCTION
-                    | TRIGGER | EVENT | PACKAGE,
+                    TABLE | SEQUENCE | VIEW | DATABASE | SCHEMA | INDEX | SERVER | PROCEDURE | FUNCTION | TRIGGER | EVENT
+                    | PACKAGE,
                 ..
             })
             | Token::End
@@ -40,6 +41,12 @@ pub(super) fn definition<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
             _ => {}
         }
     }
+}
+
+/// Statements about accounts, whose names look like variables: `user@host`.
+pub(super) fn account<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Verdict {
+    scan::statement(lexer, first);
+    Verdict { class: Class::Write, traits: Traits::IMPLICIT_COMMIT, why: "changes accounts" }
 }
 
 /// Whether the definition of a stored program has a block, so that a `;` does not end it.

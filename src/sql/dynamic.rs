@@ -36,7 +36,7 @@ pub(super) fn prepare(lexer: &mut Lexer<'_>, mode: LexMode) -> Verdict {
 pub(super) fn execute(lexer: &mut Lexer<'_>, mode: LexMode) -> Verdict {
     let token = lexer.token();
     if !matches!(token, Token::Word(Word { key: IMMEDIATE, .. })) {
-        return add(plain(lexer, token, Class::Write, "runs a prepared statement"), Traits::IMPLICIT_COMMIT);
+        return add(plain(lexer, token, Class::Write, "runs a prepared statement"), Traits::MAY_COMMIT);
     }
     let text = lexer.token();
     let after = lexer.clone().token();
@@ -46,7 +46,7 @@ pub(super) fn execute(lexer: &mut Lexer<'_>, mode: LexMode) -> Verdict {
         _ => None,
     };
     let traits = literal.map_or(Traits::UNREPEATABLE | Traits::TAINTS_VARIABLES, |text| dynamic(text, mode));
-    add(verdict(Class::Write, traits, facts, "runs a text"), traits | Traits::IMPLICIT_COMMIT)
+    add(verdict(Class::Write, traits, facts, "runs a text"), traits | Traits::MAY_COMMIT)
 }
 
 /// What is between the quotes, if nothing in it is escaped.

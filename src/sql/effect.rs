@@ -1,7 +1,7 @@
 //! What a session command changes, so that the session can repeat it on another node connection.
 //!
-//! Called only for texts of [`super::statement::Class::Session`] and `Prepare`; may allocate. It knows no session: which older effects a
-//! new one replaces is said by the keys and the [`Nature`], and decided there.
+//! Called only for texts of [`super::statement::Class::Session`] and `Prepare`; may allocate. It knows no session: which
+//! older effects a new one replaces is said by the keys and the [`Nature`], and decided there.
 
 use super::keyword::*;
 use super::lexer::{Lexer, Token, Word};

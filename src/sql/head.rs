@@ -45,12 +45,13 @@ fn write<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
     let first = Token::Word(word);
     match word.key {
         CREATE | ALTER | DROP => administration::definition(lexer, word),
-        TRUNCATE | RENAME | GRANT | REVOKE | OPTIMIZE | REPAIR | CHECK | RESET | INSTALL | UNINSTALL | SHUTDOWN => {
+        GRANT | REVOKE => administration::account(lexer, first),
+        TRUNCATE | RENAME | OPTIMIZE | REPAIR | CHECK | RESET | INSTALL | UNINSTALL | SHUTDOWN => {
             other(lexer, first, Traits::IMPLICIT_COMMIT)
         }
         CALL => {
             // A procedure may set any variable, and run anything.
-            add(other(lexer, first, Traits::empty()), Traits::TAINTS_VARIABLES | Traits::IMPLICIT_COMMIT)
+            add(other(lexer, first, Traits::empty()), Traits::TAINTS_VARIABLES | Traits::MAY_COMMIT)
         }
         LOAD => administration::load(lexer, first),
         LOCK => other(lexer, first, Traits::TABLE_LOCK | Traits::IMPLICIT_COMMIT),
@@ -62,7 +63,7 @@ fn write<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
         XA => transaction::xa(lexer),
         IF | CASE | LOOP | WHILE | REPEAT | FOR | DECLARE => transaction::compound(lexer, first),
         DO | RELEASE | SAVEPOINT => other(lexer, first, Traits::empty()),
-        _ => add(other(lexer, first, Traits::empty()), Traits::IMPLICIT_COMMIT),
+        _ => add(other(lexer, first, Traits::empty()), Traits::MAY_COMMIT),
     }
 }
 

@@ -52,7 +52,10 @@ struct SetFacts {
 
 impl SetFacts {
     fn note(&mut self, assignment: &set::Assignment<'_>) {
-        self.facts |= assignment.facts;
+        if assignment.target != Target::Account {
+            // The names of accounts look like variables.
+            self.facts |= assignment.facts;
+        }
         self.once |= assignment.nature == Nature::Volatile;
         match assignment.target {
             Target::Variable(_) => self.variables = true,

@@ -62,17 +62,20 @@ bitflags! {
         const XA_START = 1 << 6;
         /// XA COMMIT, XA ROLLBACK, XA PREPARE: the node connection is free of it.
         const XA_END = 1 << 7;
-        /// Ends an open transaction by committing it (DDL and its like), or may do so for all that is known of it.
+        /// Ends an open transaction by committing it (DDL and its like); UNLOCK TABLES only where it has something to
+        /// unlock.
         const IMPLICIT_COMMIT = 1 << 8;
         /// More than one statement in the text.
         const MULTI = 1 << 9;
         /// Changes the session in a way that cannot be repeated on another node connection.
         const UNREPEATABLE = 1 << 10;
-        /// A comment begins like a routing hint: ask [`super::hint::hint`]. Behind the first word of INSERT, UPDATE, DELETE and
-        /// REPLACE comments may be passed over: these go to the writer anyway.
+        /// A comment begins like a routing hint: ask [`super::hint::hint`]. Behind the first word of INSERT, UPDATE,
+        /// DELETE and REPLACE comments may be passed over: these go to the writer anyway.
         const HINT = 1 << 11;
         /// A SET of user variables and nothing else.
         const SETS_VARIABLES_ONLY = 1 << 12;
+        /// May end an open transaction, for all that is known of it: stored code, texts run by name, unknown statements.
+        const MAY_COMMIT = 1 << 13;
     }
 }
 

@@ -23,7 +23,7 @@ pub(super) fn begin(lexer: &mut Lexer<'_>) -> Verdict {
 /// A block of statements: NOT ATOMIC, or Oracle's.
 pub(super) fn compound<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Verdict {
     let facts = scan::body(lexer, first);
-    let traits = Traits::UNREPEATABLE | Traits::TAINTS_VARIABLES | Traits::IMPLICIT_COMMIT;
+    let traits = Traits::UNREPEATABLE | Traits::TAINTS_VARIABLES | Traits::MAY_COMMIT;
     verdict(Class::Write, traits, facts, "a block of statements, which may do anything")
 }
 

@@ -322,6 +322,16 @@ fn locks_and_temporary_tables() {
     without(Traits::TABLE_LOCK, &["FLUSH TABLES", "HANDLER t READ FIRST", "HANDLER t CLOSE"]);
     with(Traits::TABLE_UNLOCK, &["UNLOCK TABLES", "BACKUP STAGE END", "BACKUP UNLOCK"]);
     with(Traits::USER_LOCK, &["SELECT GET_LOCK('a',1)", "DO GET_LOCK('a',1)", "SET @a=GET_LOCK('a',1)"]);
+    without(
+        Traits::READS_VARIABLE,
+        &[
+            "GRANT ALL ON *.* TO u@h",
+            "CREATE USER u@h",
+            "SET PASSWORD FOR u@h='x'",
+            "CREATE DEFINER=u@h VIEW v AS SELECT 1",
+        ],
+    );
+
     with(
         Traits::IMPLICIT_COMMIT,
         &[
