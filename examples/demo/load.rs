@@ -77,7 +77,7 @@ fn sysbench(lab: &Lab, at: SocketAddr, kind: &[&str]) -> Command {
     let mut command = Command::new("sysbench");
     command
         .args(kind)
-        .args(["--tables=4", "--table-size=10000", "--rand-type=uniform"])
+        .args(["--tables=4", "--table-size=50000", "--rand-type=uniform"])
         .arg(format!("--time={SECONDS}"));
     command.arg(format!("--mysql-host={}", at.ip())).arg(format!("--mysql-port={}", at.port()));
     command.arg(format!("--mysql-user={APP_USER}")).arg(format!("--mysql-password={APP_PASSWORD}"));

@@ -109,13 +109,20 @@ pub(super) fn judge_read(lexer: &Lexer<'_>, facts: Facts) -> Verdict {
     }
     let (class, why) = if lexer.doubtful() {
         (Class::Write, "can be read in more than one way")
+    } else if facts.contains(Facts::PREVIOUS) && !belongs_to_writer(facts) {
+        (Class::Diagnostics, "reads what the previous statement left")
     } else {
-        REASONS
-            .iter()
-            .find(|(fact, _)| facts.contains(*fact))
-            .map_or((Class::Diagnostics, "reads what the previous statement left"), |(_, why)| (Class::Write, *why))
+        let reason = REASONS.iter().find(|(fact, _)| facts.contains(*fact));
+        (Class::Write, reason.map_or("not known as a read", |(_, why)| *why))
     };
     verdict(class, Traits::empty(), facts, why)
+}
+
+/// Whether something other than an assignment to a user variable needs the writer.
+pub(super) fn belongs_to_writer(facts: Facts) -> bool {
+    let into_file = facts.contains(Facts::INTO) && !facts.contains(Facts::ASSIGNS);
+    let harmless = Facts::PREVIOUS | Facts::VARIABLE | Facts::VOLATILE | Facts::ASSIGNS | Facts::INTO;
+    into_file || !facts.difference(harmless).is_empty()
 }
 
 /// Why something that looks like a read belongs to the writer, the strongest reason first.

@@ -186,7 +186,11 @@ impl<'a> Lexer<'a> {
                 Some(Kind::Text)
             }
             (b'"' | b'`', _) => {
+                let start = self.at;
                 self.quoted(byte, false);
+                let content = &self.text[start..self.at - 1];
+                // In some multi-byte charsets a backtick can be the second half of a character.
+                self.doubtful |= content.last() >= Some(&0x80) && std::str::from_utf8(content).is_err();
                 Some(Kind::Quoted)
             }
             (b'@', _) => Some(self.variable(next)),
@@ -201,6 +205,12 @@ impl<'a> Lexer<'a> {
             (b'-', Some(b'-')) if self.text.get(self.at + 2).is_none_or(|&b| b <= b' ' || b == 0x7f) => {
                 self.line_comment(2);
                 None
+            }
+            (b'-', Some(b'-')) => {
+                // White space above ASCII would make it a comment, too.
+                self.doubtful |= self.text[self.at + 2] >= 0x80;
+                self.at += 1;
+                Some(Kind::Mark(byte))
             }
             (b'/', Some(b'*')) => self.block_comment(),
             (b'*', Some(b'/')) if self.executable.is_some() => {

@@ -1,6 +1,6 @@
 //! Statements that change the session: the verdict on SET.
 
-use super::head::{add, statement, verdict};
+use super::head::{add, belongs_to_writer, statement, verdict};
 use super::keyword::*;
 use super::lexer::{Lexer, Token, Word};
 use super::scan::{self, Facts};
@@ -79,6 +79,11 @@ impl SetFacts {
     fn alone(&self, doubtful: bool) -> Verdict {
         let mut traits = Traits::empty();
         let mixed = self.next_transaction && (self.session || self.variables);
+        let of_previous = self.facts.contains(Facts::PREVIOUS) && !belongs_to_writer(self.facts);
+        if of_previous && !(self.session || self.writer || self.next_transaction || doubtful) {
+            let why = "keeps what the previous statement left";
+            return verdict(Class::Diagnostics, Traits::TAINTS_VARIABLES, self.facts, why);
+        }
         if self.writer || self.once || mixed || doubtful {
             traits.set(Traits::UNREPEATABLE, self.session || doubtful);
             traits.set(Traits::TAINTS_VARIABLES, self.variables || doubtful);

@@ -250,7 +250,6 @@ SET @a = f()
 SET @a = corpus.f()
 SET @a = `f`()
 SET @a = LAST_INSERT_ID()
-SET @a = FOUND_ROWS(), @b = ROW_COUNT()
 SET @a = @@last_insert_id
 SET @a = @@hostname
 SET @a = @@server_id
@@ -265,7 +264,6 @@ SET @a = 1 IN (SELECT a FROM t)
 SET @a = (@b := 5)
 SET @a = CONCAT(NOW(), 'x')
 SET @a = 1, @b = SYSDATE()
-SET @a = @@warning_count
 SET @a = CURRENT_USER
 SET @a = LOAD_FILE('{data}')
 SET @a = @@gtid_binlog_pos
@@ -302,3 +300,16 @@ SET wsrep_on = 0
 SET @@session.tx_read_only = 0
 -- alone
 SET gtid_domain_id = 5
+-- expect diagnostics TAINTS_VARIABLES
+SET @a = FOUND_ROWS()
+SET @a = FOUND_ROWS(), @b = ROW_COUNT()
+SET @a = @@warning_count
+SET @a = 1, @b = ROW_COUNT() + 1
+SELECT FOUND_ROWS() INTO @a
+SELECT ROW_COUNT(), @@error_count INTO @a, @b
+SELECT @a := ROW_COUNT()
+-- expect write
+SET @a = FOUND_ROWS(), @b = LAST_INSERT_ID()
+SET @a = ROW_COUNT(), time_zone = '+00:00'
+SELECT FOUND_ROWS() INTO OUTFILE '{file}'
+SELECT FOUND_ROWS(), f()

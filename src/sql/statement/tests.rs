@@ -355,6 +355,8 @@ fn modes_of_the_lexer() {
     assert_eq!(classify(b"SELECT 'a\\' FROM t", raw).class, Class::Read);
     // The halves of characters of multi-byte charsets, and one-byte charsets' own white space.
     assert_eq!(classify(b"SELECT '\xbf\\' FROM t -- '", LexMode::default()).class, Class::Write);
+    assert_eq!(classify(b"SELECT `\xb5` FROM t", LexMode::default()).class, Class::Write);
+    assert_eq!(classify(b"SELECT 1 --\xa0'\n FOR UPDATE -- '", LexMode::default()).class, Class::Write);
     assert_eq!(classify(b"SELECT 1 FOR\xa0UPDATE", LexMode::default()).class, Class::Write);
     assert_eq!(classify("SELECT größe, à FROM t WHERE a='à'".as_bytes(), LexMode::default()).class, Class::Read);
     assert_eq!(classify(b"SELECT '\xff\xfe\x00' FROM t", LexMode::default()).class, Class::Read);
