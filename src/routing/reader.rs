@@ -24,10 +24,14 @@ pub struct Load {
     pub active: u32,
     /// Moving mean of response times, in microseconds; 0 before the first.
     pub response_us: f32,
+    /// A response time has been taken in since the mean was last aged.
+    pub fresh: bool,
 }
 
 /// Weight of a new response time in the moving mean.
 const SAMPLE_WEIGHT: f32 = 1.0 / 64.0;
+/// What is left of a mean that nothing has confirmed, each time it is aged.
+const AGED: f32 = 0.8;
 /// A session leaves its reader for one whose score is this much better.
 const LEAVE_FACTOR: f32 = 2.0;
 
@@ -35,10 +39,18 @@ impl Load {
     /// Takes in the response time of a statement that has ended.
     pub fn sample(&mut self, response_us: u64) {
         let sample = response_us as f32;
+        self.fresh = true;
         if self.response_us == 0.0 {
             self.response_us = sample;
         } else {
             self.response_us += (sample - self.response_us) * SAMPLE_WEIGHT;
+        }
+    }
+
+    /// To be called at a steady pace: a node that was slow once, and has had no statement since, must get a chance to show better.
+    pub fn age(&mut self) {
+        if !std::mem::take(&mut self.fresh) {
+            self.response_us *= AGED;
         }
     }
 
@@ -120,7 +132,7 @@ mod tests {
     }
 
     fn load(connections: u32, active: u32, response_us: f32) -> Load {
-        Load { connections, active, response_us }
+        Load { connections, active, response_us, fresh: false }
     }
 
     #[test]
@@ -143,6 +155,19 @@ mod tests {
         assert_eq!(pick(Some(NodeId(1))), Some(NodeId(1)), "not worth a move");
         let busy = [load(0, 0, 0.0), load(9, 9, 100.0), load(9, 0, 300.0)];
         assert_eq!(choose(&view, &busy, Policy::Adaptive, Some(NodeId(1)), NodeSet::default()), Some(NodeId(2)));
+    }
+
+    #[test]
+    fn a_slow_start_is_forgotten() {
+        let view = view(Some(0), &[true, true, true]);
+        let mut loads = [load(0, 0, 0.0), load(1, 0, 100.0), load(0, 0, 9000.0)];
+        let pick = |loads: &[Load; 3]| choose(&view, loads, Policy::Adaptive, None, NodeSet::default());
+        assert_eq!(pick(&loads), Some(NodeId(1)));
+        for _ in 0..50 {
+            loads[1].sample(100);
+            loads.iter_mut().for_each(Load::age);
+        }
+        assert_eq!((pick(&loads), loads[1].response_us), (Some(NodeId(2)), 100.0));
     }
 
     #[test]

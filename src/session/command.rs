@@ -10,7 +10,7 @@ use crate::wire::packet::{self, HEADER, Header};
 use crate::wire::upload::Upload;
 use crate::wire::{err, ok};
 
-use super::desk::{Desk, Peer};
+use super::desk::{Desk, Peer, Slot};
 use super::loss;
 use super::machine::Machine;
 use super::prepared::{Held, Statement, statement_id};
@@ -283,9 +283,9 @@ impl Machine {
         let keep = self.state.pinned.or(self.state.transaction).map(usize::from);
         let keep = keep.or_else(|| places.clone().find(of_writer)).or_else(|| places.clone().find(ready));
         for place in places.filter(|place| Some(*place) != keep) {
-            self.drop_conn(place as u8, desk);
+            self.part(place as Slot, desk);
         }
-        let target = keep.map_or(Target::Home, |place| Target::Slot(place as u8));
+        let target = keep.map_or(Target::Home, |place| Target::Slot(place as Slot));
         Work::new(Command::ResetConnection, target, After::Reset, desk.now_us)
     }
 

@@ -162,7 +162,7 @@ impl Machine {
             }
         };
         for slot in 0..self.conns.len() {
-            self.drop_conn(slot as Slot, desk);
+            self.part(slot as Slot, desk);
         }
         let Some(scramble) = desk.take_scramble() else { return self.hang_up(desk) };
         self.client = next;

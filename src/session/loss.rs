@@ -111,6 +111,17 @@ impl Machine {
         }
     }
 
+    /// The command under way is to run again, on any node that suits it.
+    pub(super) fn take_back(&mut self, desk: &mut Desk) {
+        let Some(work) = &mut self.work else { return };
+        let slot = work.slot.take();
+        work.stage = Stage::Waiting;
+        let node = slot.and_then(|slot| self.conns.get(usize::from(slot))).map(|conn| conn.node);
+        if let Some(load) = node.and_then(|node| desk.load(node)) {
+            load.active = load.active.saturating_sub(1);
+        }
+    }
+
     /// A deadline of the command under way has passed.
     pub(super) fn overdue(&mut self, desk: &mut Desk) {
         let Some(work) = self.work.as_ref().filter(|work| work.stage == Stage::Waiting) else { return };

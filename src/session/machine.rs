@@ -125,7 +125,7 @@ impl Machine {
             if node.health == Health::Down {
                 self.lose(slot, desk);
             } else if !node.tolerable() && self.is_free(slot) {
-                self.drop_conn(slot, desk);
+                self.part(slot, desk);
             }
         }
         self.advance(None, desk);
@@ -261,18 +261,22 @@ impl Machine {
     fn end(&mut self, desk: &mut Desk) {
         self.finish(desk);
         for slot in 0..self.conns.len() {
-            self.drop_conn(slot as Slot, desk);
+            self.part(slot as Slot, desk);
         }
         self.phase = Phase::Ended;
+    }
+
+    /// Ends a connection that is not needed any more. A node logs one that just vanishes as aborted.
+    pub(super) fn part(&mut self, slot: Slot, desk: &mut Desk) {
+        if self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_quiet) {
+            desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(QUIT)));
+        }
+        self.drop_conn(slot, desk);
     }
 
     /// Closes a connection whose loss nobody feels.
     pub(super) fn drop_conn(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
-        if conn.is_quiet() {
-            // A node logs a connection that just vanishes as aborted.
-            desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(QUIT)));
-        }
         conn.phase = ConnPhase::Closed;
         if let Some(load) = desk.load(conn.node) {
             load.connections = load.connections.saturating_sub(1);

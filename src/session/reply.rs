@@ -25,6 +25,10 @@ use super::work::{After, Stage};
 
 /// Errors by which a node says that it can't run anything now: 1047 not ready (wsrep), 1053 shutting down, 1927 connection killed.
 const UNFIT: [u16; 3] = [1047, 1053, 1927];
+/// What a read gets that was in the way of what the cluster applies; it has read nothing, and may simply run again.
+const DEADLOCK: u16 = 1213;
+/// A read that is aborted more often than this gets the error.
+const ABORTED_MAX: u8 = 8;
 /// The longest packet of a node's login in bytes.
 const LOGIN_PACKET_MAX: usize = 64 << 10;
 
@@ -193,6 +197,12 @@ impl Machine {
                     self.lose(slot, desk);
                     return Ok(part.length);
                 }
+                if code == DEADLOCK && work.retry && !work.answered && *run == at && work.aborted < ABORTED_MAX {
+                    *run = range.end;
+                    work.aborted += 1;
+                    self.take_back(desk);
+                    return Ok(part.length);
+                }
                 if matches!(work.after, After::Prepare(_)) {
                     self.prepared.failed();
                 }
@@ -303,8 +313,13 @@ impl Machine {
     /// The client's reply has ended.
     fn replied(&mut self, slot: Slot, desk: &mut Desk) {
         self.state.previous = Some(slot);
-        let Some(work) = self.work.as_mut().filter(|work| work.stage == Stage::Running) else { return };
-        work.replied = true;
+        let Some(work) = &mut self.work else { return };
+        match work.stage {
+            Stage::Running => work.replied = true,
+            // Taken back: it runs again now that the connection is free of it.
+            Stage::Waiting => return self.advance(None, desk),
+            Stage::Finding | Stage::Discarding => return,
+        }
         if work.is_uploading() {
             return;
         }

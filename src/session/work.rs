@@ -79,6 +79,8 @@ pub(super) struct Work {
     pub(super) answered: bool,
     /// The reply has ended.
     pub(super) replied: bool,
+    /// How often it was run again because a node's own work had aborted it.
+    pub(super) aborted: u8,
     /// Nodes that failed it.
     pub(super) avoided: NodeSet,
     pub(super) upload: Option<Upload>,
@@ -102,6 +104,7 @@ impl Work {
             statement: None,
             packet: Vec::new(),
             answered: false,
+            aborted: 0,
             replied: false,
             avoided: NodeSet::default(),
             upload: None,

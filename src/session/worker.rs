@@ -21,6 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, Sleep};
 use crate::auth::directory::Directory;
 use crate::cluster::view::{NodeId, ViewHandle};
 use crate::net::stream::Stream;
+use crate::routing::reader::Load;
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
 
@@ -313,7 +314,8 @@ impl Worker {
     }
 
     fn publish(&self) {
-        let bench = self.bench.borrow();
+        let mut bench = self.bench();
+        bench.desk.loads.iter_mut().for_each(Load::age);
         let mut published = self.published.borrow_mut();
         for ((load, before), node) in bench.desk.loads.iter().zip(published.iter_mut()).zip(&self.shared.counters.nodes)
         {
