@@ -23,8 +23,6 @@ use super::prepared::{Held, set_statement_id, statement_id};
 use super::state::SessionState;
 use super::work::{After, Stage};
 
-/// Errors by which a node says that it can't run anything now: 1047 not ready (wsrep), 1053 shutting down, 1927 connection killed.
-const UNFIT: [u16; 3] = [1047, 1053, 1927];
 /// The longest packet of a node's login in bytes.
 const LOGIN_PACKET_MAX: usize = 64 << 10;
 
@@ -187,8 +185,8 @@ impl Machine {
                 self.succeeded(slot, status, desk);
             }
             Kind::Err => {
-                let code = Error::parse(&bytes[range.start + HEADER..range.end])?.code;
-                if work.retry && !work.answered && *run == at && UNFIT.contains(&code) {
+                let error = Error::parse(&bytes[range.start + HEADER..range.end])?;
+                if work.retry && !work.answered && *run == at && unfit(&error) {
                     *run = range.end;
                     self.lose(slot, desk);
                     return Ok(part.length);
@@ -350,4 +348,10 @@ impl Machine {
         }
         self.elsewhere(slot, Some(fault), desk);
     }
+}
+
+/// Whether a node says that it can't run anything now: it is shutting down, has had the connection killed, or is not ready. Code 1047
+/// is that of an unknown command too.
+fn unfit(error: &Error) -> bool {
+    matches!(error.code, 1053 | 1927) || (error.code == 1047 && error.message.starts_with(b"WSREP"))
 }

@@ -74,6 +74,24 @@ pub fn put(out: &mut Vec<u8>, sequence: u8, status: Status) -> u8 {
     ok.put_untracked(out, sequence)
 }
 
+/// Type of the tracking data that names the schema (server: SESSION_TRACK_SCHEMA).
+const TRACK_SCHEMA: u8 = 1;
+
+/// Appends the OK packet that ends a login. A client with SESSION_TRACK is told the `schema` it is in, as a server does.
+pub fn put_welcome(out: &mut Vec<u8>, sequence: u8, status: Status, schema: Option<&[u8]>) -> u8 {
+    let Some(schema) = schema else { return put(out, sequence, status) };
+    let mut name = Vec::with_capacity(schema.len() + 9);
+    put_lenenc_bytes(&mut name, schema);
+    let mut tracking = vec![TRACK_SCHEMA];
+    put_lenenc_bytes(&mut tracking, &name);
+    packet::put(out, sequence, |out| {
+        out.extend_from_slice(&[OK, 0, 0]);
+        out.extend_from_slice(&(status | Status::SESSION_STATE_CHANGED).bits().to_le_bytes());
+        out.extend_from_slice(&[0, 0, 0]);
+        put_lenenc_bytes(out, &tracking);
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
