@@ -20,7 +20,7 @@ use super::desk::{Action, Desk, Peer, Slot};
 use super::loss::commits;
 use super::machine::{Machine, Phase as MachinePhase};
 use super::prepared::{Held, set_statement_id, statement_id};
-use super::state::SessionState;
+use super::state::{SCHEMA, SessionState};
 use super::work::{After, Stage};
 
 /// The longest packet of a node's login in bytes.
@@ -126,6 +126,7 @@ impl Machine {
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(part.length) };
         match (purpose, part.kind) {
             (Purpose::Effect(version), Kind::Ok(_) | Kind::Eof(_)) => conn.applied = version,
+            (Purpose::Effect(version), Kind::Err) if self.state.is_bearable(version) => conn.applied = version,
             (Purpose::Effect(_), Kind::Err) => {
                 let node = desk.name(conn.node);
                 warn!(
@@ -169,12 +170,17 @@ impl Machine {
             Kind::Opaque => {}
             Kind::Ok(status) => {
                 self.state.observe(status, slot);
-                if !tracks && status.contains(Status::SESSION_STATE_CHANGED) {
+                if status.contains(Status::SESSION_STATE_CHANGED) {
                     let packet = &bytes[range.clone()];
                     let ok = OkPacket::parse(&packet[HEADER..])?;
-                    desk.forward(Peer::Client, *run..at);
-                    desk.write(Peer::Client, |out| ok.put_untracked(out, packet[3]));
-                    *run = range.end;
+                    if !tracks {
+                        desk.forward(Peer::Client, *run..at);
+                        desk.write(Peer::Client, |out| ok.put_untracked(out, packet[3]));
+                        *run = range.end;
+                    }
+                    if ok.tracked_schema() == Some(b"") {
+                        self.leave_schema(slot, desk);
+                    }
                 }
                 self.bind_cursor(slot, status);
                 self.succeeded(slot, status, desk);
@@ -248,7 +254,7 @@ impl Machine {
             }
             After::Schema => {
                 self.client.schema = work.packet.get(HEADER + 1..).map(Into::into);
-                self.state.changed_key(b"schema", &work.packet, slot, limit);
+                self.state.changed_key(SCHEMA, &work.packet, slot, limit);
                 self.in_force(slot);
             }
             After::Option => {
@@ -274,6 +280,17 @@ impl Machine {
             self.client.schema = Some(schema);
         }
         self.in_force(slot);
+    }
+
+    /// The schema of the session has been dropped. A connection can't be told to be in none, so the others go.
+    fn leave_schema(&mut self, slot: Slot, desk: &mut Desk) {
+        self.client.schema = None;
+        self.state.leave_schema();
+        for other in (0..self.conns.len() as Slot).filter(|other| *other != slot) {
+            if self.is_free(other) {
+                self.drop_conn(other, desk);
+            }
+        }
     }
 
     /// This connection is where the newest effect was made.
@@ -345,6 +362,14 @@ impl Machine {
         self.drop_conn(slot, desk);
         if matches!(self.phase, MachinePhase::Greeting(_)) {
             return self.refuse(fault, desk);
+        }
+        if fault.code == 1049 && self.client.schema.take().is_some() {
+            // Somebody has dropped it since: on this connection the session is in none.
+            self.state.leave_schema();
+            if let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) {
+                work.slot = None;
+            }
+            return self.advance(None, desk);
         }
         self.elsewhere(slot, Some(fault), desk);
     }

@@ -8,10 +8,14 @@
 mod support;
 
 mod commands;
+mod drivers;
+mod dumps;
+mod nodes;
 mod queries;
 mod raw;
 mod statements;
 mod talk;
+mod terminal;
 mod uploads;
 
 use std::net::SocketAddrV4;
@@ -105,9 +109,13 @@ fn applications_cannot_tell_the_proxy_from_a_node() {
     timed("change user", || doors.compare_each(commands::change_user));
     timed("statements", || doors.compare_all(statements::every_kind));
     timed("local files", || doors.compare_all(uploads::local_files));
+    timed("nodes", || nodes::all(doors.proxy));
     timed("sizes", || doors.compare("old EOF", PLAIN, uploads::sizes));
     timed("parameters", || doors.compare("everything", FULL, uploads::parameters));
     timed("drop by drop", || doors.compare("everything", FULL, uploads::drop_by_drop));
+    timed("terminal", || terminal::all(&lab, &proxy));
+    timed("dumps", || dumps::all(&lab, &proxy));
+    timed("drivers", || drivers::all(proxy.address()));
     doors.judge();
 }
 
