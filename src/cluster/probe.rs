@@ -17,7 +17,7 @@ use tokio::time::timeout;
 
 use super::judge::Observation;
 use super::wsrep::{Facts, QUERY};
-use crate::config::model::{Address, Config, Node};
+use crate::config::model::{Address, Config, Kind, Node};
 use crate::wire::handshake::Greeting;
 
 /// A greeting is never longer.
@@ -74,6 +74,11 @@ impl Probe {
             .max_allowed_packet(Some(PACKET_BYTES_MAX))
             .wait_timeout(Some(WAIT_TIMEOUT_S))
             .stmt_cache_size(0);
+        let opts = match config.cluster.kind {
+            // A node that waits until it has caught up must not look as if it were gone.
+            Kind::Galera => opts.init(vec!["SET SESSION wsrep_sync_wait = 0"]),
+            Kind::Standalone => opts,
+        };
         Self {
             address: node.address.clone(),
             opts: opts.into(),

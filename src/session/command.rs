@@ -4,7 +4,7 @@ use crate::fault::{Fault, Retry};
 use crate::routing::split::{Route, route};
 use crate::sql::hint::{Hint, hint};
 use crate::sql::statement::{Class, Traits, Verdict, classify};
-use crate::wire::capability::Status;
+use crate::wire::capability::{Capabilities, Status};
 use crate::wire::command::{Command, STMT_CLOSE};
 use crate::wire::packet::{self, HEADER, Header};
 use crate::wire::upload::Upload;
@@ -36,11 +36,16 @@ impl Machine {
         let there = bytes.len().min(end);
         if there < end || header.continued() {
             let command = bytes.get(at + HEADER).map(|byte| Command::from_byte(*byte));
-            let whole = matches!(command, Some(Command::StmtPrepare | Command::StmtExecute | Command::StmtBulkExecute));
-            if !header.continued() && (whole || header.total() <= COMMAND_WHOLE_MAX) || there - at < COMMAND_HEAD {
+            let head = match command {
+                // Its parameters' types must be in it.
+                Some(Command::StmtExecute | Command::StmtBulkExecute) => COMMAND_WHOLE_MAX,
+                _ => COMMAND_HEAD,
+            };
+            let whole = command == Some(Command::StmtPrepare) || header.total() <= COMMAND_WHOLE_MAX;
+            if !header.continued() && whole || there - at < head {
                 return 0;
             }
-            self.stream(&bytes[at + HEADER..there], desk);
+            self.stream(&bytes[at..there], desk);
             return 0;
         }
         let Some(&byte) = bytes.get(at + HEADER).filter(|_| header.length > 0) else {
@@ -111,36 +116,40 @@ impl Machine {
         }
     }
 
-    /// A command too long to be taken whole: what its end holds can't be known, so it goes to the writer.
+    /// A command too long to be taken whole: what its end holds can't be known, so a text goes to the writer.
     fn stream(&mut self, head: &[u8], desk: &mut Desk) {
-        let Some((&byte, text)) = head.split_first() else { return };
+        let Some(&byte) = head.get(HEADER) else { return };
         let command = Command::from_byte(byte);
-        let text = &text[..text.len().min(COMMAND_HEAD)];
         let work = match command {
             Command::Query => {
+                let text = &head[HEADER + 1..head.len().min(COMMAND_HEAD)];
                 let verdict = classify(text, self.state.mode);
                 let unkept = matches!(verdict.class, Class::Session | Class::Prepare);
                 let kept = if unkept { Traits::UNREPEATABLE } else { Traits::empty() };
                 let verdict =
                     Verdict { class: Class::Write, traits: verdict.traits | kept, why: "too long to be read whole" };
-                self.statement(command, verdict, desk)
+                Ok(self.statement(command, verdict, desk))
             }
+            Command::StmtExecute | Command::StmtBulkExecute => self.execute(command, head, desk).map(|work| {
+                let statement = work.statement.and_then(|id| self.prepared.get(id));
+                let untyped = statement.is_some_and(|statement| !statement.brings_types(head));
+                Work { untyped, ..work }
+            }),
             Command::StmtSendLongData => {
-                let mut packet = vec![0; HEADER];
-                packet.extend_from_slice(&head[..head.len().min(5)]);
-                match self.long_data(&packet, desk) {
-                    Some(work) => work,
-                    None => Work::new(command, Target::Writer, After::Nothing, desk.now_us),
-                }
+                let nobody = || Work::new(command, Target::Writer, After::Nothing, desk.now_us);
+                Ok(self.long_data(head, desk).unwrap_or_else(nobody))
             }
-            _ => {
-                let fault = Fault::client(1153, b"08S01", "Got a packet bigger than 'max_allowed_packet' bytes");
-                self.answer_ready(fault, desk);
-                return self.hang_up(desk);
-            }
+            _ => Err(Fault::client(1153, b"08S01", "Got a packet bigger than 'max_allowed_packet' bytes")),
+        };
+        let (work, fault) = match work {
+            Ok(work) => (work, None),
+            Err(fault) => (Work::new(command, Target::Writer, After::Nothing, desk.now_us), Some(fault)),
         };
         self.work = Some(Work { upload: Some(Upload::command()), retry: false, ..work });
-        self.advance(None, desk);
+        match fault {
+            Some(fault) => self.fail(fault, desk),
+            None => self.advance(None, desk),
+        }
     }
 
     /// Work for a statement text, or for what is routed like one.
@@ -200,8 +209,14 @@ impl Machine {
     }
 
     fn execute(&mut self, command: Command, packet: &[u8], desk: &Desk) -> Result<Work, Fault> {
-        let named = statement_id(packet).unwrap_or_default();
-        let Some((id, statement)) = self.named(named) else { return Err(unknown_statement(named, "EXECUTE")) };
+        let named = statement_id(packet).ok_or_else(malformed_command)?;
+        if command == Command::StmtBulkExecute && !self.client.has(Capabilities::STMT_BULK) {
+            let text = "This command is not supported in the prepared statement protocol yet";
+            return Err(Fault::client(1295, b"HY000", text));
+        }
+        let Some((id, statement)) = self.named(named) else {
+            return Err(unknown_statement(named, "mysqld_stmt_execute"));
+        };
         let (verdict, held) = (statement.verdict, statement.held);
         let work = self.statement(command, verdict, desk);
         let work = Work { statement: Some(id), after: After::Execute(verdict), ..work };
@@ -233,8 +248,10 @@ impl Machine {
     }
 
     fn fetch(&mut self, packet: &[u8], desk: &Desk) -> Result<Work, Fault> {
-        let named = statement_id(packet).unwrap_or_default();
-        let Some((id, statement)) = self.named(named) else { return Err(unknown_statement(named, "FETCH")) };
+        let named = statement_id(packet).ok_or_else(malformed_command)?;
+        let Some((id, statement)) = self.named(named) else {
+            return Err(unknown_statement(named, "mysqld_stmt_fetch"));
+        };
         let held = statement.held;
         if held == Held::Lost {
             self.prepared.release(id);
@@ -250,8 +267,10 @@ impl Machine {
 
     /// Where a statement has data or a cursor, the node must reset it; elsewhere there is nothing to reset.
     fn reset_statement(&mut self, packet: &[u8], desk: &Desk) -> Result<Option<Work>, Fault> {
-        let named = statement_id(packet).unwrap_or_default();
-        let Some((id, statement)) = self.named(named) else { return Err(unknown_statement(named, "RESET")) };
+        let named = statement_id(packet).ok_or_else(malformed_command)?;
+        let Some((id, statement)) = self.named(named) else {
+            return Err(unknown_statement(named, "mysqld_stmt_reset"));
+        };
         let held = std::mem::replace(&mut statement.held, Held::Nothing).slot();
         let work = |slot| Work::new(Command::StmtReset, Target::Slot(slot), After::Nothing, desk.now_us);
         Ok(held.map(|slot| Work { statement: Some(id), ..work(slot) }))
@@ -313,4 +332,8 @@ impl Machine {
 
 fn unknown_statement(id: u32, command: &str) -> Fault {
     Fault::client(1243, b"HY000", format!("Unknown prepared statement handler ({id}) given to {command}"))
+}
+
+fn malformed_command() -> Fault {
+    Fault::client(1835, b"HY000", "Malformed communication packet")
 }

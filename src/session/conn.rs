@@ -26,6 +26,8 @@ pub(super) enum Purpose {
     Effect(u64),
     /// The client's prepared statement of this id, prepared here too.
     Prepare(u32),
+    /// The types of a statement's parameters, told by an execute that the node must refuse.
+    Types,
 }
 
 /// One node connection.

@@ -195,9 +195,14 @@ impl Machine {
     fn take_upload(&mut self, bytes: &mut [u8], at: usize, desk: &mut Desk) -> usize {
         let Some(work) = &mut self.work else { return 0 };
         let Some(upload) = &mut work.upload else { return 0 };
-        if let (Some(id), Some(slot), true) = (work.statement, work.slot, upload.is_fresh()) {
-            let on_node = self.prepared.get(id).and_then(|statement| statement.id_on(slot));
-            set_statement_id(&mut bytes[at..], on_node.unwrap_or_default());
+        if let (Some(id), Some(slot), true) = (work.statement, work.slot, upload.is_fresh())
+            && let Some(statement) = self.prepared.get_mut(id)
+        {
+            set_statement_id(&mut bytes[at..], statement.id_on(slot).unwrap_or_default());
+            if work.command.executes() {
+                // Those it lacks the node has been told before.
+                statement.needs_types(&bytes[at..], slot);
+            }
         }
         let taken = match work.stage {
             Stage::Running | Stage::Discarding => upload.advance(&bytes[at..]),

@@ -2,12 +2,13 @@
 
 use std::ops::Range;
 
-use crate::cluster::view::NodeId;
+use crate::cluster::view::{ClusterView, NodeId};
 use crate::fault::Fault;
 use crate::routing::reader;
 use crate::wire::capability::Status;
 use crate::wire::command::Command;
 use crate::wire::ok;
+use crate::wire::packet::HEADER;
 use crate::wire::reply::Shape;
 
 use super::conn::{NodeConn, Purpose};
@@ -67,7 +68,7 @@ impl Machine {
             Target::Node(id) => Some(id),
             Target::Writer => view.writer,
             Target::Reader => reader(),
-            Target::Home => view.writer.filter(|id| !work.avoided.contains(*id)).or_else(reader),
+            Target::Home => self.home(&view).filter(|id| !work.avoided.contains(*id)).or_else(reader),
         };
         let give_up_us = work.begun_us.saturating_add(desk.settings.writer_wait.as_micros() as u64);
         let failed = node.is_some_and(|id| work.avoided.contains(id)) && desk.now_us < work.retry_at_us;
@@ -82,6 +83,14 @@ impl Machine {
             Some(_) => Placed::Later(work.retry_at_us.min(give_up_us)),
             None => Placed::Later(give_up_us),
         }
+    }
+
+    /// Where the session ran its last statement, so that what this left there (FOUND_ROWS, warnings) stays within reach; at first
+    /// the writer.
+    fn home(&self, view: &ClusterView) -> Option<NodeId> {
+        let previous = self.state.previous.and_then(|slot| self.conns.get(usize::from(slot)));
+        let previous = previous.filter(|conn| conn.is_ready()).and_then(|conn| view.node(conn.node));
+        previous.filter(|node| node.usable()).map(|node| node.id).or(view.writer)
     }
 
     /// The connection to this node, a new one if there is none.
@@ -117,7 +126,8 @@ impl Machine {
         }
         for (version, packet) in self.state.since(conn.sent) {
             desk.write(Peer::Node(slot), |out| out.extend_from_slice(packet));
-            conn.owe(Purpose::Effect(version), Shape::Results);
+            let command = packet.get(HEADER).map_or(Command::Query, |byte| Command::from_byte(*byte));
+            conn.owe(Purpose::Effect(version), command.shape());
         }
         conn.sent = self.state.version();
         if let Some(id) = work.statement
@@ -129,6 +139,12 @@ impl Machine {
                 conn.owe(Purpose::Prepare(id), Shape::Prepare);
             }
             return false;
+        }
+        if let Some(statement) = work.statement.filter(|_| work.untyped).and_then(|id| self.prepared.get_mut(id))
+            && statement.lacks_types(slot)
+        {
+            desk.write(Peer::Node(slot), |out| statement.put_types(slot, out));
+            conn.owe(Purpose::Types, Shape::Results);
         }
         // A read may follow on the heels of the effects: if one of them fails, its reply is thrown away and it runs elsewhere.
         conn.is_quiet() || (work.retry && !matches!(work.after, After::Effect(_) | After::Schema | After::Option))
@@ -175,7 +191,7 @@ impl Machine {
         };
         if let Some(statement) = work.statement.and_then(|id| self.prepared.get_mut(id)) {
             set_statement_id(bytes, statement.id_on(slot).unwrap_or_default());
-            if work.command == Command::StmtExecute && statement.needs_types(bytes, slot) {
+            if work.command.executes() && statement.needs_types(bytes, slot) {
                 return desk.write(Peer::Node(slot), |out| statement.put_typed(bytes, out));
             }
         }
@@ -188,7 +204,8 @@ impl Machine {
     /// The login is through: the client is told, and may begin.
     fn welcome(&mut self, sequence: u8, desk: &mut Desk) {
         let status: Status = self.state.own_status();
-        desk.write(Peer::Client, |out| ok::put(out, sequence, status));
+        let schema = self.client.schema.as_deref().filter(|_| self.tracks());
+        desk.write(Peer::Client, |out| ok::put_welcome(out, sequence, status, schema));
         self.phase = Phase::Serving;
         self.finish(desk);
     }

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use crate::sql::statement::Verdict;
+use crate::wire::command::{Command, STMT_EXECUTE};
 use crate::wire::packet::{self, HEADER};
 
 use super::desk::Slot;
@@ -15,6 +16,9 @@ pub(super) const LAST: u32 = u32::MAX;
 const ID_AT: usize = HEADER + 1;
 /// Where the null bitmap of an execute starts.
 const BITMAP_AT: usize = ID_AT + 9;
+/// Where the flags of a bulk execute stand, and the one that says that types follow (server: STMT_BULK_FLAG_CLIENT_SEND_TYPES).
+const BULK_FLAGS_AT: usize = ID_AT + 4;
+const BULK_TYPED: u8 = 128;
 
 /// One statement.
 pub(super) struct Statement {
@@ -151,18 +155,17 @@ impl Statement {
         self.places.push(Place { slot, id, typed: false });
     }
 
-    /// Learns the types of an execute that brings them, or says that this connection needs them added.
+    /// Learns the types of an execute that brings them, or says that this connection needs them added. The front of the packet will
+    /// do, if it holds the types.
     pub(super) fn needs_types(&mut self, execute: &[u8], slot: Slot) -> bool {
-        if self.parameters == 0 {
-            return false;
-        }
-        let Some(flag_at) = self.flag_at(execute) else { return false };
+        let Some(layout) = self.layout(execute).filter(|_| self.parameters > 0) else { return false };
         let Some(place) = self.places.iter_mut().find(|place| place.slot == slot) else { return false };
-        if execute[flag_at] == 0 {
+        if !layout.typed {
             return !std::mem::replace(&mut place.typed, true) && !self.types.is_empty();
         }
         place.typed = true;
-        let types = execute.get(flag_at + 1..flag_at + 1 + 2 * usize::from(self.parameters)).unwrap_or_default();
+        let end = layout.types_at + 2 * usize::from(self.parameters);
+        let types = execute.get(layout.types_at..end).unwrap_or_default();
         if *self.types != *types {
             self.types = types.into();
             self.places.iter_mut().for_each(|place| place.typed = place.slot == slot);
@@ -170,21 +173,61 @@ impl Statement {
         false
     }
 
+    /// Whether an execute has the types of its parameters in it. The front of the packet will do.
+    pub(super) fn brings_types(&self, execute: &[u8]) -> bool {
+        self.layout(execute).is_none_or(|layout| layout.typed)
+    }
+
+    /// Whether this connection has not seen the types that an earlier execute brought.
+    pub(super) fn lacks_types(&self, slot: Slot) -> bool {
+        !self.types.is_empty() && self.places.iter().any(|place| place.slot == slot && !place.typed)
+    }
+
     /// Appends an execute without types as one with types.
     pub(super) fn put_typed(&self, execute: &[u8], out: &mut Vec<u8>) {
-        let Some(flag_at) = self.flag_at(execute) else { return out.extend_from_slice(execute) };
+        let Some(layout) = self.layout(execute) else { return out.extend_from_slice(execute) };
         packet::put(out, 0, |out| {
-            out.extend_from_slice(&execute[HEADER..flag_at]);
-            out.push(1);
+            let start = out.len();
+            out.extend_from_slice(&execute[HEADER..layout.types_at]);
+            out[start + layout.flag_at - HEADER] |= layout.flag;
             out.extend_from_slice(&self.types);
-            out.extend_from_slice(&execute[flag_at + 1..]);
+            out.extend_from_slice(&execute[layout.types_at..]);
         });
     }
 
-    fn flag_at(&self, execute: &[u8]) -> Option<usize> {
-        let at = BITMAP_AT + usize::from(self.parameters).div_ceil(8);
-        (at < execute.len()).then_some(at)
+    /// Appends an execute that has types and no values: the node notes the types, and refuses it with 1210 before anything runs.
+    pub(super) fn put_types(&mut self, slot: Slot, out: &mut Vec<u8>) {
+        let Some(place) = self.places.iter_mut().find(|place| place.slot == slot) else { return };
+        place.typed = true;
+        packet::put(out, 0, |out| {
+            out.push(STMT_EXECUTE);
+            out.extend_from_slice(&place.id.to_le_bytes());
+            out.extend_from_slice(&[0, 1, 0, 0, 0]);
+            out.resize(out.len() + usize::from(self.parameters).div_ceil(8), 0);
+            out.push(1);
+            out.extend_from_slice(&self.types);
+        });
     }
+
+    fn layout(&self, execute: &[u8]) -> Option<Layout> {
+        let (flag_at, flag, types_at) = match Command::from_byte(*execute.get(HEADER)?) {
+            Command::StmtBulkExecute => (BULK_FLAGS_AT, BULK_TYPED, BULK_FLAGS_AT + 2),
+            _ => {
+                let flag_at = BITMAP_AT + usize::from(self.parameters).div_ceil(8);
+                (flag_at, 1, flag_at + 1)
+            }
+        };
+        let typed = execute.get(flag_at)? & flag != 0;
+        (types_at <= execute.len()).then_some(Layout { flag_at, flag, typed, types_at })
+    }
+}
+
+/// Where an execute says whether it brings types, and where they stand or would stand.
+struct Layout {
+    flag_at: usize,
+    flag: u8,
+    typed: bool,
+    types_at: usize,
 }
 
 /// The statement id in a command's packet.
@@ -232,6 +275,41 @@ mod tests {
         assert!(!statement.needs_types(&execute(None), 1));
         assert!(!statement.needs_types(&execute(Some(&[8, 0])), 1));
         assert!(statement.needs_types(&execute(None), 0), "new types must reach the first connection too");
+    }
+
+    #[test]
+    fn bulk_executes_have_their_types_elsewhere() {
+        let bulk = |flags: u8, types: &[u8]| {
+            let mut out = Vec::new();
+            let parts = [&[0xfa, 1, 0, 0, 0, flags, 0], types, &[0, 42, 0, 0, 0]].concat();
+            packet::put(&mut out, 0, |out| out.extend_from_slice(&parts));
+            out
+        };
+        let mut prepared = Prepared::default();
+        let id = prepared.add(b"", READ, 1, 0, 7);
+        let statement = prepared.get_mut(id).unwrap();
+        assert!(!statement.needs_types(&bulk(128, &[3, 0]), 0));
+        statement.prepared_on(1, 9);
+        assert!(statement.lacks_types(1) && !statement.lacks_types(0));
+        assert!(statement.needs_types(&bulk(0, &[]), 1));
+        let mut out = Vec::new();
+        statement.put_typed(&bulk(0, &[]), &mut out);
+        assert_eq!(out, bulk(128, &[3, 0]));
+        assert!(!statement.needs_types(&execute(None), 1), "one kind of execute has told the node for the other");
+    }
+
+    #[test]
+    fn a_node_can_be_told_the_types_alone() {
+        let mut prepared = Prepared::default();
+        let id = prepared.add(b"", READ, 1, 0, 7);
+        let statement = prepared.get_mut(id).unwrap();
+        statement.needs_types(&execute(Some(&[3, 0])), 0);
+        statement.prepared_on(1, 1);
+        assert!(statement.lacks_types(1));
+        let mut out = Vec::new();
+        statement.put_types(1, &mut out);
+        assert_eq!(out[HEADER..], execute(Some(&[3, 0]))[HEADER..out.len()]);
+        assert!(!statement.lacks_types(1));
     }
 
     #[test]

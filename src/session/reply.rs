@@ -20,11 +20,9 @@ use super::desk::{Action, Desk, Peer, Slot};
 use super::loss::commits;
 use super::machine::{Machine, Phase as MachinePhase};
 use super::prepared::{Held, set_statement_id, statement_id};
-use super::state::SessionState;
+use super::state::{SCHEMA, SessionState};
 use super::work::{After, Stage};
 
-/// Errors by which a node says that it can't run anything now: 1047 not ready (wsrep), 1053 shutting down, 1927 connection killed.
-const UNFIT: [u16; 3] = [1047, 1053, 1927];
 /// What a read gets that was in the way of what the cluster applies; it has read nothing, and may simply run again.
 const DEADLOCK: u16 = 1213;
 /// A read that is aborted more often than this gets the error.
@@ -132,6 +130,7 @@ impl Machine {
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(part.length) };
         match (purpose, part.kind) {
             (Purpose::Effect(version), Kind::Ok(_) | Kind::Eof(_)) => conn.applied = version,
+            (Purpose::Effect(version), Kind::Err) if self.state.is_bearable(version) => conn.applied = version,
             (Purpose::Effect(_), Kind::Err) => {
                 let node = desk.name(conn.node);
                 warn!(
@@ -175,12 +174,17 @@ impl Machine {
             Kind::Opaque => {}
             Kind::Ok(status) => {
                 self.state.observe(status, slot);
-                if !tracks && status.contains(Status::SESSION_STATE_CHANGED) {
+                if status.contains(Status::SESSION_STATE_CHANGED) {
                     let packet = &bytes[range.clone()];
                     let ok = OkPacket::parse(&packet[HEADER..])?;
-                    desk.forward(Peer::Client, *run..at);
-                    desk.write(Peer::Client, |out| ok.put_untracked(out, packet[3]));
-                    *run = range.end;
+                    if !tracks {
+                        desk.forward(Peer::Client, *run..at);
+                        desk.write(Peer::Client, |out| ok.put_untracked(out, packet[3]));
+                        *run = range.end;
+                    }
+                    if ok.tracked_schema() == Some(b"") {
+                        self.leave_schema(slot, desk);
+                    }
                 }
                 self.bind_cursor(slot, status);
                 self.succeeded(slot, status, desk);
@@ -191,13 +195,13 @@ impl Machine {
                 self.succeeded(slot, status, desk);
             }
             Kind::Err => {
-                let code = Error::parse(&bytes[range.start + HEADER..range.end])?.code;
-                if work.retry && !work.answered && *run == at && UNFIT.contains(&code) {
+                let error = Error::parse(&bytes[range.start + HEADER..range.end])?;
+                if work.retry && !work.answered && *run == at && unfit(&error) {
                     *run = range.end;
                     self.lose(slot, desk);
                     return Ok(part.length);
                 }
-                if code == DEADLOCK && work.retry && !work.answered && *run == at && work.aborted < ABORTED_MAX {
+                if error.code == DEADLOCK && work.retry && !work.answered && *run == at && work.aborted < ABORTED_MAX {
                     *run = range.end;
                     work.aborted += 1;
                     self.take_back(desk);
@@ -260,7 +264,7 @@ impl Machine {
             }
             After::Schema => {
                 self.client.schema = work.packet.get(HEADER + 1..).map(Into::into);
-                self.state.changed_key(b"schema", &work.packet, slot, limit);
+                self.state.changed_key(SCHEMA, &work.packet, slot, limit);
                 self.in_force(slot);
             }
             After::Option => {
@@ -286,6 +290,17 @@ impl Machine {
             self.client.schema = Some(schema);
         }
         self.in_force(slot);
+    }
+
+    /// The schema of the session has been dropped. A connection can't be told to be in none, so the others go.
+    fn leave_schema(&mut self, slot: Slot, desk: &mut Desk) {
+        self.client.schema = None;
+        self.state.leave_schema();
+        for other in (0..self.conns.len() as Slot).filter(|other| *other != slot) {
+            if self.is_free(other) {
+                self.drop_conn(other, desk);
+            }
+        }
     }
 
     /// This connection is where the newest effect was made.
@@ -363,6 +378,20 @@ impl Machine {
         if matches!(self.phase, MachinePhase::Greeting(_)) {
             return self.refuse(fault, desk);
         }
+        if fault.code == 1049 && self.client.schema.take().is_some() {
+            // Somebody has dropped it since: on this connection the session is in none.
+            self.state.leave_schema();
+            if let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) {
+                work.slot = None;
+            }
+            return self.advance(None, desk);
+        }
         self.elsewhere(slot, Some(fault), desk);
     }
+}
+
+/// Whether a node says that it can't run anything now: it is shutting down, has had the connection killed, or is not ready. Code 1047
+/// is that of an unknown command too.
+fn unfit(error: &Error) -> bool {
+    matches!(error.code, 1053 | 1927) || (error.code == 1047 && error.message.starts_with(b"WSREP"))
 }

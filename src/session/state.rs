@@ -32,6 +32,9 @@ bitflags! {
 /// These keep every statement of the session where they are.
 const FOLLOWED: Pins = Pins::TEMPORARY_TABLES.union(Pins::TABLE_LOCKS).union(Pins::XA).union(Pins::SETTINGS);
 
+/// The key of the current schema (as `sql::effect` has it for USE).
+pub(super) const SCHEMA: &[u8] = b"schema";
+
 /// A session command that new node connections get.
 struct Effect {
     version: u64,
@@ -186,6 +189,19 @@ impl SessionState {
         self.effects.retain(|effect| !gone(effect));
     }
 
+    /// Whether a node may refuse this effect and still serve the session: what the effect names is gone there, as it would be by now
+    /// where it was made (a dropped schema, a table of a prepared text).
+    pub(super) fn is_bearable(&self, version: u64) -> bool {
+        let place = self.effects.binary_search_by_key(&version, |effect| effect.version);
+        let fades = |key: &[u8]| key == SCHEMA || key.starts_with(b"prepare:");
+        place.map_or(true, |place| self.effects[place].keys.iter().all(|key| fades(key)))
+    }
+
+    /// The session is in no schema any more.
+    pub(super) fn leave_schema(&mut self) {
+        self.forget_keys(&[SCHEMA.into()]);
+    }
+
     /// Effects that the new one overwrites entirely are gone, unless something kept after them may have read them.
     fn drop_overwritten(&mut self, keys: &[Box<[u8]>]) {
         let start = self.effects.iter().rposition(|effect| !effect.constant).map_or(0, |last| last + 1);
@@ -256,6 +272,17 @@ mod tests {
         assert_eq!(packets(&state, 0).len(), 1);
         state.changed(&query("DEALLOCATE PREPARE s"), 0, 1000);
         assert!(packets(&state, 0).is_empty() && state.effect_bytes == 0);
+    }
+
+    #[test]
+    fn what_names_something_gone_may_fail() {
+        let mut state = SessionState::default();
+        state.changed_key(b"@a", b"a=1", 0, 1000);
+        state.changed_key(SCHEMA, b"use s", 0, 1000);
+        state.keep(vec![b"prepare:p"[..].into()], false, b"prepare", 0, 1000);
+        assert_eq!([1, 2, 3, 4].map(|version| state.is_bearable(version)), [false, true, true, true]);
+        state.leave_schema();
+        assert_eq!(packets(&state, 0), [&b"a=1"[..], b"prepare"]);
     }
 
     #[test]

@@ -84,6 +84,8 @@ pub(super) struct Work {
     /// Nodes that failed it.
     pub(super) avoided: NodeSet,
     pub(super) upload: Option<Upload>,
+    /// An execute too long to be taken whole, without the types of its parameters.
+    pub(super) untyped: bool,
     /// What the client is told once it has uploaded all.
     pub(super) failure: Option<Fault>,
     pub(super) begun_us: u64,
@@ -108,6 +110,7 @@ impl Work {
             replied: false,
             avoided: NodeSet::default(),
             upload: None,
+            untyped: false,
             failure: None,
             begun_us: now_us,
             retry_at_us: 0,

@@ -45,13 +45,16 @@ bitflags! {
 }
 
 impl Capabilities {
-    /// What the proxy itself can pass on. Unknown bits are kept out: they could change the shape of packets.
+    /// What the proxy itself can pass on. Unknown bits are kept out: they could change the shape of packets. So is CACHE_METADATA: a
+    /// node leaves out the column definitions that it has sent itself, but what the client knows may be another node's, from
+    /// before the table was altered.
     pub const SUPPORTED: Self = Self::all().difference(
         Self::MYSQL
             .union(Self::COMPRESS)
             .union(Self::SSL)
             .union(Self::SSL_VERIFY_SERVER_CERT)
             .union(Self::REMEMBER_OPTIONS)
+            .union(Self::CACHE_METADATA)
             .union(Self::NO_SCHEMA),
     );
 

@@ -69,6 +69,11 @@ impl Command {
         }
     }
 
+    /// Whether it runs a prepared statement.
+    pub fn executes(self) -> bool {
+        matches!(self, Self::StmtExecute | Self::StmtBulkExecute)
+    }
+
     /// The shape of its answer.
     pub fn shape(self) -> Shape {
         match self {
@@ -89,5 +94,7 @@ pub const QUIT: u8 = 0x01;
 pub const QUERY: u8 = 0x03;
 /// The byte of COM_STMT_PREPARE.
 pub const STMT_PREPARE: u8 = 0x16;
+/// The byte of COM_STMT_EXECUTE.
+pub const STMT_EXECUTE: u8 = 0x17;
 /// The byte of COM_STMT_CLOSE.
 pub const STMT_CLOSE: u8 = 0x19;

@@ -12,6 +12,9 @@ pub const EOF: u8 = 0xfe;
 /// Length of a classic EOF payload; anything of nine bytes and more that starts with 0xfe is no EOF.
 pub const EOF_LENGTH_MAX: usize = 8;
 
+/// Type of the tracking data that names the schema (server: SESSION_TRACK_SCHEMA).
+const TRACK_SCHEMA: u8 = 1;
+
 /// An OK payload, borrowed (server: `net_send_ok` in sql/protocol.cc).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ok<'a> {
@@ -46,6 +49,17 @@ impl<'a> Ok<'a> {
         Result::Ok(Self { marker, affected_rows, insert_id, status, warnings, info, tracking })
     }
 
+    /// The schema that the tracking data says the session is in now: empty for none. `None` if that has not changed.
+    pub fn tracked_schema(&self) -> Option<&'a [u8]> {
+        let mut cursor = Cursor::new(self.tracking);
+        while let (Result::Ok(kind), Result::Ok(data)) = (cursor.u8(), cursor.lenenc_bytes()) {
+            if kind == TRACK_SCHEMA {
+                return Cursor::new(data).lenenc_bytes().ok();
+            }
+        }
+        None
+    }
+
     /// Appends this as a packet without its tracking data, as a client without SESSION_TRACK gets it.
     pub fn put_untracked(&self, out: &mut Vec<u8>, sequence: u8) -> u8 {
         packet::put(out, sequence, |out| {
@@ -74,6 +88,21 @@ pub fn put(out: &mut Vec<u8>, sequence: u8, status: Status) -> u8 {
     ok.put_untracked(out, sequence)
 }
 
+/// Appends the OK packet that ends a login. A client with SESSION_TRACK is told the `schema` it is in, as a server does.
+pub fn put_welcome(out: &mut Vec<u8>, sequence: u8, status: Status, schema: Option<&[u8]>) -> u8 {
+    let Some(schema) = schema else { return put(out, sequence, status) };
+    let mut name = Vec::with_capacity(schema.len() + 9);
+    put_lenenc_bytes(&mut name, schema);
+    let mut tracking = vec![TRACK_SCHEMA];
+    put_lenenc_bytes(&mut tracking, &name);
+    packet::put(out, sequence, |out| {
+        out.extend_from_slice(&[OK, 0, 0]);
+        out.extend_from_slice(&(status | Status::SESSION_STATE_CHANGED).bits().to_le_bytes());
+        out.extend_from_slice(&[0, 0, 0]);
+        put_lenenc_bytes(out, &tracking);
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -89,6 +118,30 @@ mod tests {
         let mut out = Vec::new();
         ok.put_untracked(&mut out, 5);
         assert_eq!(out, [12, 0, 0, 5, OK, 1, 0xfc, 0, 1, 2, 0, 3, 0, 2, b'h', b'i'].as_slice().to_vec());
+    }
+
+    #[test]
+    fn the_schema_is_told() {
+        let told = |schema: &[u8]| {
+            let mut out = Vec::new();
+            put_welcome(&mut out, 2, Status::AUTOCOMMIT, Some(schema));
+            Ok::parse(&out[packet::HEADER..]).unwrap().tracked_schema().map(<[u8]>::to_vec)
+        };
+        assert_eq!(told(b"shop"), Some(b"shop".to_vec()));
+        assert_eq!(told(b""), Some(Vec::new()));
+        let ok = Ok {
+            marker: OK,
+            affected_rows: 0,
+            insert_id: 0,
+            status: Status::empty(),
+            warnings: 0,
+            info: &[],
+            tracking: &[],
+        };
+        assert_eq!(ok.tracked_schema(), None);
+        // A variable before it, and data that is cut off.
+        assert_eq!(Ok { tracking: b"\x00\x02\x01a\x01\x02\x01d", ..ok }.tracked_schema(), Some(&b"d"[..]));
+        assert_eq!(Ok { tracking: b"\x00\x02\x01a\x01\x09\x01d", ..ok }.tracked_schema(), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@ pub struct Upload {
     left: usize,
     /// What ends it.
     until: Until,
+    begun: bool,
     done: bool,
     sequence: u8,
 }
@@ -24,17 +25,17 @@ enum Until {
 impl Upload {
     /// A command, of which no byte has been seen.
     pub fn command() -> Self {
-        Self { left: 0, until: Until::ShortPacket, done: false, sequence: 0 }
+        Self { left: 0, until: Until::ShortPacket, begun: false, done: false, sequence: 0 }
     }
 
     /// The content of a file.
     pub fn file() -> Self {
-        Self { left: 0, until: Until::EmptyPacket { chained: false }, done: false, sequence: 0 }
+        Self { left: 0, until: Until::EmptyPacket { chained: false }, begun: false, done: false, sequence: 0 }
     }
 
     /// Whether no byte of it has passed.
     pub fn is_fresh(&self) -> bool {
-        self.left == 0 && !self.done && self.sequence == 0
+        !self.begun
     }
 
     /// The sequence number that an answer to it has.
@@ -54,6 +55,7 @@ impl Upload {
             }
             let Some(header) = Header::parse(&bytes[at..]) else { return at };
             at += HEADER;
+            self.begun = true;
             self.left = header.length;
             self.sequence = header.sequence;
             self.done = match &mut self.until {
@@ -100,6 +102,16 @@ mod tests {
                 assert_eq!(run(Upload::command(), &bytes, piece), (total, true), "{length} {piece}");
             }
         }
+    }
+
+    #[test]
+    fn only_the_first_packet_of_a_chain_is_fresh() {
+        let mut bytes = Vec::new();
+        put_chain(&mut bytes, 0, &vec![3; PAYLOAD_MAX + 1]);
+        let mut upload = Upload::command();
+        assert!(upload.is_fresh());
+        assert_eq!(upload.advance(&bytes[..HEADER + PAYLOAD_MAX]), HEADER + PAYLOAD_MAX);
+        assert!(!upload.is_fresh() && !upload.is_complete());
     }
 
     #[test]

@@ -1,0 +1,198 @@
+//! One session on several nodes: what it sets counts everywhere, what it makes is found again.
+
+use std::net::SocketAddrV4;
+
+use oarlock::wire::capability::Capabilities;
+use oarlock::wire::packet::HEADER;
+
+use crate::raw::{Raw, command};
+use crate::statements::{CLOSE, LONG, PREPARE, TEXT, by_id, execute};
+use crate::{FULL, NEW_EOF};
+
+/// How many prepared statements a session makes here.
+const MANY: u32 = 3000;
+/// Where a reader tells its name, and where the writer does: outside and inside of a transaction.
+const NODE: &str = "@@wsrep_node_name <> 'galera-71'";
+
+fn sql(raw: &mut Raw, sql: &str) -> Vec<u8> {
+    raw.command(&command(3, &[sql.as_bytes()]))
+}
+
+/// The values of the first row of a reply without EOF packets, each as text.
+fn row(reply: &[u8]) -> Vec<String> {
+    let packets = packets_of(reply);
+    let columns = usize::from(packets[0][0]);
+    assert!(packets[0][0] < 0xfb, "{}", packets[0].escape_ascii());
+    let mut rest = packets[1 + columns];
+    let mut values = Vec::new();
+    while let Some((&length, tail)) = rest.split_first() {
+        let length = if length == 0xfb { 0 } else { usize::from(length) };
+        values.push(String::from_utf8_lossy(&tail[..length]).into_owned());
+        rest = &tail[length..];
+    }
+    values
+}
+
+fn packets_of(reply: &[u8]) -> Vec<&[u8]> {
+    let mut packets = Vec::new();
+    let mut rest = reply;
+    while let Some((header, payload)) = oarlock::wire::packet::first(rest) {
+        packets.push(payload);
+        rest = &rest[header.total()..];
+    }
+    packets
+}
+
+fn prepare(raw: &mut Raw, sql: &str) -> u32 {
+    let reply = raw.command(&command(PREPARE, &[sql.as_bytes()]));
+    assert_eq!(reply[HEADER], 0, "{sql}: {}", reply.escape_ascii());
+    u32::from_le_bytes(reply[HEADER + 1..HEADER + 5].try_into().unwrap())
+}
+
+/// Asks outside and inside of a transaction: a reader and the writer must say the same.
+fn everywhere(raw: &mut Raw, expressions: &str) -> Vec<String> {
+    let select = format!("SELECT {expressions}, {NODE}");
+    let mut there = row(&sql(raw, &select));
+    assert_eq!(there.pop().as_deref(), Some("1"), "a read on a reader");
+    sql(raw, "BEGIN");
+    let mut here = row(&sql(raw, &select));
+    assert_eq!(here.pop().as_deref(), Some("0"), "a transaction on the writer");
+    sql(raw, "COMMIT");
+    assert_eq!(there, here, "{expressions}");
+    there
+}
+
+pub fn all(proxy: SocketAddrV4) {
+    let mut raw = Raw::login(proxy, NEW_EOF, b"shop");
+    state(&mut raw);
+    executes(&mut raw);
+    many(&mut raw);
+    altered(proxy);
+    dropped(proxy);
+    pinned(&mut raw);
+}
+
+fn state(raw: &mut Raw) {
+    assert_eq!(everywhere(raw, "DATABASE()"), ["shop"]);
+    for statement in [
+        "SET @a = 'x', @b = 2, sql_mode = 'ANSI_QUOTES', time_zone = '+05:00'",
+        "SET NAMES latin1 COLLATE latin1_bin",
+        "USE mysql",
+        "SET @c = @b + 1",
+        "SET SESSION max_statement_time = 7",
+    ] {
+        assert_eq!(sql(raw, statement)[HEADER], 0, "{statement}");
+    }
+    let asked = "@a, @b, @c, @@sql_mode, @@time_zone, @@collation_connection, DATABASE(), @@max_statement_time";
+    let told = ["x", "2", "3", "ANSI_QUOTES", "+05:00", "latin1_bin", "mysql", "7.000000"];
+    assert_eq!(everywhere(raw, asked), told);
+    sql(raw, "USE shop");
+    sql(raw, "SET NAMES utf8, sql_mode = DEFAULT, time_zone = DEFAULT, max_statement_time = DEFAULT");
+    assert_eq!(everywhere(raw, "DATABASE(), @@character_set_client"), ["shop", "utf8mb3"]);
+    // A command that failed changes nothing, anywhere.
+    assert_eq!(sql(raw, "SET @@nonsense = 1")[HEADER], 0xff);
+    assert_eq!(sql(raw, "USE nowhere")[HEADER], 0xff);
+    assert_eq!(everywhere(raw, "DATABASE()"), ["shop"]);
+    // COM_INIT_DB as well as USE.
+    raw.command(&command(2, &[b"mysql"]));
+    assert_eq!(everywhere(raw, "DATABASE()"), ["mysql"]);
+    raw.command(&command(2, &[b"shop"]));
+    raw.command(&command(0x1f, &[]));
+    assert_eq!(everywhere(raw, "DATABASE(), @a IS NULL"), ["shop", "1"]);
+}
+
+fn executes(raw: &mut Raw) {
+    let select = prepare(raw, &format!("SELECT CONCAT(?, '-', ?), {NODE}"));
+    let typed = execute(select, 0, &[LONG, TEXT], &[Some(&[7, 0, 0, 0]), Some(b"\x01z")]);
+    let untyped = execute(select, 0, &[], &[Some(&[8, 0, 0, 0]), Some(b"\x01y")]);
+    let ends = |reply: &[u8], tail: &[u8]| {
+        let packets = packets_of(reply);
+        assert_eq!(packets.len(), 5, "{}", reply.escape_ascii());
+        assert!(packets[3].ends_with(tail), "{}", packets[3].escape_ascii());
+    };
+    ends(&raw.command(&typed), b"\x037-z\x01\0\0\0");
+    ends(&raw.command(&untyped), b"\x038-y\x01\0\0\0");
+    sql(raw, "BEGIN");
+    ends(&raw.command(&untyped), b"\x038-y\0\0\0\0");
+    ends(&raw.command(&untyped), b"\x038-y\0\0\0\0");
+    sql(raw, "COMMIT");
+    ends(&raw.command(&untyped), b"\x038-y\x01\0\0\0");
+    let other = execute(select, 0, &[TEXT, TEXT], &[Some(b"\x01a"), Some(b"\x01b")]);
+    let again = execute(select, 0, &[], &[Some(b"\x01c"), Some(b"\x01d")]);
+    ends(&raw.command(&other), b"\x03a-b\x01\0\0\0");
+    sql(raw, "BEGIN");
+    ends(&raw.command(&again), b"\x03c-d\0\0\0\0");
+    sql(raw, "COMMIT");
+    raw.send(&by_id(CLOSE, select));
+}
+
+fn many(raw: &mut Raw) {
+    let ids: Vec<u32> = (0..MANY).map(|number| prepare(raw, &format!("SELECT {number}"))).collect();
+    for (number, id) in ids.iter().enumerate().step_by(97) {
+        let reply = raw.command(&execute(*id, 0, &[], &[]));
+        let expected = (number as u32).to_le_bytes();
+        let row = packets_of(&reply)[2];
+        assert!(row.ends_with(&expected[..2]) || row[2..].starts_with(&expected[..2]), "{}", row.escape_ascii());
+    }
+    for id in &ids {
+        raw.send(&by_id(CLOSE, *id));
+    }
+    assert_eq!(raw.command(&execute(ids[5], 0, &[], &[]))[HEADER], 0xff);
+    assert_eq!(row(&sql(raw, "SELECT 'after many'")), ["after many"]);
+}
+
+/// A table is altered between the first execute, on a reader, and one on the writer: the client must learn of the new column.
+fn altered(proxy: SocketAddrV4) {
+    let capabilities = FULL | Capabilities::CACHE_METADATA;
+    let offered = Raw::login(proxy, capabilities, b"shop").offered;
+    let raw = &mut Raw::login(proxy, capabilities & offered, b"shop");
+    sql(raw, "CREATE OR REPLACE TABLE altered (a INT PRIMARY KEY, b INT)");
+    sql(raw, "INSERT INTO altered VALUES (1, 2)");
+    let select = prepare(raw, "SELECT * FROM altered");
+    let columns = |reply: &[u8]| packets_of(reply)[0][0];
+    assert_eq!(columns(&raw.command(&execute(select, 0, &[], &[]))), 2);
+    sql(raw, "ALTER TABLE altered ADD COLUMN c INT DEFAULT 3");
+    sql(raw, "BEGIN");
+    let reply = raw.command(&execute(select, 0, &[], &[]));
+    let packets = packets_of(&reply);
+    assert_eq!((columns(&reply), packets.len()), (3, 6), "{}", reply.escape_ascii());
+    sql(raw, "COMMIT");
+}
+
+/// The schema a session is in is dropped, by itself or by another: it goes on, on nodes it has not been to as well.
+fn dropped(proxy: SocketAddrV4) {
+    let raw = &mut Raw::login(proxy, NEW_EOF, b"shop");
+    let succeed = |raw: &mut Raw, statements: &[&str]| {
+        for statement in statements {
+            assert_eq!(sql(raw, statement)[HEADER], 0, "{statement}");
+        }
+    };
+    succeed(raw, &["CREATE DATABASE passing", "USE passing", "DROP DATABASE passing"]);
+    assert_eq!(everywhere(raw, "DATABASE() IS NULL"), ["1"]);
+    succeed(raw, &["CREATE DATABASE passing", "USE passing"]);
+    succeed(&mut Raw::login(proxy, NEW_EOF, b"shop"), &["DROP DATABASE passing"]);
+    assert_eq!(row(&sql(raw, &format!("SELECT {NODE}"))), ["1"]);
+    // A prepared text that makes no sense any more keeps no node from being used.
+    let gone = ["CREATE OR REPLACE TABLE gone (a INT)", "PREPARE p FROM 'SELECT * FROM gone'", "DROP TABLE gone"];
+    succeed(raw, &["USE shop"]);
+    succeed(raw, &gone);
+    assert_eq!(everywhere(raw, "DATABASE()"), ["shop"]);
+}
+
+fn pinned(raw: &mut Raw) {
+    let writer = |raw: &mut Raw| row(&sql(raw, &format!("SELECT {NODE}")))[0] == "0";
+    assert!(!writer(raw));
+    sql(raw, "CREATE TEMPORARY TABLE mine (a INT)");
+    assert!(writer(raw), "a temporary table keeps the session where it is");
+    assert_eq!(row(&sql(raw, "SELECT COUNT(*) FROM mine")), ["0"]);
+    raw.command(&command(0x1f, &[]));
+    assert!(!writer(raw), "a reset lets it go");
+    sql(raw, "LOCK TABLES fields WRITE");
+    assert!(writer(raw));
+    sql(raw, "UNLOCK TABLES");
+    assert!(!writer(raw));
+    sql(raw, "SELECT @now := NOW(6)");
+    let first = row(&sql(raw, "SELECT @now"));
+    assert_eq!(row(&sql(raw, "SELECT @now")), first);
+    assert!(!writer(raw), "only what reads the variable follows it");
+}

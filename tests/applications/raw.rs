@@ -1,0 +1,196 @@
+//! A client of the bare protocol: chosen capabilities in, every byte of the answers out.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddrV4, TcpStream};
+use std::time::Duration;
+
+use oarlock::auth::native::{Sha1Password, answer};
+use oarlock::lab::{APP_PASSWORD, APP_USER};
+use oarlock::wire::capability::Capabilities;
+use oarlock::wire::challenge::Switch;
+use oarlock::wire::command::Command;
+use oarlock::wire::handshake::Greeting;
+use oarlock::wire::packet::{self, HEADER, Header};
+use oarlock::wire::reply::{Kind, ReplyTracker, Shape};
+
+/// No reply of these tests takes longer.
+const REPLY_MAX: Duration = Duration::from_secs(30);
+
+/// A connection that has logged in.
+pub struct Raw {
+    socket: TcpStream,
+    tracker: ReplyTracker,
+    inbox: Vec<u8>,
+    /// The id the greeting gave.
+    pub thread: u32,
+    /// The capabilities of the greeting.
+    pub offered: Capabilities,
+    /// The server's answer to the login.
+    pub welcome: Vec<u8>,
+    scramble: [u8; 20],
+    /// The last command, as text.
+    asked: String,
+}
+
+impl Raw {
+    pub fn login(address: SocketAddrV4, capabilities: Capabilities, schema: &[u8]) -> Self {
+        let socket = TcpStream::connect(address).unwrap();
+        socket.set_read_timeout(Some(REPLY_MAX)).unwrap();
+        socket.set_write_timeout(Some(REPLY_MAX)).unwrap();
+        socket.set_nodelay(true).unwrap();
+        let mut raw = Self {
+            socket,
+            tracker: ReplyTracker::idle(capabilities),
+            inbox: Vec::new(),
+            thread: 0,
+            offered: Capabilities::empty(),
+            welcome: Vec::new(),
+            scramble: [0; 20],
+            asked: String::new(),
+        };
+        let greeting = raw.packet();
+        let greeting = Greeting::parse(&greeting[HEADER..]).unwrap();
+        raw.thread = greeting.thread;
+        raw.offered = greeting.capabilities;
+        raw.scramble = greeting.scramble;
+        let response = response(capabilities, schema, &raw.answer(APP_PASSWORD));
+        raw.write(&packets(1, &response));
+        raw.welcome = raw.packet();
+        raw
+    }
+
+    /// The answer to the greeting's scramble.
+    pub fn answer(&self, password: &str) -> [u8; 20] {
+        answer(&Sha1Password::of(password.as_bytes()).unwrap(), &self.scramble)
+    }
+
+    /// Writes bytes as they are.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.socket.write_all(bytes).unwrap();
+    }
+
+    /// Sends a command.
+    pub fn send(&mut self, payload: &[u8]) {
+        self.asked = payload[..payload.len().min(80)].escape_ascii().to_string();
+        self.write(&packets(0, payload));
+    }
+
+    /// Sends a command, and takes its whole reply.
+    pub fn command(&mut self, payload: &[u8]) -> Vec<u8> {
+        self.send(payload);
+        self.reply(payload.first().map_or(Shape::Ok, |byte| Command::from_byte(*byte).shape()))
+    }
+
+    /// One packet as it is.
+    pub fn packet(&mut self) -> Vec<u8> {
+        loop {
+            if let Some((header, _)) = packet::first(&self.inbox) {
+                return self.inbox.drain(..header.total()).collect();
+            }
+            self.read();
+        }
+    }
+
+    /// Sends COM_CHANGE_USER, and takes all of its reply; answers a switch of the plugin. Its scramble is blanked out.
+    pub fn change_user(&mut self, payload: &[u8], password: &str) -> Vec<u8> {
+        self.send(payload);
+        let mut first = self.packet();
+        let Some(place) = Switch::parse(&first[HEADER..]).ok().and_then(|switch| switch.native_scramble()) else {
+            return first;
+        };
+        self.scramble = place;
+        let answer = self.answer(password);
+        self.write(&packets(first[3].wrapping_add(1), &answer));
+        let end = first.len() - 1;
+        first[end - 20..end].fill(0);
+        [first, self.packet()].concat()
+    }
+
+    /// A whole reply. A local file that is asked for holds its own name, with a line end for each `;`.
+    pub fn reply(&mut self, shape: Shape) -> Vec<u8> {
+        self.tracker.begin(shape);
+        let mut at = 0;
+        while !self.tracker.is_done() {
+            let Some(part) = self.tracker.next(&self.inbox[at..]).unwrap() else {
+                self.read();
+                continue;
+            };
+            if part.kind == Kind::Infile {
+                let request = &self.inbox[at..at + part.length];
+                let sequence = request[3].wrapping_add(1);
+                let content: Vec<u8> =
+                    request[HEADER + 1..].iter().map(|byte| if *byte == b';' { b'\n' } else { *byte }).collect();
+                let mut upload = Vec::new();
+                let mut next = sequence;
+                if !content.is_empty() && content != b"empty" {
+                    next = packet::put_chain(&mut upload, next, &content);
+                }
+                packet::put_chain(&mut upload, next, b"");
+                self.write(&upload);
+                self.tracker.resume_after_upload();
+            }
+            at += part.length;
+        }
+        self.inbox.drain(..at).collect()
+    }
+
+    fn read(&mut self) {
+        let mut bytes = [0; 65_536];
+        let count = self.socket.read(&mut bytes);
+        let Some(count) = count.as_ref().ok().filter(|count| **count > 0) else {
+            panic!("no whole reply to {:?}: {count:?} after {:?}", self.asked, lines(&self.inbox))
+        };
+        self.inbox.extend_from_slice(&bytes[..*count]);
+    }
+}
+
+/// A payload as packets.
+pub fn packets(sequence: u8, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    packet::put_chain(&mut bytes, sequence, payload);
+    bytes
+}
+
+/// A command of this byte with these parts.
+pub fn command(byte: u8, parts: &[&[u8]]) -> Vec<u8> {
+    [&[byte][..], &parts.concat()].concat()
+}
+
+/// The packets of a reply, each as text.
+pub fn lines(reply: &[u8]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut at = 0;
+    while let Some(header) = Header::parse(&reply[at..]) {
+        let end = (at + header.total()).min(reply.len());
+        let shown = (at + HEADER + 160).min(end);
+        lines.push(format!("{:3} {:6} {}", header.sequence, header.length, reply[at + HEADER..shown].escape_ascii()));
+        at = end;
+    }
+    lines
+}
+
+fn response(capabilities: Capabilities, schema: &[u8], answer: &[u8]) -> Vec<u8> {
+    let mut flags = capabilities;
+    flags.set(Capabilities::CONNECT_WITH_DB, !schema.is_empty());
+    let bits = flags.bits();
+    let mut out = Vec::new();
+    out.extend_from_slice(&(bits as u32).to_le_bytes());
+    out.extend_from_slice(&(1u32 << 30).to_le_bytes());
+    out.push(33);
+    out.extend_from_slice(&[0; 19]);
+    out.extend_from_slice(&((bits >> 32) as u32).to_le_bytes());
+    out.extend_from_slice(APP_USER.as_bytes());
+    out.extend_from_slice(&[0, answer.len() as u8]);
+    out.extend_from_slice(answer);
+    if !schema.is_empty() {
+        out.extend_from_slice(schema);
+        out.push(0);
+    }
+    if flags.contains(Capabilities::PLUGIN_AUTH) {
+        out.extend_from_slice(b"mysql_native_password\0");
+    }
+    if flags.contains(Capabilities::CONNECT_ATTRS) {
+        out.extend_from_slice(b"\x0c\x04_pid\x06123456");
+    }
+    out
+}
