@@ -90,7 +90,7 @@ pub fn all(lab: &Lab, proxy: &Proxy) {
 
 /// Ctrl-C ends the statement and not the session, on a reader and on the writer.
 fn interrupt(lab: &Lab, terminal: &mut Terminal) {
-    for sql in ["SELECT SLEEP(30)", "DO SLEEP(30)", "BEGIN; SELECT SLEEP(30)"] {
+    for sql in ["SELECT SLEEP(30)", "SELECT SLEEP(30) FOR UPDATE", "BEGIN; SELECT SLEEP(30)"] {
         terminal.press(&format!("{sql};\n"));
         let asleep = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'";
         let sleeps = || lab.nodes().iter().any(|node| node.value(asleep).unwrap().as_deref() == Some("1"));
