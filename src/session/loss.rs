@@ -33,7 +33,9 @@ impl Machine {
         let open = self.state.transaction == Some(slot);
         self.drop_conn(slot, desk);
         let pinned = self.state.pinned == Some(slot);
-        let Some(work) = self.work.as_ref().filter(|work| work.slot == Some(slot)) else {
+        let Some(work) = self.work.as_ref().filter(|work| work.slot == Some(slot) && !work.replied) else {
+            // The node may have given up before the client has sent all (1153): there is no more to be said.
+            self.discard_rest(slot, desk);
             if pinned {
                 return self.end_with_node(node, desk);
             }
@@ -46,6 +48,10 @@ impl Machine {
             }
             return;
         };
+        if matches!(work.after, After::Kill { id, ends: true } if id == self.id) {
+            // It has killed itself. A server closes without a word, too.
+            return self.hang_up(desk);
+        }
         let sent = work.stage == Stage::Running;
         let again = !open
             && !pinned
@@ -145,13 +151,10 @@ impl Machine {
         let Some(work) = &mut self.work else { return };
         if work.is_uploading() {
             // The client reads no answer before it has sent all.
-            let active = work.stage == Stage::Running;
-            work.stage = Stage::Discarding;
             work.failure = Some(fault);
-            if let Some(load) =
-                work.slot.and_then(|slot| self.conns.get(usize::from(slot))).and_then(|conn| desk.load(conn.node))
-            {
-                load.active -= u32::from(active).min(load.active);
+            match work.slot {
+                Some(slot) => self.discard_rest(slot, desk),
+                None => work.stage = Stage::Discarding,
             }
             return;
         }
@@ -162,11 +165,22 @@ impl Machine {
         self.finish(desk);
     }
 
+    /// Throws away what the client still uploads to a connection.
+    fn discard_rest(&mut self, slot: Slot, desk: &mut Desk) {
+        let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) else { return };
+        let active = work.stage == Stage::Running;
+        work.stage = Stage::Discarding;
+        if let Some(load) = self.conns.get(usize::from(slot)).and_then(|conn| desk.load(conn.node)) {
+            load.active -= u32::from(active).min(load.active);
+        }
+    }
+
     /// The client has sent all of a command that had failed.
     pub(super) fn tell_failure(&mut self, desk: &mut Desk) {
         let fault = self.work.as_mut().and_then(|work| work.failure.take());
-        if let Some(fault) = fault {
-            self.fail(fault, desk);
+        match fault {
+            Some(fault) => self.fail(fault, desk),
+            None => self.finish(desk),
         }
     }
 }

@@ -106,3 +106,11 @@ pub fn change_user(talk: &mut Talk, capabilities: Capabilities) {
         talk.sql(state);
     }
 }
+
+/// A session that kills itself: what it is told before the end.
+pub fn suicide(talk: &mut Talk, order: &str) {
+    let text = format!("{order} {}", talk.raw.thread);
+    talk.raw.send(&command(3, &[text.as_bytes()]));
+    let last_words = talk.raw.rest();
+    talk.note(order, &last_words);
+}

@@ -105,17 +105,23 @@ fn applications_cannot_tell_the_proxy_from_a_node() {
     let node = lab.node("galera-71").unwrap().address();
     let doors = Doors { node, proxy: proxy.address(), found: Vec::new().into() };
     timed("queries", || doors.compare_all(queries::every_kind));
+    for (name, capabilities) in CLIENTS.into_iter().filter(|(_, all)| all.contains(Capabilities::SESSION_TRACK)) {
+        doors.compare(name, capabilities, queries::tracking);
+    }
     timed("commands", || doors.compare_all(commands::every_byte));
     timed("change user", || doors.compare_each(commands::change_user));
     timed("statements", || doors.compare_all(statements::every_kind));
     timed("local files", || doors.compare_all(uploads::local_files));
+    for order in ["KILL", "KILL SOFT", "KILL HARD CONNECTION"] {
+        doors.compare_all(|talk| commands::suicide(talk, order));
+    }
     timed("nodes", || nodes::all(doors.proxy));
-    timed("sizes", || doors.compare("old EOF", PLAIN, uploads::sizes));
-    timed("parameters", || doors.compare("everything", FULL, uploads::parameters));
     timed("drop by drop", || doors.compare("everything", FULL, uploads::drop_by_drop));
     timed("terminal", || terminal::all(&lab, &proxy));
     timed("dumps", || dumps::all(&lab, &proxy));
     timed("drivers", || drivers::all(proxy.address()));
+    timed("sizes", || doors.compare("old EOF", PLAIN, uploads::sizes));
+    timed("parameters", || doors.compare("everything", FULL, uploads::parameters));
     doors.judge();
 }
 

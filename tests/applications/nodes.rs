@@ -70,6 +70,8 @@ pub fn all(proxy: SocketAddrV4) {
     altered(proxy);
     dropped(proxy);
     pinned(&mut raw);
+    killed(proxy);
+    too_large(proxy);
 }
 
 fn state(raw: &mut Raw) {
@@ -195,4 +197,31 @@ fn pinned(raw: &mut Raw) {
     let first = row(&sql(raw, "SELECT @now"));
     assert_eq!(row(&sql(raw, "SELECT @now")), first);
     assert!(!writer(raw), "only what reads the variable follows it");
+}
+
+/// KILL names sessions by the ids that clients see.
+fn killed(proxy: SocketAddrV4) {
+    let killer = &mut Raw::login(proxy, NEW_EOF, b"shop");
+    for after in ["SELECT 1", "BEGIN", "SET @a = 1"] {
+        let mut victim = Raw::login(proxy, NEW_EOF, b"shop");
+        sql(&mut victim, after);
+        assert_eq!(sql(killer, &format!("KILL QUERY {}", victim.thread))[HEADER], 0);
+        assert_eq!(sql(&mut victim, "DO 1")[HEADER], 0, "nothing was running");
+        assert_eq!(sql(killer, &format!("KILL {}", victim.thread))[HEADER], 0);
+        assert_eq!(victim.rest(), b"", "after {after}");
+    }
+    let mut victim = Raw::login(proxy, NEW_EOF, b"shop");
+    victim.send(&command(3, &[b"SELECT SLEEP(30)"]));
+    assert_eq!(sql(killer, &format!("KILL {}", victim.thread))[HEADER], 0);
+    victim.rest();
+    let reply = sql(killer, &format!("KILL QUERY {}", killer.thread));
+    assert_eq!(reply[HEADER..HEADER + 3], [0xff, 0x25, 0x05], "1317");
+}
+
+/// More than a node's max_allowed_packet: the client is told once, and either goes on or is cut off.
+fn too_large(proxy: SocketAddrV4) {
+    let raw = &mut Raw::login(proxy, NEW_EOF, b"shop");
+    let reply = raw.command(&command(3, &[b"SELECT '", &vec![b'x'; 65 << 20], b"'"]));
+    assert_eq!(reply[HEADER..HEADER + 3], [0xff, 0x81, 0x04], "1153");
+    assert_eq!(row(&sql(raw, "SELECT 'goes on'")), ["goes on"]);
 }

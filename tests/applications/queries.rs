@@ -172,8 +172,45 @@ const STATEMENTS: &[&str] = &[
     "/*! SELECT 1 */",
     "/*!50000 SELECT */ 1",
     "/*!99999 SELECT */ 1",
+    "SELECT IF(seq < 5, seq, (SELECT 1 UNION SELECT 2)) FROM seq_1_to_10",
+    "SELECT 1; SELECT IF(seq < 5, seq, (SELECT 1 UNION SELECT 2)) FROM seq_1_to_10; SELECT 2",
+    "SELECT SLEEP(2) FROM seq_1_to_3 LIMIT ROWS EXAMINED 0",
+    "SET STATEMENT max_statement_time = 0.05 FOR SELECT SLEEP(3)",
+    "CREATE OR REPLACE FUNCTION f() RETURNS INT BEGIN INSERT INTO t (b) VALUES ('f'); RETURN 5; END",
+    "SELECT f()",
+    "SELECT ROW_COUNT(), LAST_INSERT_ID() > 0",
+    "SELECT b FROM t ORDER BY a DESC LIMIT 1",
+    "DROP FUNCTION f",
+    "CREATE OR REPLACE SEQUENCE seq_own",
+    "SELECT NEXT VALUE FOR seq_own IS NULL, LASTVAL(seq_own) IS NULL",
+    "DROP SEQUENCE seq_own",
+    "SELECT a FROM t PROCEDURE ANALYSE()",
     "DROP TABLE t, u",
 ];
+
+/// What is tracked is up to the session. Clients that do not track see a flag here that has no meaning to them.
+const TRACKING: &[&str] = &[
+    "SET SESSION session_track_schema = 0",
+    "USE mysql",
+    "SELECT DATABASE()",
+    "USE shop",
+    "SET SESSION session_track_schema = 1, session_track_system_variables = '*', session_track_transaction_info = 'CHARACTERISTICS', session_track_state_change = 1",
+    "BEGIN",
+    "INSERT INTO t (b) VALUES ('tracked')",
+    "ROLLBACK",
+    "SET time_zone = '+01:00'",
+    "SELECT 1",
+    "SET @tracked = 1",
+    "SET SESSION session_track_system_variables = DEFAULT",
+];
+
+/// Tracking, for clients that ask for it.
+pub fn tracking(talk: &mut Talk) {
+    talk.quietly("CREATE OR REPLACE TABLE t (a INT AUTO_INCREMENT PRIMARY KEY, b VARCHAR(20))");
+    for sql in TRACKING {
+        talk.sql(sql);
+    }
+}
 
 /// All of them in one session.
 pub fn every_kind(talk: &mut Talk) {

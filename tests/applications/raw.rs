@@ -134,6 +134,12 @@ impl Raw {
         self.inbox.drain(..at).collect()
     }
 
+    /// All that comes until the server closes.
+    pub fn rest(&mut self) -> Vec<u8> {
+        self.socket.read_to_end(&mut self.inbox).unwrap();
+        std::mem::take(&mut self.inbox)
+    }
+
     fn read(&mut self) {
         let mut bytes = [0; 65_536];
         let count = self.socket.read(&mut bytes);

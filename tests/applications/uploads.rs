@@ -42,17 +42,14 @@ fn query_of(length: usize, head: &str, tail: &str) -> Vec<u8> {
 /// Around the places where packets are split, and where the proxy begins to stream.
 pub fn sizes(talk: &mut Talk) {
     talk.quietly("CREATE OR REPLACE TABLE shop.large (a INT PRIMARY KEY, b LONGBLOB)");
-    let lengths = [1023, 192 << 10, (192 << 10) + 1, PAYLOAD_MAX - 1, PAYLOAD_MAX, PAYLOAD_MAX + 1, PAYLOAD_MAX + 100];
+    let lengths = [1023, 192 << 10, (192 << 10) + 1, PAYLOAD_MAX - 1, PAYLOAD_MAX, PAYLOAD_MAX + 1, 2 * PAYLOAD_MAX];
     for length in lengths {
         talk.command(&format!("a read of {length}"), &query_of(length, "SELECT LENGTH('", "')"));
     }
-    for (key, length) in [(1, PAYLOAD_MAX), (2, 20 * MIB), (3, 2 * PAYLOAD_MAX)] {
-        let insert = query_of(length, &format!("INSERT INTO large VALUES ({key}, '"), "')");
-        talk.command(&format!("an insert of {length}"), &insert);
-    }
+    talk.command("an insert of 20 MiB", &query_of(20 * MIB, "INSERT INTO large VALUES (2, '", "')"));
     talk.sql("SELECT a, LENGTH(b), MD5(b) FROM large ORDER BY a");
     talk.sql("SELECT b FROM large WHERE a = 2");
-    for length in [PAYLOAD_MAX - 5, PAYLOAD_MAX - 4, PAYLOAD_MAX - 3, PAYLOAD_MAX] {
+    for length in [PAYLOAD_MAX - 5, PAYLOAD_MAX - 4, PAYLOAD_MAX - 3] {
         // A length of 3 bytes goes before the value: the row's packet is at, below and above the limit.
         talk.sql(&format!("SELECT REPEAT('y', {length})"));
     }
@@ -76,23 +73,24 @@ pub fn parameters(talk: &mut Talk) {
         value.resize(value.len() + length, b'v');
         value
     };
-    for (key, length) in [(1u32, 100_000), (2, 300_000), (3, PAYLOAD_MAX - 30), (4, PAYLOAD_MAX), (5, 20 * MIB)] {
-        let payload = execute(insert, 0, &types, &[Some(&key.to_le_bytes()), Some(&value(length))]);
-        talk.command(&format!("a parameter of {length}"), &payload);
-    }
-    talk.command("the same again, no types", &execute(insert, 0, &[], &[Some(&[9, 0, 0, 0]), Some(&value(17 * MIB))]));
+    let insert_of = |key: u32, length: usize, types: &[u8]| {
+        execute(insert, 0, types, &[Some(&key.to_le_bytes()), Some(&value(length))])
+    };
+    talk.command("a parameter of 300 kB", &insert_of(1, 300_000, &types));
+    talk.command("a parameter of 20 MiB, no types", &insert_of(5, 20 * MIB, &[]));
     talk.command("20 MiB back", &execute(select, 0, &[LONG], &[Some(&[5, 0, 0, 0])]));
-    let read = |types: &[u8]| execute(length, 0, types, &[Some(&value(17 * MIB)), Some(&[7, 0, 0, 0])]);
-    talk.command("a read with a large parameter", &read(&[BLOB, LONG]));
-    talk.sql("BEGIN");
-    talk.command("and in a transaction, no types", &read(&[]));
-    talk.sql("COMMIT");
-    talk.command("and again, no types", &read(&[]));
-    for _ in 0..3 {
-        talk.raw.send(&command(LONG_DATA, &[&insert.to_le_bytes(), &[1, 0], &vec![b'l'; 6 * MIB]]));
+    let read = |size: usize, types: &[u8]| execute(length, 0, types, &[Some(&value(size)), Some(&[7, 0, 0, 0])]);
+    for size in [100_000, 300_000, PAYLOAD_MAX - 30, PAYLOAD_MAX] {
+        talk.command(&format!("a read with a parameter of {size}"), &read(size, &[BLOB, LONG]));
     }
-    talk.raw.send(&command(LONG_DATA, &[&insert.to_le_bytes(), &[1, 0], &vec![b'l'; PAYLOAD_MAX]]));
-    let mut with = execute(insert, 0, &types, &[Some(&[6, 0, 0, 0]), None]);
+    talk.sql("BEGIN");
+    talk.command("and in a transaction, no types", &read(17 * MIB, &[]));
+    talk.sql("COMMIT");
+    talk.command("and again, no types", &read(17 * MIB, &[]));
+    for size in [6 * MIB, PAYLOAD_MAX] {
+        talk.raw.send(&command(LONG_DATA, &[&length.to_le_bytes(), &[0, 0], &vec![b'l'; size]]));
+    }
+    let mut with = execute(length, 0, &[BLOB, LONG], &[None, Some(&[7, 0, 0, 0])]);
     with[10] = 0;
     talk.command("with long data", &with);
     talk.sql("SELECT a, LENGTH(b), MD5(b) FROM large ORDER BY a");
