@@ -1,7 +1,7 @@
 //! No heap allocation per command on the plain path, once a session is warm: the machine itself is measured, with replies as a
 //! server sends them.
 
-use oarlock::wire::command::{QUERY, STMT_PREPARE};
+use oarlock::wire::command::QUERY;
 use oarlock::wire::packet;
 
 #[path = "support/stage.rs"]
@@ -9,6 +9,7 @@ mod stage;
 
 use stage::{End, Stage};
 
+const STMT_PREPARE: u8 = 0x16;
 const EXECUTE: u8 = 0x17;
 /// Before anything is measured: buffers have their sizes then.
 const WARM: usize = 100;

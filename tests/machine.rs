@@ -1,6 +1,8 @@
 //! The session's machine against peers that say anything: it never panics, never asks for what is impossible, and what comes
 //! out does not depend on how the bytes came in. Random, but the same on every run: the seed is in each failure's message.
 
+#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+
 #[path = "support/actors.rs"]
 mod actors;
 #[path = "support/stage.rs"]
@@ -13,6 +15,8 @@ use actors::{Dice, Node, client_command};
 use oarlock::cluster::view::{Duty, Health, NodeId};
 use oarlock::session::desk::{Found, Slot};
 use oarlock::wire::capability::Capabilities;
+use oarlock::wire::err::Error;
+use oarlock::wire::packet;
 use stage::{End, Stage};
 
 /// A session under way: its peers, and what is on the way from them.
@@ -279,5 +283,43 @@ fn garbage() {
                 play.settle(dice, true);
             }
         }
+    }
+}
+
+/// What the client is told if the writer is lost under the last of these statements.
+fn lost_under(statements: &[&str]) -> (u16, String) {
+    let dice = &mut Dice::new(0);
+    let mut play = Play::start();
+    play.client(&stage::login(stage::usual()));
+    play.settle(dice, false);
+    let (last, before) = statements.split_last().unwrap();
+    for text in before {
+        play.client(&stage::command(0x03, text.as_bytes()));
+        play.settle(dice, false);
+    }
+    play.stage.to_client.clear();
+    play.client(&stage::command(0x03, last.as_bytes()));
+    let writer = play.stage.ends.iter().position(|end| *end == End::Open(stage::WRITER)).unwrap();
+    play.stage.node_closed(writer as Slot);
+    let (_, payload) = packet::first(&play.stage.to_client).unwrap();
+    let error = Error::parse(payload).unwrap();
+    (error.code, String::from_utf8(error.state.to_vec()).unwrap())
+}
+
+#[test]
+fn what_is_known_of_a_statement_that_was_lost() {
+    let unknown = (1105, "08007".to_owned());
+    let undone = (1213, "40001".to_owned());
+    let cases: [(&[&str], &(u16, String)); 7] = [
+        (&["INSERT INTO t VALUES (1)"], &unknown),
+        (&["BEGIN", "INSERT INTO t VALUES (1)"], &undone),
+        (&["BEGIN", "COMMIT"], &unknown),
+        (&["BEGIN", "CREATE TABLE u (a INT)"], &unknown),
+        (&["SET autocommit = 0", "INSERT INTO t VALUES (1)"], &undone),
+        (&["SET autocommit = 0", "CREATE TABLE u (a INT)"], &unknown),
+        (&["SET autocommit = 0", "INSERT INTO t VALUES (1)", "COMMIT"], &unknown),
+    ];
+    for (statements, expected) in cases {
+        assert_eq!(&lost_under(statements), expected, "{statements:?}");
     }
 }

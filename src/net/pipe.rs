@@ -17,6 +17,7 @@ pub struct Pipe {
     held: Vec<u8>,
     blocked: Vec<u8>,
     written: usize,
+    moved: usize,
     broken: bool,
 }
 
@@ -32,7 +33,7 @@ pub enum Fill {
 impl Pipe {
     /// A pipe with nothing in it.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, held: Vec::new(), blocked: Vec::new(), written: 0, broken: false }
+        Self { stream, held: Vec::new(), blocked: Vec::new(), written: 0, moved: 0, broken: false }
     }
 
     /// Reads more behind what is held. The buffer grows if that needs it.
@@ -49,6 +50,7 @@ impl Pipe {
             Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(Fill::Closed),
             Poll::Ready(Ok(read)) => {
                 self.unhold(buffer);
+                self.moved = self.moved.wrapping_add(read);
                 Poll::Ready(Fill::Bytes(held + read))
             }
         }
@@ -98,7 +100,10 @@ impl Pipe {
     pub fn poll_drain(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while !self.broken && self.written < self.blocked.len() {
             match self.stream.poll_write(context, &self.blocked[self.written..]) {
-                Poll::Ready(Ok(written)) if written > 0 => self.written += written,
+                Poll::Ready(Ok(written)) if written > 0 => {
+                    self.written += written;
+                    self.moved = self.moved.wrapping_add(written);
+                }
                 Poll::Ready(_) => self.broken = true,
                 Poll::Pending => return Poll::Pending,
             }
@@ -106,6 +111,11 @@ impl Pipe {
         self.written = 0;
         self.blocked = Vec::new();
         Poll::Ready(())
+    }
+
+    /// Bytes read, and bytes written late, so far; wraps.
+    pub fn moved(&self) -> usize {
+        self.moved
     }
 
     /// Writes and reads nothing any more.

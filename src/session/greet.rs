@@ -31,7 +31,7 @@ const BAD_HANDSHAKE: (u16, &[u8; 5], &str) = (1043, b"08S01", "Bad handshake");
 pub(super) struct Greet {
     scramble: [u8; SCRAMBLE],
     stage: Stage,
-    /// The sequence number of our next packet.
+    /// The next packet's sequence number, whosever it is.
     sequence: u8,
     answer: Vec<u8>,
     /// The accounts have been loaded again for this login.
@@ -52,7 +52,7 @@ enum Stage {
 
 impl Greet {
     pub(super) fn response(scramble: [u8; SCRAMBLE]) -> Self {
-        Self { scramble, stage: Stage::Response, sequence: 0, answer: Vec::new(), refreshed: false }
+        Self { scramble, stage: Stage::Response, sequence: 1, answer: Vec::new(), refreshed: false }
     }
 
     /// Whether the client's next packet is expected.
@@ -99,11 +99,12 @@ impl Machine {
             return bytes.len();
         }
         let Some((header, payload)) = packet::first(bytes) else { return 0 };
-        if greet.stage == Stage::Answer && header.sequence != greet.sequence {
+        let in_order = header.sequence == greet.sequence;
+        greet.sequence = header.sequence.wrapping_add(1);
+        if !in_order {
             self.refuse_shape(Malformed("packets out of order"), desk);
             return bytes.len();
         }
-        greet.sequence = header.sequence.wrapping_add(1);
         let taken = match greet.stage {
             Stage::Response => self.take_response(payload, desk),
             _ => {
@@ -168,7 +169,7 @@ impl Machine {
         self.client = next;
         self.state = SessionState::default();
         self.prepared = Prepared::default();
-        self.phase = Phase::Greeting(Greet { sequence: 1, ..Greet::response(scramble) });
+        self.phase = Phase::Greeting(Greet::response(scramble));
         let deadline = desk.after(desk.settings.handshake_timeout);
         self.arm(Some(deadline), desk);
         self.ask_native(desk);
@@ -225,8 +226,6 @@ impl Machine {
     fn refuse_shape(&mut self, malformed: Malformed, desk: &mut Desk) {
         warn!(session = self.id, client = %self.client.address, "bad handshake: {malformed}");
         let (code, state, text) = BAD_HANDSHAKE;
-        let Phase::Greeting(greet) = &mut self.phase else { return };
-        greet.sequence = greet.sequence.max(1);
         self.refuse(Fault::client(code, state, text), desk);
     }
 }

@@ -11,6 +11,7 @@ use crate::cluster::view::NodeId;
 use crate::fault::{Fault, Retry};
 use crate::sql::effect;
 use crate::sql::statement::{Class, LexMode, Traits};
+use crate::wire::capability::Status;
 use crate::wire::command::Command;
 use crate::wire::err;
 use crate::wire::packet::HEADER;
@@ -31,6 +32,8 @@ impl Machine {
         let boundary = conn.tracker.at_boundary();
         let sequence = conn.tracker.next_sequence();
         let open = self.state.transaction == Some(slot);
+        // With autocommit=0 the first statement opens a transaction that its own end does not commit.
+        let uncommitted = open || !self.state.status.contains(Status::AUTOCOMMIT);
         self.drop_conn(slot, desk);
         let pinned = self.state.pinned == Some(slot);
         let Some(work) = self.work.as_ref().filter(|work| work.slot == Some(slot) && !work.replied) else {
@@ -60,7 +63,7 @@ impl Machine {
         if again {
             return self.elsewhere(slot, None, desk);
         }
-        let fault = match (sent, open) {
+        let fault = match (sent, uncommitted) {
             _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node)),
             (false, _) => transaction_lost(desk.name(node)),
             (true, true) if !commits(work) => transaction_lost(desk.name(node)),

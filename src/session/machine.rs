@@ -11,6 +11,7 @@ use tracing::debug;
 
 use crate::backend::login::Login;
 use crate::cluster::view::{Health, NodeId};
+use crate::fault::Fault;
 use crate::wire::capability::Capabilities;
 use crate::wire::command::QUIT;
 use crate::wire::packet;
@@ -89,6 +90,14 @@ impl Machine {
     /// The client has closed.
     pub fn on_client_closed(&mut self, desk: &mut Desk) {
         self.end(desk);
+    }
+
+    /// The client has stopped in the middle of what it sends.
+    pub fn on_client_stalled(&mut self, desk: &mut Desk) {
+        if self.work.is_none() {
+            self.answer_ready(Fault::client(1159, b"08S01", "Got timeout reading communication packets"), desk);
+        }
+        self.hang_up(desk);
     }
 
     /// A dialled connection stands.

@@ -170,6 +170,9 @@ impl Machine {
         work.stage = Stage::Running;
         work.begun_us = desk.now_us;
         conn.owe(Purpose::Client, work.shape);
+        if work.upload.is_some() {
+            conn.tracker.resume_after_upload();
+        }
         if let Some(load) = desk.load(conn.node) {
             load.active += 1;
         }

@@ -29,6 +29,8 @@ const DEADLOCK: u16 = 1213;
 const ABORTED_MAX: u8 = 8;
 /// The longest packet of a node's login in bytes.
 const LOGIN_PACKET_MAX: usize = 64 << 10;
+/// The longest packet of a node that closes an idle connection in bytes: an error's text and some.
+const PARTING_PACKET_MAX: usize = 1 << 10;
 
 impl Machine {
     /// Takes bytes from a node connection; returns how many of them are done with.
@@ -79,7 +81,10 @@ impl Machine {
 
     /// Nothing is owed: an ERR packet is how a node says that it closes the connection.
     fn take_parting(&mut self, slot: Slot, bytes: &[u8], desk: &mut Desk) -> Result<usize, Malformed> {
-        let Some((_, payload)) = packet::first(bytes) else { return Ok(0) };
+        let Some((_, payload)) = packet::first(bytes) else {
+            let long = packet::Header::parse(bytes).is_some_and(|header| header.length > PARTING_PACKET_MAX);
+            return if long { Err(Malformed("a long packet nobody asked for")) } else { Ok(0) };
+        };
         let error = Error::parse(payload).map_err(|_| Malformed("a packet nobody asked for"))?;
         debug!(session = self.id, code = error.code, "a node closes an idle connection");
         self.lose(slot, desk);

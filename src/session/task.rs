@@ -21,6 +21,8 @@ use super::worker::{Bench, Notice, Worker};
 
 /// What a client may send ahead while a command is under way, in bytes.
 const AHEAD_MAX: usize = 16 << 10;
+/// A client of which less than this many bytes come or go in the stall timeout has stalled.
+const STALL_BYTES: usize = 4 << 10;
 
 type Dial = Pin<Box<dyn Future<Output = io::Result<Stream>>>>;
 
@@ -33,6 +35,13 @@ pub(super) enum Word {
     Accounts,
     /// Where another session is at work.
     Found(Found),
+}
+
+/// The watch on a client that is in the middle of something.
+struct Stall {
+    timer: Pin<Box<Sleep>>,
+    /// What had come and gone when it began.
+    moved: usize,
 }
 
 enum NodeEnd {
@@ -49,7 +58,7 @@ pub(super) struct Task {
     worker: Rc<Worker>,
     notice: Rc<Notice>,
     deadline: Option<Pin<Box<Sleep>>>,
-    stall: Option<Pin<Box<Sleep>>>,
+    stall: Option<Stall>,
     errand: Option<Errand>,
     /// What is held of the client's bytes has been offered to the machine, and nothing has happened since.
     offered: bool,
@@ -105,9 +114,6 @@ impl Task {
                     Poll::Pending
                 };
             }
-            if client_moved {
-                self.stall = None;
-            }
         }
     }
 
@@ -133,14 +139,18 @@ impl Task {
     }
 
     fn poll_timers(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> bool {
-        if let Some(timer) = &mut self.stall
-            && timer.as_mut().poll(context).is_ready()
+        if let Some(stall) = &mut self.stall
+            && stall.timer.as_mut().poll(context).is_ready()
         {
             info!(session = self.machine.id(), "the client has stalled; its session ends");
             self.stall = None;
-            self.client_closed = true;
-            self.client.give_up();
-            self.machine.on_client_closed(&mut bench.desk);
+            if self.client.is_blocked() {
+                self.client_closed = true;
+                self.client.give_up();
+                self.machine.on_client_closed(&mut bench.desk);
+            } else {
+                self.machine.on_client_stalled(&mut bench.desk);
+            }
             self.perform(context, bench);
             return true;
         }
@@ -269,6 +279,9 @@ impl Task {
         self.perform(context, bench);
         self.client.hold(&bench.scratch[taken..count]);
         self.offered = true;
+        if taken > 0 {
+            self.stall = None;
+        }
         taken
     }
 
@@ -329,14 +342,16 @@ impl Task {
         }
     }
 
-    /// A client that takes nothing of what it is sent, or stops within a packet, has only so much time.
+    /// A client that takes next to nothing of what it is sent, or stops within a packet, has only so much time.
     fn watch_stall(&mut self, context: &mut Context<'_>, bench: &mut Bench) {
-        let within = self.client.held() > 0 && self.machine.wants_client() && !self.upload_is_blocked();
-        if !within && !self.client.is_blocked() {
+        let within = self.client.held() > 0 || self.machine.upload_slot().is_some();
+        let waits_for_it = within && self.machine.wants_client() && !self.upload_is_blocked();
+        let moved = self.client.moved();
+        if !waits_for_it && !self.client.is_blocked() {
             self.stall = None;
-        } else if self.stall.is_none() {
+        } else if self.stall.as_ref().is_none_or(|stall| moved.wrapping_sub(stall.moved) >= STALL_BYTES) {
             let limit: Duration = self.worker.stall_timeout();
-            self.stall = Some(Box::pin(tokio::time::sleep_until(Instant::now() + limit)));
+            self.stall = Some(Stall { timer: Box::pin(tokio::time::sleep_until(Instant::now() + limit)), moved });
             // Registers the timer; it can't have passed yet.
             let _ = self.poll_timers(context, bench);
         }

@@ -95,7 +95,7 @@ pub struct ReplyTracker {
     body_left: usize,
     /// The current payload goes on in the next packet.
     chained: bool,
-    /// The sequence number of the last packet; none before the first.
+    /// The sequence number of the last packet of either side; none if the client's is not known.
     sequence: Option<u8>,
 }
 
@@ -105,7 +105,7 @@ impl ReplyTracker {
         Self { shape: Shape::Nothing, state: State::Done, capabilities, body_left: 0, chained: false, sequence: None }
     }
 
-    /// Expects a reply of this shape.
+    /// Expects a reply of this shape to a command of one packet.
     pub fn begin(&mut self, shape: Shape) {
         self.shape = shape;
         self.state = match shape {
@@ -113,7 +113,7 @@ impl ReplyTracker {
             Shape::Rows => State::Rows,
             _ => State::First,
         };
-        self.sequence = None;
+        self.sequence = Some(0);
     }
 
     /// Whether the reply has ended (or none is expected).

@@ -1,0 +1,133 @@
+//! oarlock beside HAProxy and no proxy at all, in turn in one run, on a real cluster; and what idle sessions cost.
+//!
+//! `BENCH_SECONDS` is the length of one measurement (5), `BENCH_ROUNDS` how many of them count by their median (3),
+//! `BENCH_SESSIONS` the number of idle sessions (9900), `BENCH_ONLY` = `idle` or `sysbench` for a part of it.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails says so and ends")]
+
+#[path = "../../tests/support/fake_node.rs"]
+mod fake_node;
+mod haproxy;
+mod idle;
+mod process;
+#[path = "../../tests/support/raw_client.rs"]
+mod raw_client;
+#[path = "../../tests/support/mod.rs"]
+mod support;
+mod sysbench;
+
+use std::net::SocketAddrV4;
+
+use haproxy::Haproxy;
+use oarlock::lab::{Lab, Site};
+use process::Usage;
+use support::Proxy;
+use sysbench::{Run, Workload};
+
+/// Numbers of clients.
+const THREADS: [usize; 3] = [1, 16, 64];
+
+/// One way from sysbench to the nodes.
+struct Way {
+    name: &'static str,
+    /// Where statements that only read are sent.
+    reads: SocketAddrV4,
+    writes: SocketAddrV4,
+    /// The proxy's process.
+    pid: Option<u32>,
+}
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(place) = arguments.iter().position(|argument| argument == idle::FAKE_NODE) {
+        return idle::fake_node(&arguments[place + 1]);
+    }
+    if arguments.iter().any(|argument| argument == "--test") || !arguments.iter().any(|argument| argument == "--bench")
+    {
+        return;
+    }
+    let only = std::env::var("BENCH_ONLY").unwrap_or_default();
+    if only != "idle" {
+        compare();
+    }
+    if only != "sysbench" {
+        idle::measure(setting("BENCH_SESSIONS", 9900));
+    }
+}
+
+/// A number from the environment.
+fn setting(name: &str, default: usize) -> usize {
+    std::env::var(name)
+        .map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
+}
+
+fn compare() {
+    let (seconds, rounds) = (setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
+    println!("Starting a cluster of three, and a proxy of each kind in front of it ...");
+    let lab = Lab::builder().galera(3).start().unwrap();
+    let nodes: Vec<SocketAddrV4> = lab.nodes().iter().map(|node| node.address()).collect();
+    let haproxy = Haproxy::start(lab.address(60), nodes[0], &nodes[1..]);
+    let oarlock = Proxy::start(&lab, Site::Primary);
+    oarlock.sql("CREATE DATABASE sbtest");
+    sysbench::prepare(nodes[0]);
+    let ways = [
+        Way { name: "direct", reads: nodes[1], writes: nodes[0], pid: None },
+        Way { name: "haproxy", reads: haproxy.reads, writes: haproxy.writes, pid: Some(haproxy.pid()) },
+        Way { name: "oarlock", reads: oarlock.address(), writes: oarlock.address(), pid: Some(oarlock.pid()) },
+    ];
+    println!(
+        "Medians of {rounds} rounds of {seconds} s. point_select and read_only (without transactions): direct to one reader, HAProxy \
+         (leastconn)\nand oarlock to both readers. read_write: direct and HAProxy to the writer alone, oarlock splits."
+    );
+    println!(
+        "{:<14}{:>8} {:<9}{:>10}{:>10}{:>12}{:>10}",
+        "workload", "threads", "way", "qps", "p95 ms", "CPU us/q", "RSS MiB"
+    );
+    for workload in Workload::ALL {
+        for threads in THREADS {
+            let mut runs: [Vec<Run>; 3] = Default::default();
+            for _ in 0..rounds {
+                for (way, runs) in ways.iter().zip(&mut runs) {
+                    runs.push(run(way, workload, threads, seconds));
+                }
+            }
+            report(workload, threads, &ways, &runs);
+        }
+    }
+}
+
+fn run(way: &Way, workload: Workload, threads: usize, seconds: usize) -> Run {
+    let before = way.pid.map(Usage::of);
+    let to = if workload.writes() { way.writes } else { way.reads };
+    let mut run = sysbench::run(to, workload, threads, seconds, way.pid);
+    if let (Some(pid), Some(before)) = (way.pid, before) {
+        run.cpu_us = (Usage::of(pid).cpu_us - before.cpu_us) / run.queries;
+    }
+    run
+}
+
+fn report(workload: Workload, threads: usize, ways: &[Way; 3], runs: &[Vec<Run>; 3]) {
+    let median = |of: &[Run], value: fn(&Run) -> f64| {
+        let mut values: Vec<f64> = of.iter().map(value).collect();
+        values.sort_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    for (way, runs) in ways.iter().zip(runs) {
+        print!("{:<14}{threads:>8} {:<9}", workload.name(), way.name);
+        print!("{:>10.0}{:>10.2}", median(runs, |run| run.qps), median(runs, |run| run.p95_ms));
+        match way.pid {
+            Some(_) => {
+                println!("{:>12.1}{:>10.1}", median(runs, |run| run.cpu_us), median(runs, |run| run.rss_kib / 1024.0))
+            }
+            None => println!(),
+        }
+    }
+    let ratio = |value: fn(&Run) -> f64| median(&runs[2], value) / median(&runs[1], value);
+    println!(
+        "{:<14}{threads:>8} oarlock/haproxy: qps {:.2}, p95 {:.2}, CPU {:.2}",
+        workload.name(),
+        ratio(|run| run.qps),
+        ratio(|run| run.p95_ms),
+        ratio(|run| run.cpu_us)
+    );
+}

@@ -1,0 +1,97 @@
+//! sysbench: its workloads, one run, and what it says of it.
+
+use std::net::SocketAddrV4;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use oarlock::lab::{APP_PASSWORD, APP_USER, until};
+
+use crate::process::Usage;
+
+const TABLES: &str = "4";
+const ROWS: &str = "10000";
+
+/// What is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Workload {
+    PointSelect,
+    ReadOnly,
+    ReadWrite,
+}
+
+impl Workload {
+    pub const ALL: [Self; 3] = [Self::PointSelect, Self::ReadOnly, Self::ReadWrite];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PointSelect => "point_select",
+            Self::ReadOnly => "read_only",
+            Self::ReadWrite => "read_write",
+        }
+    }
+
+    pub fn writes(self) -> bool {
+        self == Self::ReadWrite
+    }
+}
+
+/// One run.
+#[derive(Clone, Copy)]
+pub struct Run {
+    pub queries: f64,
+    pub qps: f64,
+    pub p95_ms: f64,
+    /// CPU time of the proxy for each query, in microseconds.
+    pub cpu_us: f64,
+    /// Its memory halfway through, in KiB.
+    pub rss_kib: f64,
+}
+
+fn command(to: SocketAddrV4, workload: &str) -> Command {
+    let mut command = Command::new("sysbench");
+    command.args([
+        format!("oltp_{workload}"),
+        format!("--mysql-host={}", to.ip()),
+        format!("--mysql-port={}", to.port()),
+        format!("--mysql-user={APP_USER}"),
+        format!("--mysql-password={APP_PASSWORD}"),
+        "--mysql-db=sbtest".into(),
+        format!("--tables={TABLES}"),
+        format!("--table-size={ROWS}"),
+    ]);
+    command
+}
+
+/// Fills the tables.
+pub fn prepare(to: SocketAddrV4) {
+    let output = command(to, "read_write").arg("prepare").output().unwrap();
+    assert!(output.status.success(), "sysbench prepare: {}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// Runs a workload; `pid` is the proxy whose memory is looked at.
+pub fn run(to: SocketAddrV4, workload: Workload, threads: usize, seconds: usize, pid: Option<u32>) -> Run {
+    let mut command = command(to, workload.name());
+    command.args([format!("--threads={threads}"), format!("--time={seconds}"), "--percentile=95".into()]);
+    if workload == Workload::ReadOnly {
+        command.arg("--skip-trx=on");
+    }
+    // Conflicts between clients are the workload's, not the proxy's.
+    command.args(["--mysql-ignore-errors=1213,1020,1205,1180", "run"]);
+    let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (begun, halfway) = (Instant::now(), Duration::from_secs(seconds as u64) / 2);
+    until(halfway, || begun.elapsed() >= halfway);
+    let rss_kib = pid.map_or(0.0, |pid| Usage::of(pid).rss_kib);
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "sysbench to {to}: {text}{}", String::from_utf8_lossy(&output.stderr));
+    let line = |name: &str| text.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap().trim().to_owned();
+    let queries = line("queries:");
+    let (count, rate) = queries.split_once('(').unwrap();
+    Run {
+        queries: count.trim().parse().unwrap(),
+        qps: rate.split_whitespace().next().unwrap().parse().unwrap(),
+        p95_ms: line("95th percentile:").parse().unwrap(),
+        cpu_us: 0.0,
+        rss_kib,
+    }
+}
