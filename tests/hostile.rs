@@ -283,7 +283,7 @@ fn clients_that_break_commands() {
         ("an empty command", packet(0, b""), 1047),
         ("an unknown command", packet(0, b"\x77what"), 1047),
         ("an unknown statement", packet(0, b"\x17\x09\0\0\0\0\x01\0\0\0"), 1243),
-        ("an execute without an id", packet(0, b"\x17"), 1243),
+        ("an execute without an id", packet(0, b"\x17"), 1835),
         ("a dump", packet(0, b"\x12\x04\0\0\0\0\0\x01\0\0\0"), 1235),
     ];
     for (what, bytes, code) in cases {

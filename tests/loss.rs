@@ -31,6 +31,8 @@ fn nodes_of_a_cluster_are_lost() {
     proxy.sql(
         "CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, v INT); INSERT INTO shop.t VALUES (1, 10)",
     );
+    let applied = |node: &Node| until(SOON, || node.value("SELECT v FROM shop.t").is_ok_and(|value| value.is_some()));
+    assert!(lab.nodes().iter().all(applied));
     let node = |number: usize| &lab.nodes()[number - 71];
     a_reader_is_killed_under_reads(&proxy, node(73));
     restarted(&proxy, node(73), SLAVE);

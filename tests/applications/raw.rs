@@ -109,6 +109,8 @@ impl Raw {
     /// A whole reply. A local file that is asked for holds its own name, with a line end for each `;`.
     pub fn reply(&mut self, shape: Shape) -> Vec<u8> {
         self.tracker.begin(shape);
+        // The command may have been more than one packet.
+        self.tracker.resume_after_upload();
         let mut at = 0;
         while !self.tracker.is_done() {
             let Some(part) = self.tracker.next(&self.inbox[at..]).unwrap() else {
