@@ -310,7 +310,7 @@ fn lost_under(statements: &[&str]) -> (u16, String) {
 fn what_is_known_of_a_statement_that_was_lost() {
     let unknown = (1105, "08007".to_owned());
     let undone = (1213, "40001".to_owned());
-    let cases: [(&[&str], &(u16, String)); 7] = [
+    let cases: [(&[&str], &(u16, String)); 9] = [
         (&["INSERT INTO t VALUES (1)"], &unknown),
         (&["BEGIN", "INSERT INTO t VALUES (1)"], &undone),
         (&["BEGIN", "COMMIT"], &unknown),
@@ -318,6 +318,8 @@ fn what_is_known_of_a_statement_that_was_lost() {
         (&["SET autocommit = 0", "INSERT INTO t VALUES (1)"], &undone),
         (&["SET autocommit = 0", "CREATE TABLE u (a INT)"], &unknown),
         (&["SET autocommit = 0", "INSERT INTO t VALUES (1)", "COMMIT"], &unknown),
+        (&["SET autocommit = 0", "INSERT INTO t VALUES (1)", "SET autocommit = 1"], &unknown),
+        (&["BEGIN", "SET NAMES utf8"], &undone),
     ];
     for (statements, expected) in cases {
         assert_eq!(&lost_under(statements), expected, "{statements:?}");

@@ -67,7 +67,7 @@ impl Machine {
             _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node)),
             (false, _) => transaction_lost(desk.name(node)),
             (true, true) if !commits(work) => transaction_lost(desk.name(node)),
-            (true, _) if harmless(work) => interrupted(desk.name(node)),
+            (true, false) if harmless(work) => interrupted(desk.name(node)),
             (true, _) => unknown_outcome(desk.name(node)),
         };
         self.state.end_transaction();
