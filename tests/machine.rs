@@ -335,6 +335,50 @@ fn every_command_gets_one_answer() {
     assert!(answers > 20_000 && errors > 2_000, "{answers} answers, {errors} errors");
 }
 
+/// No write is sent twice, and none that was refused with "did not happen" is sent at all outside of a transaction.
+#[test]
+fn no_write_runs_twice() {
+    let mut outcomes = BTreeMap::new();
+    for seed in 0..1500 {
+        let dice = &mut Dice::new(seed);
+        let mut play = Play::start();
+        play.client(&stage::login(stage::usual()));
+        play.settle(dice, false);
+        for number in 0..30 {
+            let text = match dice.below(4) {
+                0 => (*dice.pick(&["SELECT 1", "SET @a = 1", "BEGIN", "COMMIT", "USE shop"])).to_owned(),
+                _ => format!("INSERT INTO t VALUES ({number};)"),
+            };
+            let in_transaction = play.nodes.iter().any(|node| node.in_transaction);
+            play.stage.to_client.clear();
+            play.client(&stage::command(0x03, text.as_bytes()));
+            until_heard(dice, &mut play);
+            let sent = play.stage.sent.values().map(|all| times(all, text.as_bytes())).sum::<usize>();
+            if !text.starts_with("INSERT") || play.stage.machine.is_ended() {
+                continue;
+            }
+            let (_, payload) = packet::first(&play.stage.to_client).unwrap();
+            let code = Error::parse(payload).map_or(0, |error| error.code);
+            *outcomes.entry(code).or_insert(0) += 1;
+            let may_be = match code {
+                // Done, or refused by the node.
+                0 | 1146 => sent == 1,
+                1290 => sent == 0,
+                1213 => sent == 0 || in_transaction,
+                // Unknown: this one, or the transaction that was lost before it.
+                _ => sent <= 1,
+            };
+            assert!(may_be, "seed {seed}: {text} was sent {sent} times, and answered with {code}");
+        }
+    }
+    assert!(outcomes.len() >= 4 && outcomes[&0] > 10_000, "{outcomes:?}");
+}
+
+/// How often the one is in the other.
+fn times(all: &[u8], one: &[u8]) -> usize {
+    all.windows(one.len()).filter(|window| *window == one).count()
+}
+
 /// Things happen until the machine listens to its client again.
 fn until_heard(dice: &mut Dice, play: &mut Play) {
     while !play.stage.machine.is_ended() && !play.stage.machine.wants_client() {
