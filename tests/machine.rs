@@ -1,7 +1,7 @@
 //! The session's machine against peers that say anything: it never panics, never asks for what is impossible, and what comes
 //! out does not depend on how the bytes came in. Random, but the same on every run: the seed is in each failure's message.
 
-#![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
 #[path = "support/actors.rs"]
 mod actors;
@@ -16,8 +16,11 @@ use oarlock::cluster::view::{Duty, Health, NodeId};
 use oarlock::fault::Fault;
 use oarlock::session::desk::{Found, Slot};
 use oarlock::wire::capability::Capabilities;
+use oarlock::wire::command::Command;
 use oarlock::wire::err::{self, Error};
-use oarlock::wire::packet;
+use oarlock::wire::handshake::Greeting;
+use oarlock::wire::packet::{self, HEADER};
+use oarlock::wire::reply::{Kind, ReplyTracker};
 use stage::{End, Stage};
 
 /// A session under way: its peers, and what is on the way from them.
@@ -119,7 +122,9 @@ fn capabilities(dice: &mut Dice) -> Capabilities {
     for optional in [Capabilities::DEPRECATE_EOF, Capabilities::SESSION_TRACK, Capabilities::CACHE_METADATA] {
         capabilities.set(optional, dice.one_in(2));
     }
-    capabilities
+    let stage = Stage::new();
+    let (_, greeting) = packet::first(&stage.to_client).unwrap();
+    capabilities & Greeting::parse(greeting).unwrap().capabilities
 }
 
 /// Runs a client's bytes; what the client and the nodes got.
@@ -287,6 +292,111 @@ fn garbage() {
     }
 }
 
+/// Whatever is lost meanwhile, a client that waits for each answer gets exactly one, whole and with the right numbers.
+#[test]
+fn every_command_gets_one_answer() {
+    let (mut answers, mut errors) = (0, 0);
+    for seed in 0..1500 {
+        let dice = &mut Dice::new(seed);
+        let capabilities = capabilities(dice);
+        let mut play = Play::start();
+        play.client(&stage::login(capabilities));
+        play.settle(dice, false);
+        for _ in 0..30 {
+            let packet = client_command(dice);
+            let command = Command::from_byte(packet[HEADER]);
+            // These are more than a command and an answer.
+            if command == Command::ChangeUser || packet[HEADER..].starts_with(b"\x03LOAD") {
+                continue;
+            }
+            play.stage.to_client.clear();
+            play.client(&packet);
+            until_heard(dice, &mut play);
+            if play.stage.machine.is_ended() {
+                break;
+            }
+            let mut tracker = ReplyTracker::idle(capabilities);
+            tracker.begin(command.shape());
+            let bytes = &play.stage.to_client;
+            let mut at = 0;
+            while let Some(part) = tracker.next(&bytes[at..]).unwrap_or_else(|why| {
+                panic!(
+                    "seed {seed}: {command:?} {capabilities:?}: {why}: {} after {}",
+                    bytes.escape_ascii(),
+                    packet.escape_ascii()
+                )
+            }) {
+                errors += usize::from(part.kind == Kind::Err);
+                at += part.length;
+            }
+            assert!(tracker.is_done() && at == bytes.len(), "seed {seed}: {command:?}: {}", bytes.escape_ascii());
+            answers += 1;
+        }
+    }
+    assert!(answers > 20_000 && errors > 2_000, "{answers} answers, {errors} errors");
+}
+
+/// No write is sent twice, and none that was refused with "did not happen" is sent at all outside of a transaction.
+#[test]
+fn no_write_runs_twice() {
+    let mut outcomes = BTreeMap::new();
+    for seed in 0..1500 {
+        let dice = &mut Dice::new(seed);
+        let mut play = Play::start();
+        play.client(&stage::login(stage::usual()));
+        play.settle(dice, false);
+        for number in 0..30 {
+            let text = match dice.below(4) {
+                0 => (*dice.pick(&["SELECT 1", "SET @a = 1", "BEGIN", "COMMIT", "USE shop"])).to_owned(),
+                _ => format!("INSERT INTO t VALUES ({number};)"),
+            };
+            let in_transaction = play.nodes.iter().any(|node| node.in_transaction);
+            play.stage.to_client.clear();
+            play.client(&stage::command(0x03, text.as_bytes()));
+            until_heard(dice, &mut play);
+            let sent = play.stage.sent.values().map(|all| times(all, text.as_bytes())).sum::<usize>();
+            if !text.starts_with("INSERT") || play.stage.machine.is_ended() {
+                continue;
+            }
+            let (_, payload) = packet::first(&play.stage.to_client).unwrap();
+            let code = Error::parse(payload).map_or(0, |error| error.code);
+            *outcomes.entry(code).or_insert(0) += 1;
+            let may_be = match code {
+                // Done, or refused by the node.
+                0 | 1146 => sent == 1,
+                1290 => sent == 0,
+                1213 => sent == 0 || in_transaction,
+                // Unknown: this one, or the transaction that was lost before it.
+                _ => sent <= 1,
+            };
+            assert!(may_be, "seed {seed}: {text} was sent {sent} times, and answered with {code}");
+        }
+    }
+    assert!(outcomes.len() >= 4 && outcomes[&0] > 10_000, "{outcomes:?}");
+}
+
+/// How often the one is in the other.
+fn times(all: &[u8], one: &[u8]) -> usize {
+    all.windows(one.len()).filter(|window| *window == one).count()
+}
+
+/// Things happen until the machine listens to its client again.
+fn until_heard(dice: &mut Dice, play: &mut Play) {
+    while !play.stage.machine.is_ended() && !play.stage.machine.wants_client() {
+        play.nodes_work(dice, None);
+        for place in 0..play.nodes.len() {
+            play.node(place, 1 + dice.below(60));
+        }
+        match dice.below(60) {
+            0 => lose_a_node(dice, play),
+            1 => change_view(dice, &mut play.stage),
+            2 => play.stage.pass_deadline(),
+            3..=9 => play.stage.return_errand(Found::At { node: NodeId(1), thread: 5 }),
+            _ => {}
+        }
+    }
+}
+
 /// What the client is told if the writer is lost under the last of these statements.
 fn lost_under(statements: &[&str]) -> (u16, String) {
     let dice = &mut Dice::new(0);
@@ -311,7 +421,7 @@ fn lost_under(statements: &[&str]) -> (u16, String) {
 fn what_is_known_of_a_statement_that_was_lost() {
     let unknown = (1105, "08007".to_owned());
     let undone = (1213, "40001".to_owned());
-    let cases: [(&[&str], &(u16, String)); 7] = [
+    let cases: [(&[&str], &(u16, String)); 9] = [
         (&["INSERT INTO t VALUES (1)"], &unknown),
         (&["BEGIN", "INSERT INTO t VALUES (1)"], &undone),
         (&["BEGIN", "COMMIT"], &unknown),
@@ -319,6 +429,8 @@ fn what_is_known_of_a_statement_that_was_lost() {
         (&["SET autocommit = 0", "INSERT INTO t VALUES (1)"], &undone),
         (&["SET autocommit = 0", "CREATE TABLE u (a INT)"], &unknown),
         (&["SET autocommit = 0", "INSERT INTO t VALUES (1)", "COMMIT"], &unknown),
+        (&["SET autocommit = 0", "INSERT INTO t VALUES (1)", "SET autocommit = 1"], &unknown),
+        (&["BEGIN", "SET NAMES utf8"], &undone),
     ];
     for (statements, expected) in cases {
         assert_eq!(&lost_under(statements), expected, "{statements:?}");
@@ -351,4 +463,43 @@ fn a_node_that_gives_up_within_an_upload_is_heard_once() {
     play.settle(dice, false);
     let answer = &play.stage.to_client[told + refusal.len()..];
     assert!(matches!(answer, [_, 0, 0, 1, 0, ..]), "{}", answer.escape_ascii());
+}
+
+/// A session whose transaction was lost with its node, unseen so far; its other node connections are still there.
+fn after_a_lost_transaction(dice: &mut Dice) -> Play {
+    let mut play = Play::start();
+    play.client(&stage::login(stage::usual()));
+    play.settle(dice, false);
+    for text in ["SELECT 1", "BEGIN", "INSERT INTO t VALUES (1)"] {
+        play.client(&stage::command(0x03, text.as_bytes()));
+        play.settle(dice, false);
+    }
+    let writer = play.stage.ends.iter().position(|end| *end == End::Open(stage::WRITER)).unwrap();
+    play.stage.node_closed(writer as Slot);
+    play.stage.to_client.clear();
+    play.stage.sent.clear();
+    play
+}
+
+#[test]
+fn what_comes_after_a_lost_transaction() {
+    let dice = &mut Dice::new(0);
+    let big = format!("INSERT INTO t VALUES ('{}')", "x".repeat(300_000));
+    let cases: [(&str, Vec<u8>, u8); 4] = [
+        ("a statement", stage::command(0x03, b"INSERT INTO t VALUES (2)"), 0xff),
+        ("one that streams", stage::command(0x03, big.as_bytes()), 0xff),
+        ("its end", stage::command(0x03, b"ROLLBACK"), 0),
+        ("a reset", stage::command(0x1f, b""), 0),
+    ];
+    for (what, packet, answer) in cases {
+        let mut play = after_a_lost_transaction(dice);
+        for piece in packet.chunks(100_000) {
+            play.client(piece);
+            play.settle(dice, false);
+        }
+        assert_eq!(play.stage.to_client.get(HEADER), Some(&answer), "{what}");
+        let sent: Vec<u8> = play.stage.sent.into_values().flatten().collect();
+        assert!(!sent.windows(6).any(|text| text == b"INSERT"), "{what} runs after all");
+        assert_eq!(sent.contains(&0x1f), answer == 0 && packet[HEADER] == 0x1f, "{what}");
+    }
 }

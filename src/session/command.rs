@@ -7,6 +7,7 @@ use crate::sql::statement::{Class, Traits, Verdict, classify};
 use crate::wire::capability::{Capabilities, Status};
 use crate::wire::command::{Command, STMT_CLOSE};
 use crate::wire::packet::{self, HEADER, Header};
+use crate::wire::reply::Shape;
 use crate::wire::upload::Upload;
 use crate::wire::{err, ok};
 
@@ -58,10 +59,14 @@ impl Machine {
 
     fn dispatch(&mut self, command: Command, bytes: &mut [u8], range: std::ops::Range<usize>, desk: &mut Desk) {
         let payload = &bytes[range.start + HEADER + 1..range.end];
-        if self.state.transaction_lost.is_some()
-            && !matches!(command, Command::Quit | Command::StmtClose | Command::ChangeUser)
-        {
-            return self.tell_lost_transaction(command, payload, desk);
+        if self.state.transaction_lost.is_some() {
+            match command {
+                Command::Quit | Command::StmtClose | Command::ChangeUser => {}
+                Command::ResetConnection => self.state.transaction_lost = None,
+                // It has no answer: what it is for will be told.
+                Command::StmtSendLongData => return,
+                _ => return self.tell_lost_transaction(command, payload, desk),
+            }
         }
         let work = match command {
             Command::Quit => return self.on_client_closed(desk),
@@ -120,7 +125,12 @@ impl Machine {
     fn stream(&mut self, head: &[u8], desk: &mut Desk) {
         let Some(&byte) = head.get(HEADER) else { return };
         let command = Command::from_byte(byte);
+        let lost = self.state.transaction_lost.as_deref().cloned();
+        if command.shape() != Shape::Nothing {
+            self.state.transaction_lost = None;
+        }
         let work = match command {
+            _ if let Some(fault) = lost => Err(fault),
             Command::Query => {
                 let text = &head[HEADER + 1..head.len().min(COMMAND_HEAD)];
                 let verdict = classify(text, self.state.mode);
@@ -312,7 +322,7 @@ impl Machine {
         let Some(fault) = self.state.transaction_lost.take() else { return };
         let rolls_back = command == Command::Query
             && text.trim_ascii_start().get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"rollback"));
-        if rolls_back && fault.retry == Retry::Replay || command == Command::ResetConnection {
+        if rolls_back && fault.retry == Retry::Replay {
             return self.answer_ok(desk);
         }
         self.answer_ready(*fault, desk);

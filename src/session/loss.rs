@@ -29,7 +29,7 @@ impl Machine {
     pub(super) fn lose(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(conn) = self.conns.get(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
         let node = conn.node;
-        let boundary = conn.tracker.at_boundary();
+        let takes_error = conn.tracker.takes_error();
         let sequence = conn.tracker.next_sequence();
         let open = self.state.transaction == Some(slot);
         // With autocommit=0 the first statement opens a transaction that its own end does not commit.
@@ -67,12 +67,12 @@ impl Machine {
             _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node)),
             (false, _) => transaction_lost(desk.name(node)),
             (true, true) if !commits(work) => transaction_lost(desk.name(node)),
-            (true, _) if harmless(work) => interrupted(desk.name(node)),
+            (true, false) if harmless(work) => interrupted(desk.name(node)),
             (true, _) => unknown_outcome(desk.name(node)),
         };
         self.state.end_transaction();
         info!(session = self.id, node = desk.name(node), "node connection lost under a statement: {}", fault.message);
-        if work.answered && !boundary {
+        if work.answered && !takes_error {
             return self.hang_up(desk);
         }
         let sequence = if work.answered { sequence } else { 1 };

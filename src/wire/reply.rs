@@ -121,9 +121,9 @@ impl ReplyTracker {
         self.state == State::Done && self.body_left == 0 && !self.chained
     }
 
-    /// Whether what has been scanned so far ends between two packets.
-    pub fn at_boundary(&self) -> bool {
-        self.body_left == 0 && !self.chained
+    /// Whether an ERR packet could come next: not within a packet, and not among definitions, where no client expects one.
+    pub fn takes_error(&self) -> bool {
+        self.body_left == 0 && !self.chained && matches!(self.state, State::First | State::Rows)
     }
 
     /// The sequence number that a packet in this place would have.

@@ -139,7 +139,7 @@ fn file_upload(dice: &mut Dice) -> Vec<u8> {
 #[derive(Default)]
 pub struct Node {
     capabilities: Option<Capabilities>,
-    in_transaction: bool,
+    pub in_transaction: bool,
     autocommit_off: bool,
     takes_file: bool,
     prepared: u8,
