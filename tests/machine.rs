@@ -329,6 +329,7 @@ fn every_command_gets_one_answer() {
                 errors += usize::from(part.kind == Kind::Err);
                 at += part.length;
             }
+            assert!(play.nodes.iter().all(|node| node.strangers == 0), "seed {seed}: {command:?} of a stranger");
             assert!(tracker.is_done() && at == bytes.len(), "seed {seed}: {command:?}: {}", bytes.escape_ascii());
             answers += 1;
         }

@@ -143,6 +143,8 @@ pub struct Node {
     autocommit_off: bool,
     takes_file: bool,
     prepared: u8,
+    /// Commands that named a statement this node never prepared.
+    pub strangers: usize,
 }
 
 impl Node {
@@ -171,6 +173,9 @@ impl Node {
         // Ids of statements differ between connections.
         let text = &payload[payload.len().min(if payload[0] < 0x17 { 1 } else { 5 })..];
         let chance = text.iter().fold(payload[0] as usize, |sum, byte| sum * 31 % 1009 + usize::from(*byte));
+        let names_one = matches!(payload[0], 0x17..=0x1a | 0x1c);
+        let id = payload.get(1..5).map_or(0, |id| u32::from_le_bytes([id[0], id[1], id[2], id[3]]));
+        self.strangers += usize::from(names_one && (id == 0 || id > u32::from(self.prepared)));
         match Command::from_byte(payload[0]) {
             Command::Quit | Command::StmtClose | Command::StmtSendLongData => {}
             _ if chance.is_multiple_of(13) => self.error(out),
