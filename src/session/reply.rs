@@ -5,7 +5,7 @@ use tracing::{debug, warn};
 use crate::fault::{Fault, Retry};
 use crate::sql::statement::{Class, Traits, Verdict};
 use crate::wire::Malformed;
-use crate::wire::capability::Status;
+use crate::wire::capability::{Capabilities, Status};
 use crate::wire::command::{Command, QUERY};
 use crate::wire::err::Error;
 use crate::wire::ok::Ok as OkPacket;
@@ -350,6 +350,7 @@ impl Machine {
             self.state = SessionState::default();
             self.state.observe(status, slot);
             self.prepared.clear();
+            self.client.capabilities -= Capabilities::ONLY_AT_LOGIN;
             self.in_force(slot);
         }
     }

@@ -61,6 +61,9 @@ impl Capabilities {
     /// What a client must have: everything older than 4.1 speaks another protocol.
     pub const REQUIRED: Self = Self::PROTOCOL_41.union(Self::SECURE_CONNECTION);
 
+    /// What counts until the session is reset: a server sets `sql_mode` from it in the handshake and nowhere else.
+    pub const ONLY_AT_LOGIN: Self = Self::IGNORE_SPACE;
+
     /// What a node connection asks for: what the client has, and what the proxy needs for itself.
     pub fn towards_node(self, with_schema: bool, with_attributes: bool) -> Self {
         let mut flags = self

@@ -69,6 +69,54 @@ pub fn every_byte(talk: &mut Talk) {
     );
 }
 
+/// Several commands in one write: answers come in their order, also behind errors.
+pub fn pipelines(talk: &mut Talk) {
+    let sql = |text: &str| command(3, &[text.as_bytes()]);
+    talk.quietly("CREATE OR REPLACE TABLE piped (a INT PRIMARY KEY)");
+    talk.quietly("SELECT * FROM piped");
+    talk.pipeline(
+        "reads and writes",
+        &[
+            sql("INSERT INTO piped VALUES (1)"),
+            sql("SELECT * FROM piped"),
+            sql("INSERT INTO piped VALUES (1)"),
+            sql("SHOW WARNINGS"),
+        ],
+    );
+    talk.pipeline(
+        "a transaction",
+        &[
+            sql("BEGIN"),
+            sql("INSERT INTO piped VALUES (2)"),
+            sql("SELECT * FROM piped"),
+            sql("COMMIT"),
+            sql("SELECT * FROM piped"),
+        ],
+    );
+    talk.pipeline(
+        "state",
+        &[
+            sql("SET @a = 1"),
+            sql("SET @b = @a + 1"),
+            sql("SELECT @a, @b"),
+            command(INIT_DB, &[b"mysql"]),
+            sql("SELECT DATABASE()"),
+            command(RESET_CONNECTION, &[]),
+            sql("SELECT DATABASE(), @a"),
+            command(INIT_DB, &[b"shop"]),
+            sql("SELECT nonsense"),
+            sql("SET nonsense = 1"),
+            command(PING, &[]),
+            command(0x77, &[]),
+            sql("SELECT DATABASE()"),
+        ],
+    );
+    let many: Vec<_> = (0..200).map(|number| sql(&format!("SELECT {number}, @a"))).collect();
+    talk.pipeline("many", &many);
+    let large = sql(&format!("SELECT '{}'", "x".repeat(100_000)));
+    talk.pipeline("large answers", &vec![large; 20]);
+}
+
 fn reset(talk: &mut Talk) {
     talk.sql("SET NAMES latin1, sql_mode = 'ANSI', @v = 1");
     talk.sql("CREATE TEMPORARY TABLE shop.temporary_one (a INT)");
@@ -91,7 +139,7 @@ pub fn change_user(talk: &mut Talk, capabilities: Capabilities) {
     let plugin: &[u8] = if with_plugin { b"mysql_native_password\0" } else { b"" };
     let attributes: &[u8] =
         if capabilities.contains(Capabilities::CONNECT_ATTRS) { b"\x0c\x04_pid\x06123456" } else { b"" };
-    let state = "SELECT DATABASE(), @v, @@character_set_client, @@collation_connection, CURRENT_USER()";
+    let state = "SELECT DATABASE(), @v, @@sql_mode, @@character_set_client, @@collation_connection, CURRENT_USER()";
     for (schema, collation) in [("mysql", 8), ("", 45), ("shop", 33)] {
         talk.sql("SET @v = 1");
         let schema = [schema.as_bytes(), b"\0"].concat();

@@ -47,12 +47,20 @@ const FULL: Capabilities = NEW_EOF
     .union(Capabilities::EXTENDED_METADATA);
 
 /// Clients by what they can do.
-const CLIENTS: [(&str, Capabilities); 6] = [
+const CLIENTS: [(&str, Capabilities); 8] = [
     ("old EOF", PLAIN),
     ("no EOF", NEW_EOF),
     ("old EOF, session tracking", PLAIN.union(Capabilities::SESSION_TRACK)),
     ("everything", FULL),
     ("no plugins", PLAIN.difference(Capabilities::PLUGIN_AUTH)),
+    ("bare", Capabilities::REQUIRED),
+    (
+        "odd ones",
+        FULL.union(Capabilities::ODBC)
+            .union(Capabilities::IGNORE_SPACE)
+            .union(Capabilities::INTERACTIVE)
+            .union(Capabilities::CAN_HANDLE_EXPIRED_PASSWORDS),
+    ),
     ("MySQL's flags, found rows", NEW_EOF.union(Capabilities::MYSQL).union(Capabilities::FOUND_ROWS)),
 ];
 
@@ -108,6 +116,7 @@ fn applications_cannot_tell_the_proxy_from_a_node() {
     for (name, capabilities) in CLIENTS.into_iter().filter(|(_, all)| all.contains(Capabilities::SESSION_TRACK)) {
         doors.compare(name, capabilities, queries::tracking);
     }
+    timed("pipelines", || doors.compare_all(commands::pipelines));
     timed("commands", || doors.compare_all(commands::every_byte));
     timed("change user", || doors.compare_each(commands::change_user));
     timed("statements", || doors.compare_all(statements::every_kind));

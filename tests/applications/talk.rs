@@ -56,7 +56,7 @@ impl Talk {
         if shape == Shape::Prepare && compared[HEADER] == 0 {
             compared[HEADER + 1..HEADER + 5].fill(0);
         }
-        if what.starts_with("SET NAMES") {
+        if what.starts_with("SET ") {
             // The server tells of the variables in any order.
             compared.sort_unstable();
         }
