@@ -13,9 +13,10 @@ use std::sync::Arc;
 
 use actors::{Dice, Node, client_command};
 use oarlock::cluster::view::{Duty, Health, NodeId};
+use oarlock::fault::Fault;
 use oarlock::session::desk::{Found, Slot};
 use oarlock::wire::capability::Capabilities;
-use oarlock::wire::err::Error;
+use oarlock::wire::err::{self, Error};
 use oarlock::wire::packet;
 use stage::{End, Stage};
 
@@ -322,4 +323,32 @@ fn what_is_known_of_a_statement_that_was_lost() {
     for (statements, expected) in cases {
         assert_eq!(&lost_under(statements), expected, "{statements:?}");
     }
+}
+
+/// A node that refuses a long command and closes before the client has sent all of it: the client is told once, and goes on.
+#[test]
+fn a_node_that_gives_up_within_an_upload_is_heard_once() {
+    let dice = &mut Dice::new(0);
+    let mut play = Play::start();
+    play.client(&stage::login(stage::usual()));
+    play.settle(dice, false);
+    let insert = stage::command(3, &[&b"INSERT INTO t VALUES ('"[..], &[b'x'; 300_000], b"')"].concat());
+    let (start, rest) = insert.split_at(250_000);
+    play.client(start);
+    play.client(&[]);
+    let writer = play.stage.machine.upload_slot().expect("it is under way");
+    let told = play.stage.to_client.len();
+
+    let mut refusal = Vec::new();
+    err::put(&mut refusal, 1, &Fault::client(1153, b"08S01", "Got a packet bigger than 'max_allowed_packet' bytes"));
+    play.stage.node_sends(writer, &mut refusal.clone());
+    play.stage.node_closed(writer);
+    play.client(rest);
+    play.settle(dice, false);
+    assert_eq!(play.stage.to_client[told..].escape_ascii().to_string(), refusal.escape_ascii().to_string());
+
+    play.client(&stage::command(3, b"INSERT INTO t VALUES (1)"));
+    play.settle(dice, false);
+    let answer = &play.stage.to_client[told + refusal.len()..];
+    assert!(matches!(answer, [_, 0, 0, 1, 0, ..]), "{}", answer.escape_ascii());
 }
