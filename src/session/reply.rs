@@ -152,8 +152,17 @@ impl Machine {
             }
             (Purpose::Prepare(_), Kind::Err) => {
                 let error = Error::parse(&bytes[HEADER..])?;
-                let fault = Fault::node(Retry::Never, error.code, &error.state, String::from_utf8_lossy(error.message));
                 conn.settle();
+                if let Some(work) = &mut self.work
+                    && lacks(&error)
+                    && work.retry
+                    && work.may_move_to(desk.view.writer)
+                {
+                    work.slot = None;
+                    self.advance(None, desk);
+                    return Ok(part.length);
+                }
+                let fault = Fault::node(Retry::Never, error.code, &error.state, String::from_utf8_lossy(error.message));
                 self.fail(fault, desk);
             }
             (_, Kind::Infile) => return Err(Malformed("a file is asked for nobody")),
@@ -201,24 +210,11 @@ impl Machine {
             }
             Kind::Err => {
                 let error = Error::parse(&bytes[range.start + HEADER..range.end])?;
-                if work.retry && !work.answered && *run == at && unfit(&error) {
+                if *run == at && self.runs_again(slot, &error, desk) {
                     *run = range.end;
-                    self.lose(slot, desk);
                     return Ok(part.length);
                 }
-                if error.code == DEADLOCK && work.retry && !work.answered && *run == at && work.aborted < ABORTED_MAX {
-                    *run = range.end;
-                    work.aborted += 1;
-                    self.take_back(desk);
-                    return Ok(part.length);
-                }
-                if matches!(work.after, After::Prepare(_)) {
-                    self.prepared.failed();
-                }
-                self.state.transaction_doubtful |= commits(work);
-                if work.command == Command::ResetConnection {
-                    work.after = After::Nothing;
-                }
+                self.failed();
             }
             Kind::Prepared => self.prepared_for_client(slot, &mut bytes[range]),
             Kind::Infile => {
@@ -232,6 +228,34 @@ impl Machine {
             work.answered = true;
         }
         Ok(part.length)
+    }
+
+    /// Whether the command is done elsewhere or again, so that the client need not hear of this error.
+    fn runs_again(&mut self, slot: Slot, error: &Error, desk: &mut Desk) -> bool {
+        let Some(work) = self.work.as_mut().filter(|work| work.retry && !work.answered) else { return false };
+        if unfit(error) {
+            self.lose(slot, desk);
+            return true;
+        }
+        let moves = lacks(error) && work.may_move_to(desk.view.writer);
+        if !moves && (error.code != DEADLOCK || work.aborted == ABORTED_MAX) {
+            return false;
+        }
+        work.aborted += u8::from(!moves);
+        self.take_back(desk);
+        true
+    }
+
+    /// The client gets an error.
+    fn failed(&mut self) {
+        let Some(work) = &mut self.work else { return };
+        if matches!(work.after, After::Prepare(_)) {
+            self.prepared.failed();
+        }
+        self.state.transaction_doubtful |= commits(work);
+        if work.command == Command::ResetConnection {
+            work.after = After::Nothing;
+        }
     }
 
     /// The statement has its own id for the client.
@@ -400,4 +424,10 @@ impl Machine {
 /// is that of an unknown command too.
 fn unfit(error: &Error) -> bool {
     matches!(error.code, 1053 | 1927) || (error.code == 1047 && error.message.starts_with(b"WSREP"))
+}
+
+/// Whether a node misses what a statement names: schema, column, table, routine. A reader may be behind, or the writer has it for
+/// this session alone: a temporary table that a procedure has made.
+fn lacks(error: &Error) -> bool {
+    matches!(error.code, 1049 | 1054 | 1146 | 1305)
 }

@@ -122,6 +122,15 @@ impl Work {
         self.retry || matches!(self.after, After::Effect(_) | After::Schema | After::Option | After::Prepare(_))
     }
 
+    /// A reader could not do it: from now on it is for the writer, if there is one. False if it was for no reader.
+    pub(super) fn may_move_to(&mut self, writer: Option<NodeId>) -> bool {
+        let moves = self.target == Target::Reader && writer.is_some();
+        if moves {
+            self.target = Target::Writer;
+        }
+        moves
+    }
+
     /// The client is still sending parts of it.
     pub(super) fn is_uploading(&self) -> bool {
         self.upload.is_some_and(|upload| !upload.is_complete())

@@ -50,8 +50,10 @@ pub struct Shared {
     pub registry: Registry,
 }
 
+/// Session ids start here, far above the connection ids of nodes: a KILL of one must not hit the other.
+const FIRST_ID: u32 = 1 << 30;
+
 /// Which worker each session lives on.
-#[derive(Default)]
 pub struct Registry {
     sessions: DashMap<u32, usize>,
     last: AtomicU32,
@@ -80,6 +82,12 @@ enum Order {
     End(u32),
     Drain,
     Stop,
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self { sessions: DashMap::new(), last: AtomicU32::new(FIRST_ID), workers: std::sync::OnceLock::new() }
+    }
 }
 
 impl Registry {
@@ -125,11 +133,11 @@ impl Registry {
         }
     }
 
-    /// Ids are never 0, and unique among the sessions there are.
+    /// Ids are unique among the sessions there are.
     fn fresh_id(&self) -> u32 {
         loop {
-            let id = self.last.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
-            if id != 0 && !self.sessions.contains_key(&id) {
+            let id = self.last.fetch_add(1, Ordering::Relaxed) | FIRST_ID;
+            if !self.sessions.contains_key(&id) {
                 return id;
             }
         }
