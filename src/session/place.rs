@@ -58,8 +58,8 @@ impl Machine {
 
     fn place(&mut self, desk: &mut Desk) -> Placed {
         let Some(work) = &self.work else { return Placed::Later(desk.now_us) };
-        let view = desk.view.clone();
-        let reader = || reader::choose(&view, &desk.loads, desk.settings.readers, self.reader, work.avoided);
+        let view = &*desk.view;
+        let reader = || reader::choose(view, &desk.loads, desk.settings.readers, self.reader, work.avoided);
         let node = match work.target {
             Target::Slot(slot) => {
                 let open = self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_open);
@@ -68,7 +68,7 @@ impl Machine {
             Target::Node(id) => Some(id),
             Target::Writer => view.writer,
             Target::Reader => reader(),
-            Target::Home => self.home(&view).filter(|id| !work.avoided.contains(*id)).or_else(reader),
+            Target::Home => self.home(view).filter(|id| !work.avoided.contains(*id)).or_else(reader),
         };
         let give_up_us = work.begun_us.saturating_add(desk.settings.writer_wait.as_micros() as u64);
         let failed = node.is_some_and(|id| work.avoided.contains(id)) && desk.now_us < work.retry_at_us;
