@@ -38,8 +38,6 @@ pub(super) struct NodeConn {
     pub(super) thread: u32,
     pub(super) tracker: ReplyTracker,
     owed: VecDeque<(Purpose, Shape)>,
-    /// Session effects up to this version are in force here.
-    pub(super) applied: u64,
     /// Session effects up to this version have been sent.
     pub(super) sent: u64,
 }
@@ -47,7 +45,7 @@ pub(super) struct NodeConn {
 impl NodeConn {
     pub(super) fn dialling(node: NodeId) -> Self {
         let tracker = ReplyTracker::idle(Capabilities::empty());
-        Self { node, phase: Phase::Dialling, thread: 0, tracker, owed: VecDeque::new(), applied: 0, sent: 0 }
+        Self { node, phase: Phase::Dialling, thread: 0, tracker, owed: VecDeque::new(), sent: 0 }
     }
 
     pub(super) fn is_open(&self) -> bool {

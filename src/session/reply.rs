@@ -134,9 +134,7 @@ impl Machine {
     ) -> Result<usize, Malformed> {
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(part.length) };
         match (purpose, part.kind) {
-            (Purpose::Effect(version), Kind::Ok(_) | Kind::Eof(_)) => conn.applied = version,
-            (Purpose::Effect(version), Kind::Err) if self.state.is_bearable(version) => conn.applied = version,
-            (Purpose::Effect(_), Kind::Err) => {
+            (Purpose::Effect(version), Kind::Err) if !self.state.is_bearable(version) => {
                 let node = desk.name(conn.node);
                 warn!(
                     session = self.id,
@@ -327,7 +325,7 @@ impl Machine {
         self.state.leave_schema();
         for other in (0..self.conns.len() as Slot).filter(|other| *other != slot) {
             if self.is_free(other) {
-                self.drop_conn(other, desk);
+                self.part(other, desk);
             }
         }
     }
@@ -335,7 +333,6 @@ impl Machine {
     /// This connection is where the newest effect was made.
     fn in_force(&mut self, slot: Slot) {
         if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
-            conn.applied = self.state.version();
             conn.sent = self.state.version();
         }
     }

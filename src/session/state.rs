@@ -87,9 +87,9 @@ impl SessionState {
         self.version
     }
 
-    /// The effects that a node connection at version `applied` lacks, in order, as commands.
-    pub(super) fn since(&self, applied: u64) -> impl Iterator<Item = (u64, &[u8])> {
-        let start = self.effects.partition_point(|effect| effect.version <= applied);
+    /// The effects that a node connection lacks that was sent those up to version `sent`, in order, as commands.
+    pub(super) fn since(&self, sent: u64) -> impl Iterator<Item = (u64, &[u8])> {
+        let start = self.effects.partition_point(|effect| effect.version <= sent);
         self.effects[start..].iter().map(|effect| (effect.version, &*effect.packet))
     }
 

@@ -321,6 +321,7 @@ impl Task {
                 Action::Suspect(node) => self.worker.suspect(*node),
                 Action::FindSession(id) => self.errand = Some(self.worker.find_errand(*id)),
                 Action::EndSession(id) => self.worker.end_session(*id),
+                // The machine has ended: the turn ends with it once the client has all that was written.
                 Action::Hangup => {}
             }
         }
