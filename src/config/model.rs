@@ -14,7 +14,7 @@ use crate::routing::reader::Policy;
 use super::secret::Secret;
 
 /// Nodes of one cluster, at most.
-pub const NODES_MAX: usize = 64;
+pub const NODES_MAX: usize = 32;
 /// Listeners, at most.
 pub const LISTENERS_MAX: usize = 64;
 /// Worker threads, at most.

@@ -2,4 +2,5 @@
 
 pub mod listener;
 pub mod pipe;
+pub mod signals;
 pub mod stream;

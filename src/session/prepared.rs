@@ -2,7 +2,7 @@
 //!
 //! A client may leave the parameter types out of an execute after its first one; a connection that has not seen them gets them added.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use crate::sql::statement::Verdict;
 use crate::wire::command::{Command, STMT_EXECUTE};
@@ -62,7 +62,7 @@ struct Place {
 /// All statements of a session.
 #[derive(Default)]
 pub(super) struct Prepared {
-    statements: HashMap<u32, Statement>,
+    statements: BTreeMap<u32, Statement>,
     last: u32,
     /// The last PREPARE succeeded.
     last_valid: bool,

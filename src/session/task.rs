@@ -12,7 +12,9 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use tracing::info;
 
+use crate::config::model::NODES_MAX;
 use crate::net::pipe::{Fill, Pipe};
+use crate::net::signals::{SOURCES_MAX, Signals};
 use crate::net::stream::Stream;
 
 use super::desk::{Action, Found, Peer, Slot};
@@ -23,6 +25,12 @@ use super::worker::{Bench, Notice, Worker};
 const AHEAD_MAX: usize = 16 << 10;
 /// A client of which less than this many bytes come or go in the stall timeout has stalled.
 const STALL_BYTES: usize = 4 << 10;
+
+/// The session's sources of events: what is no socket, the client, the nodes by their slots.
+const OTHER: usize = 0;
+const CLIENT: usize = 1;
+const FIRST_NODE: usize = 2;
+const _: () = assert!(FIRST_NODE + NODES_MAX <= SOURCES_MAX);
 
 type Dial = Pin<Box<dyn Future<Output = io::Result<Stream>>>>;
 
@@ -55,6 +63,7 @@ pub(super) struct Task {
     machine: Machine,
     client: Pipe,
     nodes: Vec<NodeEnd>,
+    signals: Signals,
     worker: Rc<Worker>,
     notice: Rc<Notice>,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -69,10 +78,15 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) fn new(machine: Machine, client: Stream, worker: Rc<Worker>, notice: Rc<Notice>) -> Self {
+        let mut signals = Signals::default();
+        signals.begin(OTHER);
+        signals.begin(CLIENT);
+        notice.attend(signals.waker(OTHER));
         Self {
             machine,
             client: Pipe::new(client),
             nodes: Vec::new(),
+            signals,
             worker,
             notice,
             deadline: None,
@@ -86,40 +100,38 @@ impl Task {
     }
 
     /// Goes on until nothing moves.
-    fn turn(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> Poll<()> {
+    fn turn(&mut self, bench: &mut Bench) -> Poll<()> {
         if !std::mem::replace(&mut self.begun, true) {
             bench.lay_out_scramble();
             self.machine.start(&mut bench.desk);
-            self.perform(context, bench);
+            self.perform(bench);
         }
-        self.hear(context, bench);
+        if self.signals.is_ready(OTHER) {
+            self.hear(bench);
+        }
         loop {
-            let mut moved = self.poll_timers(context, bench);
-            moved |= self.poll_errand(context, bench);
+            let mut moved = self.signals.is_ready(OTHER) && self.poll_other(bench);
             for slot in 0..self.nodes.len() {
-                moved |= self.poll_node(slot, context, bench);
+                moved |= self.signals.is_ready(FIRST_NODE + slot) && self.poll_node(slot, bench);
             }
             if moved {
                 self.offered = false;
             }
-            let client_moved = self.poll_client(context, bench);
+            moved |= self.poll_client(bench);
+            if !moved && !self.machine.is_ended() {
+                self.rest(bench);
+            }
             if self.machine.is_ended() && !self.client.is_blocked() {
                 return Poll::Ready(());
             }
-            if !moved && !client_moved {
-                self.watch_stall(context, bench);
-                return if self.machine.is_ended() && !self.client.is_blocked() {
-                    Poll::Ready(())
-                } else {
-                    Poll::Pending
-                };
+            if !moved {
+                return Poll::Pending;
             }
         }
     }
 
     /// Takes notice of what others want of this session.
-    fn hear(&mut self, context: &mut Context<'_>, bench: &mut Bench) {
-        self.notice.attend(context.waker());
+    fn hear(&mut self, bench: &mut Bench) {
         let heard = self.notice.take();
         for asker in heard.finds {
             // An asker that has gone meanwhile needs no answer.
@@ -127,18 +139,34 @@ impl Task {
         }
         if heard.view {
             self.machine.on_view(&mut bench.desk);
-            self.perform(context, bench);
+            self.perform(bench);
         }
         self.draining |= heard.drain;
         if heard.end {
             self.machine.on_end(&mut bench.desk);
-        } else if self.draining {
-            self.machine.on_drain(&mut bench.desk);
+            self.perform(bench);
         }
-        self.perform(context, bench);
     }
 
-    fn poll_timers(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> bool {
+    /// Nothing moves: what is to be done before the session waits.
+    fn rest(&mut self, bench: &mut Bench) {
+        self.watch_stall(bench);
+        if self.draining {
+            self.machine.on_drain(&mut bench.desk);
+            self.perform(bench);
+        }
+    }
+
+    fn poll_other(&mut self, bench: &mut Bench) -> bool {
+        let moved = self.poll_timers(bench) | self.poll_errand(bench);
+        if !moved {
+            self.signals.rest(OTHER);
+        }
+        moved
+    }
+
+    fn poll_timers(&mut self, bench: &mut Bench) -> bool {
+        let context = &mut Context::from_waker(self.signals.waker(OTHER));
         if let Some(stall) = &mut self.stall
             && stall.timer.as_mut().poll(context).is_ready()
         {
@@ -151,7 +179,7 @@ impl Task {
             } else {
                 self.machine.on_client_stalled(&mut bench.desk);
             }
-            self.perform(context, bench);
+            self.perform(bench);
             return true;
         }
         let Some(timer) = &mut self.deadline else { return false };
@@ -161,11 +189,12 @@ impl Task {
         self.deadline = None;
         bench.tell_time();
         self.machine.on_deadline(&mut bench.desk);
-        self.perform(context, bench);
+        self.perform(bench);
         true
     }
 
-    fn poll_errand(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> bool {
+    fn poll_errand(&mut self, bench: &mut Bench) -> bool {
+        let context = &mut Context::from_waker(self.signals.waker(OTHER));
         let Some(errand) = &mut self.errand else { return false };
         let Poll::Ready(word) = errand.as_mut().poll(context) else { return false };
         self.errand = None;
@@ -176,16 +205,20 @@ impl Task {
             }
             Word::Found(found) => self.machine.on_found(found, &mut bench.desk),
         }
-        self.perform(context, bench);
+        self.perform(bench);
         true
     }
 
-    fn poll_node(&mut self, place: usize, context: &mut Context<'_>, bench: &mut Bench) -> bool {
+    fn poll_node(&mut self, place: usize, bench: &mut Bench) -> bool {
         let slot = place as Slot;
+        let context = &mut Context::from_waker(self.signals.waker(FIRST_NODE + place));
         match &mut self.nodes[place] {
             NodeEnd::Closed => return false,
             NodeEnd::Dialling(dial) => match dial.as_mut().poll(context) {
-                Poll::Pending => return false,
+                Poll::Pending => {
+                    self.signals.rest(FIRST_NODE + place);
+                    return false;
+                }
                 Poll::Ready(Ok(stream)) => {
                     self.nodes[place] = NodeEnd::Open(Pipe::new(stream));
                     self.machine.on_dialled(slot);
@@ -200,11 +233,14 @@ impl Task {
                     return false;
                 }
                 match pipe.poll_fill(context, &mut bench.scratch) {
-                    Poll::Pending => return false,
+                    Poll::Pending => {
+                        self.signals.rest(FIRST_NODE + place);
+                        return false;
+                    }
                     Poll::Ready(Fill::Closed) => self.node_closed(slot, bench),
                     Poll::Ready(Fill::Bytes(count)) => {
                         let taken = self.machine.on_node(slot, &mut bench.scratch[..count], &mut bench.desk);
-                        self.perform(context, bench);
+                        self.perform(bench);
                         if let NodeEnd::Open(pipe) = &mut self.nodes[place] {
                             pipe.hold(&bench.scratch[taken..count]);
                         }
@@ -213,7 +249,7 @@ impl Task {
                 }
             }
         }
-        self.perform(context, bench);
+        self.perform(bench);
         true
     }
 
@@ -222,7 +258,8 @@ impl Task {
         self.machine.on_node_closed(slot, &mut bench.desk);
     }
 
-    fn poll_client(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> bool {
+    fn poll_client(&mut self, bench: &mut Bench) -> bool {
+        let context = &mut Context::from_waker(self.signals.waker(CLIENT));
         if self.client.is_blocked() && self.client.poll_drain(context).is_ready() {
             self.offered = false;
             return true;
@@ -236,47 +273,51 @@ impl Task {
         }
         if wants && !self.offered && self.client.held() > 0 {
             let count = self.client.unhold(&mut bench.scratch);
-            if self.feed(count, context, bench) > 0 {
+            if self.feed(count, bench) > 0 {
                 return true;
             }
         }
         if self.client_closed {
-            return self.client_gone(context, bench);
+            return self.client_gone(bench);
         }
-        if !wants && self.client.held() >= AHEAD_MAX {
+        if !self.signals.is_ready(CLIENT) || (!wants && self.client.held() >= AHEAD_MAX) {
             return false;
         }
+        let context = &mut Context::from_waker(self.signals.waker(CLIENT));
         match self.client.poll_fill(context, &mut bench.scratch) {
-            Poll::Pending => false,
+            Poll::Pending => {
+                self.signals.rest(CLIENT);
+                false
+            }
             Poll::Ready(Fill::Bytes(count)) => {
-                self.feed(count, context, bench);
+                self.feed(count, bench);
                 true
             }
             Poll::Ready(Fill::Closed) => {
                 self.client_closed = true;
-                self.client_gone(context, bench)
+                self.client_gone(bench)
             }
         }
     }
 
     /// The client has closed. What it sent before is still done.
-    fn client_gone(&mut self, context: &mut Context<'_>, bench: &mut Bench) -> bool {
+    fn client_gone(&mut self, bench: &mut Bench) -> bool {
         let waits = self.client.held() > 0 && !self.machine.wants_client() && !self.client.is_broken();
         if !waits {
             self.machine.on_client_closed(&mut bench.desk);
-            self.perform(context, bench);
+            self.perform(bench);
         }
         !waits
     }
 
     /// Gives the machine the front of the shared buffer as bytes of the client; returns how many it has done with.
-    fn feed(&mut self, count: usize, context: &mut Context<'_>, bench: &mut Bench) -> usize {
+    fn feed(&mut self, count: usize, bench: &mut Bench) -> usize {
         if self.machine.is_greeting() {
             self.worker.refresh_accounts(&mut bench.desk);
         }
         bench.lay_out_scramble();
         let taken = self.machine.on_client(&mut bench.scratch[..count], &mut bench.desk);
-        self.perform(context, bench);
+        self.perform(bench);
         self.client.hold(&bench.scratch[taken..count]);
         self.offered = true;
         if taken > 0 {
@@ -291,7 +332,7 @@ impl Task {
     }
 
     /// Does what the machine has said, in order.
-    fn perform(&mut self, context: &mut Context<'_>, bench: &mut Bench) {
+    fn perform(&mut self, bench: &mut Bench) {
         if bench.desk.actions.is_empty() {
             return;
         }
@@ -300,9 +341,9 @@ impl Task {
         for (place, action) in actions.iter().enumerate() {
             match action {
                 Action::Forward { to, range } => {
-                    self.write(*to, &bench.scratch[range.clone()], actions.get(place + 1), context);
+                    self.write(*to, &bench.scratch[range.clone()], actions.get(place + 1));
                 }
-                Action::Write { to, range } => self.write(*to, &own[range.clone()], actions.get(place + 1), context),
+                Action::Write { to, range } => self.write(*to, &own[range.clone()], actions.get(place + 1)),
                 Action::Dial { slot, node } => {
                     let address = bench.desk.view.node(*node).map(|node| node.address.clone()).unwrap_or_default();
                     let place = usize::from(*slot);
@@ -310,16 +351,20 @@ impl Task {
                         self.nodes.resize_with(place + 1, || NodeEnd::Closed);
                     }
                     self.nodes[place] = NodeEnd::Dialling(Box::pin(Stream::dial(address)));
+                    self.signals.begin(FIRST_NODE + place);
                 }
                 Action::Close(slot) => {
                     if let Some(end) = self.nodes.get_mut(usize::from(*slot)) {
                         *end = NodeEnd::Closed;
                     }
                 }
-                Action::Arm(deadline) => self.deadline = deadline.map(|us| bench.timer(us)),
-                Action::RefreshAccounts => self.errand = Some(self.worker.accounts_errand(&bench.desk)),
+                Action::Arm(deadline) => {
+                    self.deadline = deadline.map(|us| bench.timer(us));
+                    self.signals.begin(OTHER);
+                }
+                Action::RefreshAccounts => self.start_errand(self.worker.accounts_errand(&bench.desk)),
                 Action::Suspect(node) => self.worker.suspect(*node),
-                Action::FindSession(id) => self.errand = Some(self.worker.find_errand(*id)),
+                Action::FindSession(id) => self.start_errand(self.worker.find_errand(*id)),
                 Action::EndSession(id) => self.worker.end_session(*id),
                 // The machine has ended: the turn ends with it once the client has all that was written.
                 Action::Hangup => {}
@@ -330,21 +375,29 @@ impl Task {
         bench.desk.clear();
     }
 
-    fn write(&mut self, to: Peer, bytes: &[u8], next: Option<&Action>, context: &mut Context<'_>) {
+    fn start_errand(&mut self, errand: Errand) {
+        self.errand = Some(errand);
+        self.signals.begin(OTHER);
+    }
+
+    fn write(&mut self, to: Peer, bytes: &[u8], next: Option<&Action>) {
         let more =
             matches!(next, Some(Action::Forward { to: also, .. } | Action::Write { to: also, .. }) if *also == to);
-        match to {
-            Peer::Client => self.client.write(context, bytes, more),
-            Peer::Node(slot) => {
-                if let Some(NodeEnd::Open(pipe)) = self.nodes.get_mut(usize::from(slot)) {
-                    pipe.write(context, bytes, more);
-                }
-            }
+        let (source, pipe) = match to {
+            Peer::Client => (CLIENT, &mut self.client),
+            Peer::Node(slot) => match self.nodes.get_mut(usize::from(slot)) {
+                Some(NodeEnd::Open(pipe)) => (FIRST_NODE + usize::from(slot), pipe),
+                _ => return,
+            },
+        };
+        pipe.write(&mut Context::from_waker(self.signals.waker(source)), bytes, more);
+        if pipe.is_broken() {
+            self.signals.begin(source);
         }
     }
 
     /// A client that takes next to nothing of what it is sent, or stops within a packet, has only so much time.
-    fn watch_stall(&mut self, context: &mut Context<'_>, bench: &mut Bench) {
+    fn watch_stall(&mut self, bench: &mut Bench) {
         let within = self.client.held() > 0 || self.machine.upload_slot().is_some();
         let waits_for_it = within && self.machine.wants_client() && !self.upload_is_blocked();
         let moved = self.client.moved();
@@ -354,7 +407,7 @@ impl Task {
             let limit: Duration = self.worker.stall_timeout();
             self.stall = Some(Stall { timer: Box::pin(tokio::time::sleep_until(Instant::now() + limit)), moved });
             // Registers the timer; it can't have passed yet.
-            let _ = self.poll_timers(context, bench);
+            let _ = self.poll_timers(bench);
         }
     }
 }
@@ -367,7 +420,8 @@ impl Future for Task {
         let worker = task.worker.clone();
         let mut bench = worker.bench();
         bench.tell_time();
-        let polled = task.turn(context, &mut bench);
+        task.signals.gather(context.waker());
+        let polled = task.turn(&mut bench);
         bench.tidy();
         polled
     }
