@@ -14,7 +14,7 @@ use crate::wire::{err, ok};
 use super::desk::{Desk, Peer, Slot};
 use super::loss;
 use super::machine::Machine;
-use super::prepared::{Held, Statement, statement_id};
+use super::prepared::{Held, Statement, statement_id, wants_cursor};
 use super::work::{After, Target, Work};
 
 /// A command up to this many bytes is taken whole; what is longer streams, and is judged by its start.
@@ -229,7 +229,8 @@ impl Machine {
         };
         let (verdict, held) = (statement.verdict, statement.held);
         let work = self.statement(command, verdict, desk);
-        let work = Work { statement: Some(id), after: After::Execute(verdict), ..work };
+        let shape = if command == Command::StmtExecute && wants_cursor(packet) { Shape::Cursor } else { work.shape };
+        let work = Work { statement: Some(id), after: After::Execute(verdict), shape, ..work };
         let elsewhere = |slot| self.state.transaction.is_some_and(|transaction| transaction != slot);
         match held {
             Held::LongData(slot) if !elsewhere(slot) => {

@@ -24,6 +24,8 @@ use super::work::{After, Target, Work};
 
 /// The longest packet of a login in bytes: names, an answer, and connection attributes (64 KiB on the server).
 const LOGIN_PACKET_MAX: usize = 80 << 10;
+/// After so many refused COM_CHANGE_USER no more are tried (server: `failed_com_change_user` in sql/sql_parse.cc).
+const FAILED_CHANGES_MAX: u8 = 3;
 /// What a login of an unknown shape gets.
 const BAD_HANDSHAKE: (u16, &[u8; 5], &str) = (1043, b"08S01", "Bad handshake");
 
@@ -36,6 +38,8 @@ pub(super) struct Greet {
     answer: Vec<u8>,
     /// The accounts have been loaded again for this login.
     refreshed: bool,
+    /// Who the client is if COM_CHANGE_USER fails.
+    previous: Option<Box<Client>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -52,7 +56,7 @@ enum Stage {
 
 impl Greet {
     pub(super) fn response(scramble: [u8; SCRAMBLE]) -> Self {
-        Self { scramble, stage: Stage::Response, sequence: 1, answer: Vec::new(), refreshed: false }
+        Self { scramble, stage: Stage::Response, sequence: 1, answer: Vec::new(), refreshed: false, previous: None }
     }
 
     /// Whether the client's next packet is expected.
@@ -153,8 +157,11 @@ impl Machine {
         greet.sequence = desk.write(Peer::Client, |out| challenge::put_native(out, greet.sequence, &greet.scramble));
     }
 
-    /// COM_CHANGE_USER: everything of the old user ends here.
+    /// COM_CHANGE_USER: everything of the old user ends here but the name, which stays if the new one is refused.
     pub(super) fn change_user(&mut self, payload: &[u8], desk: &mut Desk) {
+        if self.failed_changes >= FAILED_CHANGES_MAX {
+            return self.answer_ready(Fault::client(1047, b"08S01", "Unknown command"), desk);
+        }
         let next = match changed_user(payload, &self.client) {
             Ok(next) => next,
             Err(_) => {
@@ -166,10 +173,10 @@ impl Machine {
             self.part(slot as Slot, desk);
         }
         let Some(scramble) = desk.take_scramble() else { return self.hang_up(desk) };
-        self.client = next;
+        let previous = Some(Box::new(std::mem::replace(&mut self.client, next)));
         self.state = SessionState::default();
         self.prepared = Prepared::default();
-        self.phase = Phase::Greeting(Greet::response(scramble));
+        self.phase = Phase::Greeting(Greet { previous, ..Greet::response(scramble) });
         let deadline = desk.after(desk.settings.handshake_timeout);
         self.arm(Some(deadline), desk);
         self.ask_native(desk);
@@ -220,11 +227,31 @@ impl Machine {
         };
         debug!(session = self.id, client = %self.client.address, code = fault.code, "login refused: {}", fault.message);
         desk.write(Peer::Client, |out| err::put(out, sequence, &fault));
-        self.hang_up(desk);
+        match &mut self.phase {
+            Phase::Greeting(Greet { previous: Some(previous), .. }) => {
+                std::mem::swap(&mut self.client, previous);
+                self.stay(desk);
+            }
+            _ => self.hang_up(desk),
+        }
+    }
+
+    /// COM_CHANGE_USER was refused: the session goes on as it was after its login (server: `COM_CHANGE_USER` in sql/sql_parse.cc).
+    fn stay(&mut self, desk: &mut Desk) {
+        self.failed_changes += 1;
+        self.finish(desk);
+        for slot in 0..self.conns.len() {
+            self.part(slot as Slot, desk);
+        }
+        self.state.status = Status::AUTOCOMMIT;
+        self.phase = Phase::Serving;
     }
 
     fn refuse_shape(&mut self, malformed: Malformed, desk: &mut Desk) {
         warn!(session = self.id, client = %self.client.address, "bad handshake: {malformed}");
+        if let Phase::Greeting(greet) = &mut self.phase {
+            greet.previous = None;
+        }
         let (code, state, text) = BAD_HANDSHAKE;
         self.refuse(Fault::client(code, state, text), desk);
     }

@@ -43,6 +43,8 @@ pub struct Machine {
     pub(super) work: Option<Work>,
     /// The reader in use.
     pub(super) reader: Option<NodeId>,
+    /// COM_CHANGE_USERs that were refused.
+    pub(super) failed_changes: u8,
     armed: bool,
 }
 
@@ -58,6 +60,7 @@ impl Machine {
             prepared: Prepared::default(),
             work: None,
             reader: None,
+            failed_changes: 0,
             armed: false,
         }
     }

@@ -14,6 +14,8 @@ use super::desk::Slot;
 pub(super) const LAST: u32 = u32::MAX;
 /// Where the statement id stands in a packet: behind header and command.
 const ID_AT: usize = HEADER + 1;
+/// Where the cursor flags of an execute stand.
+const CURSOR_AT: usize = ID_AT + 4;
 /// Where the null bitmap of an execute starts.
 const BITMAP_AT: usize = ID_AT + 9;
 /// Where the flags of a bulk execute stand, and the one that says that types follow (server: STMT_BULK_FLAG_CLIENT_SEND_TYPES).
@@ -228,6 +230,11 @@ struct Layout {
     flag: u8,
     typed: bool,
     types_at: usize,
+}
+
+/// Whether an execute asks for a cursor.
+pub(super) fn wants_cursor(execute: &[u8]) -> bool {
+    execute.get(CURSOR_AT).is_some_and(|flags| *flags != 0)
 }
 
 /// The statement id in a command's packet.

@@ -270,7 +270,7 @@ impl Machine {
         let Some(work) = &self.work else { return };
         let (After::Execute(_), Some(id)) = (work.after, work.statement) else { return };
         if let Some(statement) = self.prepared.get_mut(id) {
-            let cursor = status.contains(Status::CURSOR_EXISTS);
+            let cursor = work.shape == Shape::Cursor && status.contains(Status::CURSOR_EXISTS);
             statement.held = if cursor { Held::Cursor(slot) } else { Held::Nothing };
         }
     }

@@ -28,6 +28,8 @@ pub enum Shape {
     Text,
     /// Any number of results, each OK, ERR, LOCAL INFILE or a result set.
     Results,
+    /// The same of an execute that asks for a cursor: a result set whose definitions end with the flag of one has no rows.
+    Cursor,
     /// The reply to COM_STMT_PREPARE.
     Prepare,
     /// Column definitions without a count (COM_FIELD_LIST).
@@ -194,7 +196,7 @@ impl ReplyTracker {
             State::ColumnsEnd => {
                 let Some(payload) = whole(header, bytes)? else { return Ok(Seen::Incomplete) };
                 let status = eof_status(payload)?;
-                if status.contains(Status::CURSOR_EXISTS) {
+                if self.shape == Shape::Cursor && status.contains(Status::CURSOR_EXISTS) {
                     return Ok(Seen::Status(header, Kind::Eof(status), State::Done));
                 }
                 self.opaque(header, State::Rows)
@@ -242,15 +244,15 @@ impl ReplyTracker {
             (ERR, shape) if shape != Shape::Text || header.length > 3 => self.error(header, payload, State::First),
             (_, Shape::Text) => self.opaque(header, State::Done),
             (OK, Shape::Prepare) => prepared(header, payload),
-            (OK, Shape::Ok | Shape::Results) => ok(header, payload),
+            (OK, Shape::Ok | Shape::Results | Shape::Cursor) => ok(header, payload),
             (EOF, Shape::Fields) => self.rows_end(header, first, bytes),
             (EOF, Shape::Ok) if header.length <= EOF_LENGTH_MAX && !self.deprecate_eof() => {
                 Ok(Seen::Status(header, Kind::Eof(eof_status(payload)?), State::Done))
             }
             (EOF, Shape::Ok) => ok(header, payload),
             (_, Shape::Fields) => self.opaque(header, State::First),
-            (INFILE, Shape::Results) => Ok(Seen::Status(header, Kind::Infile, State::First)),
-            (_, Shape::Results) => self.result_set(header, payload),
+            (INFILE, Shape::Results | Shape::Cursor) => Ok(Seen::Status(header, Kind::Infile, State::First)),
+            (_, Shape::Results | Shape::Cursor) => self.result_set(header, payload),
             _ => Err(Malformed("unexpected packet at the start of a reply")),
         }
     }

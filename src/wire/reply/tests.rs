@@ -97,8 +97,11 @@ fn prepared_statements() {
 #[test]
 fn cursors() {
     let cursor = AC | Status::CURSOR_EXISTS;
-    check(Shape::Results, OLD, &[b"\x01", COLUMN, b"\xfe\0\0\x42\0"], &[Kind::Opaque, Kind::Eof(cursor)]);
-    check(Shape::Results, NEW, &[b"\x01", COLUMN, b"\xfe\0\0\x42\0\0\0"], &[Kind::Opaque, Kind::Ok(cursor)]);
+    check(Shape::Cursor, OLD, &[b"\x01", COLUMN, b"\xfe\0\0\x42\0"], &[Kind::Opaque, Kind::Eof(cursor)]);
+    check(Shape::Cursor, NEW, &[b"\x01", COLUMN, b"\xfe\0\0\x42\0\0\0"], &[Kind::Opaque, Kind::Ok(cursor)]);
+    // A routine's own cursor sets the flag too.
+    let of_routine = &[b"\x01", COLUMN, b"\xfe\0\0\x42\0", b"\x011", EOF_2];
+    check(Shape::Results, OLD, of_routine, &[Kind::Opaque, Kind::Eof(AC)]);
     check(Shape::Rows, OLD, &[b"\0\0\x01", b"\0\0\x02", EOF_2], &[Kind::Opaque, Kind::Eof(AC)]);
     check(Shape::Rows, NEW, &[END_2], &[Kind::Ok(AC)]);
 }
