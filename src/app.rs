@@ -133,6 +133,7 @@ impl DataPlane {
         let data = Arc::new(worker::Shared {
             settings: Arc::new(settings(config)),
             stall_timeout: config.limits.stall_timeout,
+            idle_connection_timeout: config.limits.idle_connection_timeout,
             view: shared.view.clone(),
             directory,
             counters: shared.counters.clone(),
@@ -200,6 +201,7 @@ fn settings(config: &Config) -> Settings {
         handshake_timeout: config.limits.handshake_timeout,
         connect_timeout: config.cluster.connect_timeout,
         writer_wait: config.read_write_split.writer_wait,
+        idle_connections_max: usize::from(config.limits.idle_connections_max),
         prepared_max: config.limits.prepared_max as usize,
         history_bytes_max: HISTORY_BYTES_MAX,
     }

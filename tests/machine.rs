@@ -12,10 +12,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use actors::{Dice, Node, client_command};
+use oarlock::backend::pool::Kept;
 use oarlock::cluster::view::{Duty, Health, NodeId};
 use oarlock::fault::Fault;
 use oarlock::session::desk::{Found, Slot};
-use oarlock::wire::capability::Capabilities;
+use oarlock::wire::capability::{Capabilities, Status};
 use oarlock::wire::command::Command;
 use oarlock::wire::err::{self, Error};
 use oarlock::wire::handshake::Greeting;
@@ -60,6 +61,14 @@ impl Play {
             }
             match self.stage.ends[place] {
                 End::Closed => {}
+                End::Dialling(_) if place % 2 == 1 => {
+                    self.nodes[place] = Node::kept(self.stage.fits[place]);
+                    self.held[place].clear();
+                    self.outboxes[place].clear();
+                    let kept = Kept { thread: 78, status: Status::AUTOCOMMIT, is_reset: place % 4 == 1 };
+                    self.stage.taken_over(place as Slot, kept);
+                    moved = true;
+                }
                 End::Dialling(_) => {
                     self.nodes[place] = Node::default();
                     self.held[place].clear();

@@ -13,13 +13,15 @@ use super::account::Account;
 use super::grants::Grants;
 use super::pattern::Origin;
 
-/// What one node said of names.
+/// What one node said of logins.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Naming {
     /// It resolves addresses to names (`skip_name_resolve` is off).
     pub resolves: bool,
     /// The name it resolved this proxy to.
     pub proxy: Option<Box<str>>,
+    /// It runs statements for each new connection (`init_connect`), which a new login on a kept one does not.
+    pub init_connect: bool,
 }
 
 /// The snapshot.
@@ -57,6 +59,11 @@ impl Accounts {
     pub fn with_generation(mut self, generation: u64) -> Self {
         self.generation = generation;
         self
+    }
+
+    /// May a connection serve one session after the other?
+    pub fn keeps_connections(&self) -> bool {
+        !self.tables.naming.init_connect
     }
 
     /// Do both say the same?

@@ -1,6 +1,6 @@
 //! Keeps the current snapshot of accounts, for sessions on every worker.
 //!
-//! One loader reads it at the start (again each second until it works), each minute, and when a session asks because a login
+//! One loader reads it at the start (again each second until it works), every 10 seconds, and when a session asks because a login
 //! failed. All sessions that ask share the next load; loads have a pause between them that grows with what they cost, so a
 //! flood of failed logins can't hammer the cluster. Runs on the control plane's runtime; sessions only wait on a channel.
 
@@ -17,7 +17,7 @@ use super::accounts::Accounts;
 use super::load::{Service, load};
 
 /// From the end of one load to the next nobody asked for.
-const PERIOD: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_secs(10);
 
 /// From the start of one load to the next, at least.
 const PAUSE_MIN: Duration = Duration::from_secs(1);

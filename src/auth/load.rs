@@ -104,9 +104,9 @@ async fn read(node: &mut Conn) -> Result<Accounts, LoadError> {
         done => done?,
     }
     let settings: Option<Row> =
-        node.query_first("SELECT @@skip_name_resolve, @@lower_case_table_names, USER()").await?;
-    let [skips, folds, me] = columns(settings.as_ref());
-    let naming = Naming { resolves: skips == "0", proxy: name_of(&me) };
+        node.query_first("SELECT @@skip_name_resolve, @@lower_case_table_names, USER(), @@init_connect").await?;
+    let [skips, folds, me, init] = columns(settings.as_ref());
+    let naming = Naming { resolves: skips == "0", proxy: name_of(&me), init_connect: !init.is_empty() };
     let mut grants = Grants::new(folds != "0");
     let accounts = read_accounts(node, &mut grants).await?;
     for row in rows(node, "mysql.db", "SELECT * FROM mysql.db", GRANTS_MAX).await? {

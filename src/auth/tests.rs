@@ -120,10 +120,13 @@ fn names_of_peers() {
         [["127.0.0.1"; 2], ["::ffff:127.0.0.1", "::1"], ["127.0.0.2"; 2], ["10.0.0.1", "10.0.0.9"]]
             .map(|addresses| decide(&accounts, "u", addresses, "secret", None).is_ok())
     };
-    assert_eq!(ways(Naming { resolves: false, proxy: gate.clone() }), [false, false, false, false]);
-    assert_eq!(ways(Naming { resolves: true, proxy: None }), [true, true, false, false]);
+    assert_eq!(
+        ways(Naming { resolves: false, proxy: gate.clone(), ..Naming::default() }),
+        [false, false, false, false]
+    );
+    assert_eq!(ways(Naming { resolves: true, proxy: None, ..Naming::default() }), [true, true, false, false]);
     // Nodes call the proxy by its name, whichever address it has.
-    assert_eq!(ways(Naming { resolves: true, proxy: gate }), [true, true, false, true]);
+    assert_eq!(ways(Naming { resolves: true, proxy: gate, ..Naming::default() }), [true, true, false, true]);
 }
 
 #[test]

@@ -26,6 +26,8 @@ pub(super) fn build(file: file::File) -> Result<Config, ConfigError> {
         limits: Limits {
             sessions_max: file.limits.sessions_max.map_or(SESSIONS_MAX, |count| count.0),
             prepared_max: file.limits.prepared_max.map_or(PREPARED_MAX, |count| count.0),
+            idle_connections_max: file.limits.idle_connections_max.unwrap_or(IDLE_CONNECTIONS_MAX),
+            idle_connection_timeout: or(file.limits.idle_connection_timeout, IDLE_CONNECTION_TIMEOUT),
             handshake_timeout: or(file.limits.handshake_timeout, HANDSHAKE_TIMEOUT),
             stall_timeout: or(file.limits.stall_timeout, STALL_TIMEOUT),
             drain_timeout: or(file.limits.drain_timeout, DRAIN_TIMEOUT),

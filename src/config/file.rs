@@ -92,6 +92,8 @@ pub(super) struct Admin {
 pub(super) struct Limits {
     pub sessions_max: Option<Count>,
     pub prepared_max: Option<Count>,
+    pub idle_connections_max: Option<u16>,
+    pub idle_connection_timeout: Option<Interval>,
     pub handshake_timeout: Option<Interval>,
     pub stall_timeout: Option<Interval>,
     pub drain_timeout: Option<Interval>,

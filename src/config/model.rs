@@ -31,6 +31,8 @@ pub(super) const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const WRITER_WAIT: Duration = Duration::from_secs(30);
 pub(super) const SESSIONS_MAX: u32 = 10_000;
 pub(super) const PREPARED_MAX: u32 = 16_382;
+pub(super) const IDLE_CONNECTIONS_MAX: u16 = 0;
+pub(super) const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -240,6 +242,10 @@ pub struct Limits {
     pub sessions_max: u32,
     /// Binary prepared statements of one session.
     pub prepared_max: u32,
+    /// Node connections kept for each node while no session uses them; 0 keeps none.
+    pub idle_connections_max: u16,
+    /// How long such a connection is kept.
+    pub idle_connection_timeout: Duration,
     /// A client that hasn't logged in after this is disconnected.
     pub handshake_timeout: Duration,
     /// A client that takes none of its result, or stops within a packet, for so long is disconnected.

@@ -50,6 +50,12 @@ impl fmt::Display for Config {
         writeln!(f, "\n[limits]\nsessions_max = {}\nprepared_max = {}", limits.sessions_max, limits.prepared_max)?;
         writeln!(
             f,
+            "idle_connections_max = {}\nidle_connection_timeout = {}",
+            limits.idle_connections_max,
+            time(limits.idle_connection_timeout)
+        )?;
+        writeln!(
+            f,
             "handshake_timeout = {}\nstall_timeout = {}",
             time(limits.handshake_timeout),
             time(limits.stall_timeout)

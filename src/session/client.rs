@@ -14,6 +14,8 @@ pub(super) struct Client {
     pub(super) collation: u8,
     pub(super) user: Box<[u8]>,
     pub(super) password: Option<Sha1Password>,
+    /// The generation of the accounts that admitted it.
+    pub(super) accounts: u64,
     /// The current schema.
     pub(super) schema: Option<Box<[u8]>>,
     pub(super) attributes: Box<[u8]>,
@@ -28,6 +30,7 @@ impl Client {
             collation: 0,
             user: Box::default(),
             password: None,
+            accounts: 0,
             schema: None,
             attributes: Box::default(),
         }

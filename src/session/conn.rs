@@ -3,8 +3,9 @@
 use std::collections::VecDeque;
 
 use crate::backend::login::Login;
+use crate::backend::pool::Kept;
 use crate::cluster::view::NodeId;
-use crate::wire::capability::Capabilities;
+use crate::wire::capability::{Capabilities, Status};
 use crate::wire::reply::{ReplyTracker, Shape};
 
 /// Where a node connection is in its life.
@@ -24,6 +25,8 @@ pub(super) enum Purpose {
     Client,
     /// A session effect, which takes the connection to this version of the session's state.
     Effect(u64),
+    /// The reset of a connection that another session had.
+    Reset,
     /// The client's prepared statement of this id, prepared here too.
     Prepare(u32),
     /// The types of a statement's parameters, told by an execute that the node must refuse.
@@ -34,8 +37,10 @@ pub(super) enum Purpose {
 pub(super) struct NodeConn {
     pub(super) node: NodeId,
     pub(super) phase: Phase,
-    /// The node's id for it.
-    pub(super) thread: u32,
+    /// What the node said of it.
+    pub(super) kept: Kept,
+    /// Nothing has run on it that could have left anything: no lock, no table, no transaction.
+    pub(super) spotless: bool,
     pub(super) tracker: ReplyTracker,
     owed: VecDeque<(Purpose, Shape)>,
     /// Session effects up to this version have been sent.
@@ -45,7 +50,8 @@ pub(super) struct NodeConn {
 impl NodeConn {
     pub(super) fn dialling(node: NodeId) -> Self {
         let tracker = ReplyTracker::idle(Capabilities::empty());
-        Self { node, phase: Phase::Dialling, thread: 0, tracker, owed: VecDeque::new(), sent: 0 }
+        let kept = Kept { thread: 0, status: Status::empty(), is_reset: false };
+        Self { node, phase: Phase::Dialling, kept, spotless: true, tracker, owed: VecDeque::new(), sent: 0 }
     }
 
     pub(super) fn is_open(&self) -> bool {

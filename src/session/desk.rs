@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::accounts::Accounts;
+use crate::backend::pool::{Fit, Kept};
 use crate::cluster::view::{ClusterView, NodeId};
 use crate::routing::reader::{Load, Policy};
 use crate::wire::challenge::SCRAMBLE;
@@ -45,11 +46,20 @@ pub enum Action {
     Dial {
         /// The slot, free until now.
         slot: Slot,
-        /// The node.
-        node: NodeId,
+        /// What it must be, if one is to do that another session has left.
+        fit: Fit,
     },
     /// Close a node connection; no event of it will be heard again.
     Close(Slot),
+    /// The same, but the connection may serve another session.
+    Keep {
+        /// The slot.
+        slot: Slot,
+        /// Whom it may serve.
+        fit: Fit,
+        /// What the next session needs to know of it.
+        kept: Kept,
+    },
     /// Send a deadline event at this time, instead of any armed before; none if `None`.
     Arm(Option<u64>),
     /// Load the accounts again and tell.
@@ -91,6 +101,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a statement waits for a node that can run it.
     pub writer_wait: Duration,
+    /// The most idle connections kept for each node.
+    pub idle_connections_max: usize,
     /// The most prepared statements of one session.
     pub prepared_max: usize,
     /// The most bytes of session commands kept for new node connections.

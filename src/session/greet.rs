@@ -196,6 +196,7 @@ impl Machine {
         match desk.accounts.admit(&login) {
             Ok(admitted) => {
                 self.client.password = admitted.password;
+                self.client.accounts = desk.accounts.generation();
                 greet.stage = Stage::Node;
                 greet.answer = Vec::new();
                 self.work = Some(Work::new(Command::Ping, Target::Home, After::Login(greet.sequence), desk.now_us));

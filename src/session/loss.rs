@@ -136,7 +136,7 @@ impl Machine {
         let Some(work) = self.work.as_ref().filter(|work| work.stage == Stage::Waiting) else { return };
         match work.slot {
             Some(slot) if self.conns.get(usize::from(slot)).is_some_and(|conn| !conn.is_ready()) => {
-                self.on_node_closed(slot, desk);
+                self.mistrust(slot, desk);
             }
             _ => self.advance(None, desk),
         }

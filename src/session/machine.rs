@@ -10,19 +10,21 @@ use std::net::IpAddr;
 use tracing::debug;
 
 use crate::backend::login::Login;
+use crate::backend::pool::Kept;
 use crate::cluster::view::{Health, NodeId};
 use crate::fault::Fault;
 use crate::wire::capability::Capabilities;
-use crate::wire::command::QUIT;
+use crate::wire::command::{Command, QUIT, RESET_CONNECTION};
 use crate::wire::packet;
+use crate::wire::reply::ReplyTracker;
 
 use super::client::Client;
-use super::conn::{NodeConn, Phase as ConnPhase};
+use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
 use super::desk::{Action, Desk, Found, Peer, Slot};
 use super::greet::Greet;
 use super::prepared::{Prepared, set_statement_id};
 use super::state::SessionState;
-use super::work::{After, Stage, Work};
+use super::work::{After, Stage, Target, Work};
 
 /// Where a session is in its life.
 pub(super) enum Phase {
@@ -110,8 +112,49 @@ impl Machine {
         }
     }
 
+    /// Instead of a new connection there is one that another session has left. It serves at once, behind a reset if that is still due.
+    pub fn on_taken_over(&mut self, slot: Slot, kept: Kept, desk: &mut Desk) {
+        let capabilities = self.client.capabilities.towards_node(true, true);
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
+        conn.kept = kept;
+        conn.phase = ConnPhase::Ready;
+        conn.tracker = ReplyTracker::idle(capabilities);
+        if !kept.is_reset {
+            desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(RESET_CONNECTION)));
+            conn.owe(Purpose::Reset, Command::ResetConnection.shape());
+        }
+        if self.is_greeting() {
+            self.state.observe(kept.status, slot);
+        }
+        self.advance(None, desk);
+    }
+
     /// A node connection was closed, broke, or could not be made.
     pub fn on_node_closed(&mut self, slot: Slot, desk: &mut Desk) {
+        let Some(conn) = self.conns.get(usize::from(slot)) else { return };
+        if conn.is_ready() && conn.arriving() == Some(Purpose::Reset) {
+            return self.renounce(slot, desk);
+        }
+        self.mistrust(slot, desk);
+    }
+
+    /// A connection that another session had has ended while nobody had it, or can't be reset: there may be another.
+    pub(super) fn renounce(&mut self, slot: Slot, desk: &mut Desk) {
+        if let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) {
+            if matches!(work.target, Target::Slot(_)) {
+                work.target = Target::Home;
+            }
+            match work.stage {
+                Stage::Running => self.take_back(desk),
+                _ => work.slot = None,
+            }
+        }
+        self.drop_conn(slot, desk);
+        self.advance(None, desk);
+    }
+
+    /// A node connection has failed in a way that says something of its node.
+    pub(super) fn mistrust(&mut self, slot: Slot, desk: &mut Desk) {
         if let Some(conn) = self.conns.get(usize::from(slot)).filter(|conn| conn.is_open()) {
             desk.act(Action::Suspect(conn.node));
             self.lose(slot, desk);
@@ -163,7 +206,7 @@ impl Machine {
         let running = self.work.as_ref().and_then(|work| work.slot);
         let open = |slot: &Slot| self.conns.get(usize::from(*slot)).filter(|conn| conn.is_ready());
         let conn = running.as_ref().and_then(open).or_else(|| self.conns.iter().find(|conn| conn.is_ready()));
-        conn.map_or(Found::Nowhere, |conn| Found::At { node: conn.node, thread: conn.thread })
+        conn.map_or(Found::Nowhere, |conn| Found::At { node: conn.node, thread: conn.kept.thread })
     }
 
     /// Whether it can go on with bytes of the client.
@@ -283,23 +326,43 @@ impl Machine {
         self.phase = Phase::Ended;
     }
 
-    /// Ends a connection that is not needed any more. A node logs one that just vanishes as aborted.
+    /// Leaves a connection that is not needed any more to others, or ends it.
     pub(super) fn part(&mut self, slot: Slot, desk: &mut Desk) {
-        if self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_quiet) {
-            desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(QUIT)));
+        let Some(conn) = self.conns.get(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
+        if !conn.is_quiet() {
+            return self.drop_conn(slot, desk);
         }
-        self.drop_conn(slot, desk);
+        // What a handshake alone can set, a new login on the connection would not.
+        let keeps = desk.settings.idle_connections_max > 0
+            && self.state.is_resettable(conn.sent)
+            && !self.client.capabilities.intersects(Capabilities::ONLY_AT_LOGIN)
+            && desk.accounts.keeps_connections();
+        let is_reset = !conn.spotless || self.state.transaction == Some(slot);
+        let (fit, kept) = (self.fit(conn.node), Kept { is_reset, ..conn.kept });
+        // A node logs a connection that just vanishes as aborted.
+        let command = if keeps { RESET_CONNECTION } else { QUIT };
+        if is_reset || !keeps {
+            desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(command)));
+        }
+        self.forget_conn(slot, desk);
+        desk.act(if keeps { Action::Keep { slot, fit, kept } } else { Action::Close(slot) });
     }
 
     /// Closes a connection whose loss nobody feels.
     pub(super) fn drop_conn(&mut self, slot: Slot, desk: &mut Desk) {
-        let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
+        if self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_open) {
+            self.forget_conn(slot, desk);
+            desk.act(Action::Close(slot));
+        }
+    }
+
+    fn forget_conn(&mut self, slot: Slot, desk: &mut Desk) {
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
         conn.phase = ConnPhase::Closed;
         if let Some(load) = desk.load(conn.node) {
             load.connections = load.connections.saturating_sub(1);
         }
         self.prepared.forget(slot);
         self.state.lost(slot);
-        desk.act(Action::Close(slot));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::backend::pool::Fit;
 use crate::cluster::view::{ClusterView, NodeId};
 use crate::fault::Fault;
 use crate::routing::reader;
@@ -108,10 +109,25 @@ impl Machine {
         if let Some(load) = desk.load(node) {
             load.connections += 1;
         }
-        desk.act(Action::Dial { slot, node });
+        desk.act(Action::Dial { slot, fit: self.fit(node) });
         let deadline = desk.after(desk.settings.connect_timeout);
         self.arm(Some(deadline), desk);
         slot
+    }
+
+    /// What a connection must be, or is, to serve a session like this one.
+    pub(super) fn fit(&self, node: NodeId) -> Fit {
+        let client = &self.client;
+        let capabilities = client.capabilities.towards_node(false, false);
+        Fit {
+            node,
+            user: client.user.clone(),
+            accounts: client.accounts,
+            capabilities: capabilities.bits(),
+            packet_max: client.packet_max,
+            collation: client.collation,
+            schema: client.schema.clone(),
+        }
     }
 
     /// True once the connection is ready for the command: logged in, in the session's state, with the statement prepared.
@@ -121,13 +137,16 @@ impl Machine {
         if !conn.is_ready() {
             return false;
         }
-        if matches!(work.after, After::Reset | After::Login(_)) {
-            return true;
+        match work.after {
+            After::Login(_) => return true,
+            After::Reset => return conn.is_quiet(),
+            _ => {}
         }
         for (version, packet) in self.state.since(conn.sent) {
             desk.write(Peer::Node(slot), |out| out.extend_from_slice(packet));
             let command = packet.get(HEADER).map_or(Command::Query, |byte| Command::from_byte(*byte));
             conn.owe(Purpose::Effect(version), command.shape());
+            conn.spotless = false;
         }
         conn.sent = self.state.version();
         if let Some(id) = work.statement
@@ -169,6 +188,7 @@ impl Machine {
         let (Some(work), Some(conn)) = (&mut self.work, self.conns.get_mut(usize::from(slot))) else { return };
         work.stage = Stage::Running;
         work.begun_us = desk.now_us;
+        conn.spotless &= work.is_spotless();
         conn.owe(Purpose::Client, work.shape);
         if work.upload.is_some() {
             conn.tracker.resume_after_upload();

@@ -14,13 +14,14 @@ use crate::wire::reply::{Kind, Part, ReplyTracker, Shape};
 use crate::wire::upload::Upload;
 
 use crate::backend::login::Step;
+use crate::backend::pool::Kept;
 
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::loss::commits;
 use super::machine::{Machine, Phase as MachinePhase};
 use super::prepared::{Held, set_statement_id, statement_id};
-use super::state::{SCHEMA, SessionState};
+use super::state::{OPTION, SCHEMA, SessionState};
 use super::work::{After, Stage};
 
 /// What a read gets that was in the way of what the cluster applies; it has read nothing, and may simply run again.
@@ -110,7 +111,7 @@ impl Machine {
         match step {
             Step::More(login) => conn.phase = Phase::LoggingIn(login),
             Step::Done { thread, status } => {
-                conn.thread = thread;
+                conn.kept = Kept { thread, status, is_reset: false };
                 conn.phase = Phase::Ready;
                 conn.tracker = ReplyTracker::idle(self.client.capabilities.towards_node(true, true));
                 if self.is_greeting() {
@@ -163,6 +164,7 @@ impl Machine {
                 let fault = Fault::node(Retry::Never, error.code, &error.state, String::from_utf8_lossy(error.message));
                 self.fail(fault, desk);
             }
+            (Purpose::Reset, Kind::Err) => self.renounce(slot, desk),
             (_, Kind::Infile) => return Err(Malformed("a file is asked for nobody")),
             _ => {}
         }
@@ -295,7 +297,7 @@ impl Machine {
                 self.in_force(slot);
             }
             After::Option => {
-                self.state.changed_key(b"option", &work.packet, slot, limit);
+                self.state.changed_key(OPTION, &work.packet, slot, limit);
                 self.in_force(slot);
             }
             After::Kill { id, ends: true } => desk.act(Action::EndSession(id)),

@@ -35,6 +35,9 @@ const FOLLOWED: Pins = Pins::TEMPORARY_TABLES.union(Pins::TABLE_LOCKS).union(Pin
 /// The key of the current schema (as `sql::effect` has it for USE).
 pub(super) const SCHEMA: &[u8] = b"schema";
 
+/// The key of COM_SET_OPTION.
+pub(super) const OPTION: &[u8] = b"option";
+
 /// A session command that new node connections get.
 struct Effect {
     version: u64,
@@ -197,6 +200,14 @@ impl SessionState {
         place.map_or(true, |place| self.effects[place].keys.iter().all(|key| fades(key)))
     }
 
+    /// Whether a reset clears all that the session has changed on a connection that was sent effects up to version `sent`, but for
+    /// the schema, which is the session's. COM_SET_OPTION stays.
+    pub(super) fn is_resettable(&self, sent: u64) -> bool {
+        let touches = |effect: &Effect, key: &[u8]| effect.keys.iter().any(|touched| **touched == *key);
+        let mut effects = self.effects.iter();
+        !effects.any(|effect| touches(effect, OPTION) || (effect.version > sent && touches(effect, SCHEMA)))
+    }
+
     /// The session is in no schema any more.
     pub(super) fn leave_schema(&mut self) {
         self.forget_keys(&[SCHEMA.into()]);
@@ -283,6 +294,17 @@ mod tests {
         assert_eq!([1, 2, 3, 4].map(|version| state.is_bearable(version)), [false, true, true, true]);
         state.leave_schema();
         assert_eq!(packets(&state, 0), [&b"a=1"[..], b"prepare"]);
+    }
+
+    #[test]
+    fn what_a_reset_does_not_clear() {
+        let mut state = SessionState::default();
+        state.changed_key(b"@a", b"a=1", 0, 1000);
+        assert!(state.is_resettable(0));
+        state.changed_key(SCHEMA, b"use s", 0, 1000);
+        assert!(!state.is_resettable(1) && state.is_resettable(2), "a connection in another schema");
+        state.changed_key(OPTION, b"option", 0, 1000);
+        assert!(!state.is_resettable(3));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep};
 use tracing::info;
 
+use crate::backend::pool::{Fit, Kept};
 use crate::config::model::NODES_MAX;
 use crate::net::pipe::{Fill, Pipe};
 use crate::net::signals::{SOURCES_MAX, Signals};
@@ -55,6 +56,8 @@ struct Stall {
 enum NodeEnd {
     Closed,
     Dialling(Dial),
+    /// Found in the pool.
+    TakenOver(Pipe, Kept),
     Open(Pipe),
 }
 
@@ -225,6 +228,7 @@ impl Task {
                 }
                 Poll::Ready(Err(_)) => self.node_closed(slot, bench),
             },
+            NodeEnd::TakenOver(..) => self.take_over(place, bench),
             NodeEnd::Open(pipe) => {
                 if pipe.is_blocked() {
                     let _ = pipe.poll_drain(context);
@@ -251,6 +255,13 @@ impl Task {
         }
         self.perform(bench);
         true
+    }
+
+    fn take_over(&mut self, place: usize, bench: &mut Bench) {
+        if let NodeEnd::TakenOver(pipe, kept) = std::mem::replace(&mut self.nodes[place], NodeEnd::Closed) {
+            self.nodes[place] = NodeEnd::Open(pipe);
+            self.machine.on_taken_over(place as Slot, kept, &mut bench.desk);
+        }
     }
 
     fn node_closed(&mut self, slot: Slot, bench: &mut Bench) {
@@ -344,18 +355,17 @@ impl Task {
                     self.write(*to, &bench.scratch[range.clone()], actions.get(place + 1));
                 }
                 Action::Write { to, range } => self.write(*to, &own[range.clone()], actions.get(place + 1)),
-                Action::Dial { slot, node } => {
-                    let address = bench.desk.view.node(*node).map(|node| node.address.clone()).unwrap_or_default();
-                    let place = usize::from(*slot);
-                    if self.nodes.len() <= place {
-                        self.nodes.resize_with(place + 1, || NodeEnd::Closed);
-                    }
-                    self.nodes[place] = NodeEnd::Dialling(Box::pin(Stream::dial(address)));
-                    self.signals.begin(FIRST_NODE + place);
-                }
+                Action::Dial { slot, fit } => self.dial(*slot, fit, bench),
                 Action::Close(slot) => {
                     if let Some(end) = self.nodes.get_mut(usize::from(*slot)) {
                         *end = NodeEnd::Closed;
+                    }
+                }
+                Action::Keep { slot, fit, kept } => {
+                    if let Some(end) = self.nodes.get_mut(usize::from(*slot))
+                        && let NodeEnd::Open(pipe) = std::mem::replace(end, NodeEnd::Closed)
+                    {
+                        self.worker.pool().put(fit.clone(), pipe, *kept);
                     }
                 }
                 Action::Arm(deadline) => {
@@ -373,6 +383,21 @@ impl Task {
         bench.desk.actions = actions;
         bench.desk.own = own;
         bench.desk.clear();
+    }
+
+    fn dial(&mut self, slot: Slot, fit: &Fit, bench: &Bench) {
+        let place = usize::from(slot);
+        if self.nodes.len() <= place {
+            self.nodes.resize_with(place + 1, || NodeEnd::Closed);
+        }
+        self.nodes[place] = match self.worker.pool().take(fit) {
+            Some((pipe, kept)) => NodeEnd::TakenOver(pipe, kept),
+            None => {
+                let address = bench.desk.view.node(fit.node).map(|node| node.address.clone()).unwrap_or_default();
+                NodeEnd::Dialling(Box::pin(Stream::dial(address)))
+            }
+        };
+        self.signals.begin(FIRST_NODE + place);
     }
 
     fn start_errand(&mut self, errand: Errand) {

@@ -3,7 +3,7 @@
 use crate::cluster::view::NodeId;
 use crate::fault::Fault;
 use crate::routing::reader::NodeSet;
-use crate::sql::statement::Verdict;
+use crate::sql::statement::{Class, Verdict};
 use crate::wire::command::Command;
 use crate::wire::reply::Shape;
 use crate::wire::upload::Upload;
@@ -120,6 +120,17 @@ impl Work {
     /// Whether its packet is needed after it has been sent.
     pub(super) fn keeps_packet(&self) -> bool {
         self.retry || matches!(self.after, After::Effect(_) | After::Schema | After::Option | After::Prepare(_))
+    }
+
+    /// Whether nothing can be left on the connection once it has run.
+    pub(super) fn is_spotless(&self) -> bool {
+        match self.after {
+            After::Statement(verdict) | After::Execute(verdict) => {
+                verdict.class == Class::Read && verdict.traits.is_empty()
+            }
+            After::Prepare(_) => true,
+            _ => false,
+        }
     }
 
     /// A reader could not do it: from now on it is for the writer, if there is one. False if it was for no reader.

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, Sleep};
 
 use crate::auth::directory::Directory;
+use crate::backend::pool::Pool;
 use crate::cluster::view::{NodeId, ViewHandle};
 use crate::net::stream::Stream;
 use crate::routing::reader::Load;
@@ -41,6 +42,8 @@ pub struct Shared {
     pub settings: Arc<Settings>,
     /// A client that takes or sends nothing for so long within a packet is cut off.
     pub stall_timeout: Duration,
+    /// How long a node connection is kept that no session uses.
+    pub idle_connection_timeout: Duration,
     /// The cluster.
     pub view: ViewHandle,
     /// The accounts.
@@ -206,6 +209,7 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     bench: RefCell<Bench>,
     sessions: RefCell<HashMap<u32, Resident>>,
+    pool: RefCell<Pool>,
     published: RefCell<Vec<u32>>,
     draining: Cell<bool>,
 }
@@ -262,7 +266,11 @@ impl Worker {
         let desk = Desk::new(shared.settings.clone(), view, accounts);
         let published = RefCell::new(vec![0; desk.loads.len()]);
         let bench = RefCell::new(Bench { scratch: vec![0; SCRATCH], desk, epoch: Instant::now() });
-        Self { shared, bench, sessions: RefCell::default(), published, draining: Cell::new(false) }
+        let (size_max, age_max) = (shared.settings.idle_connections_max, shared.idle_connection_timeout);
+        let workers = shared.registry.workers.get().map_or(1, |workers| workers.len());
+        let pool = RefCell::new(Pool::new(size_max.div_ceil(workers), age_max));
+        let sessions = RefCell::default();
+        Self { shared, bench, sessions, pool, published, draining: Cell::new(false) }
     }
 
     async fn work(self: Rc<Self>, mut queue: mpsc::UnboundedReceiver<Order>) {
@@ -324,6 +332,7 @@ impl Worker {
     fn look(&self) {
         let view = self.shared.view.load().clone();
         self.bench.borrow_mut().desk.view = view;
+        self.tidy_pool();
         self.tell_all(|heard| heard.view = true);
     }
 
@@ -333,7 +342,13 @@ impl Worker {
         }
     }
 
+    fn tidy_pool(&self) {
+        let bench = self.bench();
+        self.pool.borrow_mut().tidy(&bench.desk.view, std::time::Instant::now());
+    }
+
     fn publish(&self) {
+        self.tidy_pool();
         let mut bench = self.bench();
         bench.desk.loads.iter_mut().for_each(Load::age);
         let mut published = self.published.borrow_mut();
@@ -349,6 +364,10 @@ impl Worker {
 
     pub(super) fn bench(&self) -> RefMut<'_, Bench> {
         self.bench.borrow_mut()
+    }
+
+    pub(super) fn pool(&self) -> RefMut<'_, Pool> {
+        self.pool.borrow_mut()
     }
 
     pub(super) fn stall_timeout(&self) -> Duration {

@@ -8,7 +8,7 @@ use oarlock::auth::native::{Sha1Password, answer};
 use oarlock::lab::{APP_PASSWORD, APP_USER};
 use oarlock::wire::capability::Capabilities;
 use oarlock::wire::challenge::Switch;
-use oarlock::wire::command::Command;
+use oarlock::wire::command::{Command, STMT_EXECUTE};
 use oarlock::wire::handshake::Greeting;
 use oarlock::wire::packet::{self, HEADER, Header};
 use oarlock::wire::reply::{Kind, ReplyTracker, Shape};
@@ -78,7 +78,7 @@ impl Raw {
     /// Sends a command, and takes its whole reply.
     pub fn command(&mut self, payload: &[u8]) -> Vec<u8> {
         self.send(payload);
-        self.reply(payload.first().map_or(Shape::Ok, |byte| Command::from_byte(*byte).shape()))
+        self.reply(shape(payload))
     }
 
     /// One packet as it is.
@@ -201,4 +201,13 @@ fn response(capabilities: Capabilities, schema: &[u8], answer: &[u8]) -> Vec<u8>
         out.extend_from_slice(b"\x0c\x04_pid\x06123456");
     }
     out
+}
+
+/// What kind of answer a command gets.
+pub fn shape(payload: &[u8]) -> Shape {
+    match payload {
+        [STMT_EXECUTE, _, _, _, _, flags, ..] if *flags != 0 => Shape::Cursor,
+        [command, ..] => Command::from_byte(*command).shape(),
+        [] => Shape::Ok,
+    }
 }

@@ -148,6 +148,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// One that has served another session, of a client with these capabilities.
+    pub fn kept(capabilities: Capabilities) -> Self {
+        Self { capabilities: Some(capabilities), ..Self::default() }
+    }
+
     /// Takes the whole packets at the front of `inbox`; appends the answers to `out`.
     pub fn take(&mut self, inbox: &mut Vec<u8>, out: &mut Vec<u8>) {
         while let Some((header, payload)) = packet::first(inbox) {

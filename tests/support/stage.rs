@@ -11,12 +11,14 @@ use oarlock::auth::account::{Account, Auth};
 use oarlock::auth::accounts::{Accounts, Naming};
 use oarlock::auth::grants::Grants;
 use oarlock::auth::pattern::HostPattern;
+use oarlock::backend::pool::Kept;
 use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView};
 use oarlock::routing::reader::Policy;
 use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot};
 use oarlock::session::machine::Machine;
 use oarlock::wire::capability::{Capabilities, Status};
 use oarlock::wire::challenge::{NATIVE, SCRAMBLE};
+use oarlock::wire::command::RESET_CONNECTION;
 use oarlock::wire::handshake::{Greeting, Response};
 use oarlock::wire::packet;
 
@@ -48,6 +50,8 @@ pub struct Stage {
     pub sent: BTreeMap<u16, Vec<u8>>,
     pub keeps_all: bool,
     pub ends: Vec<End>,
+    /// The capabilities of each slot's connection.
+    pub fits: Vec<Capabilities>,
     pub deadline: Option<u64>,
     pub errand: Option<Errand>,
     pub hung_up: bool,
@@ -64,6 +68,7 @@ impl Stage {
             sent: BTreeMap::new(),
             keeps_all: true,
             ends: Vec::new(),
+            fits: Vec::new(),
             deadline: None,
             errand: None,
             hung_up: false,
@@ -100,6 +105,15 @@ impl Stage {
         *end = End::Open(node);
         self.to_nodes[usize::from(slot)].clear();
         self.event(|machine, _| machine.on_dialled(slot));
+    }
+
+    /// Instead of a dial that was asked for a kept connection has been found.
+    pub fn taken_over(&mut self, slot: Slot, kept: Kept) {
+        let end = &mut self.ends[usize::from(slot)];
+        let End::Dialling(node) = *end else { panic!("slot {slot} is {end:?}") };
+        *end = End::Open(node);
+        self.to_nodes[usize::from(slot)].clear();
+        self.event(|machine, desk| machine.on_taken_over(slot, kept, desk));
     }
 
     /// A node connection has failed.
@@ -148,16 +162,26 @@ impl Stage {
         match action {
             Action::Forward { to, range } => self.written(*to, &bytes[range.clone()]),
             Action::Write { to, range } => self.written(*to, &own[range.clone()]),
-            Action::Dial { slot, node } => {
+            Action::Dial { slot, fit } => {
+                let node = &fit.node;
                 assert!(usize::from(node.0) < self.desk.view.nodes.len());
                 let place = usize::from(*slot);
                 if self.ends.len() <= place {
                     self.ends.resize(place + 1, End::Closed);
                     self.to_nodes.resize(place + 1, Vec::new());
+                    self.fits.resize(place + 1, Capabilities::empty());
                 }
+                self.fits[place] = Capabilities::from_bits_retain(fit.capabilities);
                 assert_eq!(self.ends[place], End::Closed, "slot {slot} is in use");
                 assert!(!self.ends.contains(&End::Open(*node)), "a second connection to {node:?}");
                 self.ends[place] = End::Dialling(*node);
+            }
+            Action::Keep { slot, fit, kept } => {
+                let place = usize::from(*slot);
+                assert_eq!(self.ends[place], End::Open(fit.node));
+                let reset = self.to_nodes[place].ends_with(&command(RESET_CONNECTION, b""));
+                assert_eq!(kept.is_reset, reset, "slot {slot} is not reset as it is said to be");
+                self.ends[place] = End::Closed;
             }
             Action::Close(slot) => self.ends[usize::from(*slot)] = End::Closed,
             Action::Arm(deadline) => self.deadline = *deadline,
@@ -192,6 +216,7 @@ fn settings() -> Settings {
         handshake_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(3),
         writer_wait: Duration::from_secs(30),
+        idle_connections_max: 4,
         prepared_max: 8,
         history_bytes_max: 1 << 16,
     }

@@ -1,0 +1,152 @@
+//! Node connections that no session uses, kept for the next one that can.
+//!
+//! A connection is reset between two sessions: at once if the first may have left something on it that others would feel, else
+//! when the next one takes it. Each worker has a pool of its own. It knows nothing of sessions: what must be equal is in [`Fit`].
+
+use std::collections::HashMap;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use crate::cluster::view::{ClusterView, NodeId};
+use crate::net::pipe::{Fill, Pipe};
+use crate::wire::capability::Status;
+use crate::wire::command::QUIT;
+use crate::wire::ok::OK;
+use crate::wire::packet;
+
+/// How many connections are looked at for one that is ready: the newest may still be resetting.
+const LOOKS_MAX: usize = 4;
+
+/// What a reset does not change: two sessions may have one connection after the other if all of it is equal. Connection attributes are
+/// not among it: they name the process that opened the connection, and only tell.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Fit {
+    /// The node.
+    pub node: NodeId,
+    /// The user. Which account a node takes him for depends on the proxy's address, so it is the same for all.
+    pub user: Box<[u8]>,
+    /// The generation of the accounts under which it was opened: a node keeps global privileges as they were at the login.
+    pub accounts: u64,
+    /// The capabilities of the handshake.
+    pub capabilities: u64,
+    /// The longest packet of the handshake, in bytes.
+    pub packet_max: u32,
+    /// The collation of the handshake.
+    pub collation: u8,
+    /// The current schema.
+    pub schema: Option<Box<[u8]>>,
+}
+
+/// What must be known of a connection to go on with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// The node's id for it.
+    pub thread: u32,
+    /// The status that its login ended with, and a reset ends with again.
+    pub status: Status,
+    /// It has been told to reset itself since its last statement.
+    pub is_reset: bool,
+}
+
+struct Idle {
+    pipe: Pipe,
+    kept: Kept,
+    since: Instant,
+    /// Its word of its reset has been read.
+    seen_reset: bool,
+}
+
+/// Idle connections by what they fit.
+pub struct Pool {
+    idle: HashMap<Fit, Vec<Idle>>,
+    /// The most of them a node, in connections.
+    size_max: usize,
+    /// How long one is kept.
+    age_max: Duration,
+    buffer: Vec<u8>,
+}
+
+impl Pool {
+    /// An empty pool that keeps so many connections a node, each for so long.
+    pub fn new(size_max: usize, age_max: Duration) -> Self {
+        Self { idle: HashMap::new(), size_max, age_max, buffer: Vec::new() }
+    }
+
+    /// Takes a connection in that is being reset, or closes it.
+    pub fn put(&mut self, fit: Fit, mut pipe: Pipe, kept: Kept) {
+        if pipe.is_blocked() || pipe.is_broken() || pipe.held() > 0 {
+            return;
+        }
+        let of_node = |(other, idle): (&Fit, &Vec<Idle>)| if other.node == fit.node { idle.len() } else { 0 };
+        if self.idle.iter().map(of_node).sum::<usize>() >= self.size_max {
+            return close(&mut pipe);
+        }
+        self.idle.entry(fit).or_default().push(Idle { pipe, kept, since: Instant::now(), seen_reset: false });
+    }
+
+    /// A connection that is still open and not in the middle of its reset, if there is one.
+    pub fn take(&mut self, fit: &Fit) -> Option<(Pipe, Kept)> {
+        let idle = self.idle.get_mut(fit)?;
+        for place in (0..idle.len()).rev().take(LOOKS_MAX) {
+            match look(&mut idle[place], &mut self.buffer) {
+                State::Busy => {}
+                State::Ended => drop(idle.swap_remove(place)),
+                State::Fit => {
+                    let Idle { pipe, kept, .. } = idle.swap_remove(place);
+                    return Some((pipe, kept));
+                }
+            }
+        }
+        None
+    }
+
+    /// Closes what has been kept long enough, and what is of nodes that are not to be used.
+    pub fn tidy(&mut self, view: &ClusterView, now: Instant) {
+        let age_max = self.age_max;
+        for (fit, idle) in &mut self.idle {
+            let usable = view.node(fit.node).is_some_and(|node| node.usable());
+            idle.retain_mut(|idle| {
+                let keep = usable && now.saturating_duration_since(idle.since) < age_max;
+                if !keep {
+                    close(&mut idle.pipe);
+                }
+                keep
+            });
+        }
+        self.idle.retain(|_, idle| !idle.is_empty());
+    }
+}
+
+/// What has become of an idle connection.
+enum State {
+    /// It has not been reset yet.
+    Busy,
+    /// It has said something else than that it has been reset, or closed.
+    Ended,
+    Fit,
+}
+
+fn look(idle: &mut Idle, buffer: &mut Vec<u8>) -> State {
+    let mut context = Context::from_waker(Waker::noop());
+    if idle.kept.is_reset && !idle.seen_reset {
+        match idle.pipe.poll_fill(&mut context, buffer) {
+            Poll::Pending => return State::Busy,
+            Poll::Ready(Fill::Bytes(count)) => match packet::first(&buffer[..count]) {
+                Some((header, [OK, ..])) if header.total() == count => idle.seen_reset = true,
+                _ => return State::Ended,
+            },
+            Poll::Ready(Fill::Closed) => return State::Ended,
+        }
+    }
+    match idle.pipe.poll_fill(&mut context, buffer) {
+        Poll::Pending => State::Fit,
+        Poll::Ready(_) => State::Ended,
+    }
+}
+
+/// A node logs a connection that just vanishes as aborted.
+fn close(pipe: &mut Pipe) {
+    let mut quit = Vec::new();
+    packet::put(&mut quit, 0, |out| out.push(QUIT));
+    pipe.write(&mut Context::from_waker(Waker::noop()), &quit, false);
+}
