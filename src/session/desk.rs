@@ -57,15 +57,24 @@ pub enum Action {
     /// A node behaved as if it were gone: have it probed.
     Suspect(NodeId),
     /// Ask the session with this id where it is running a statement.
-    FindSession(u32),
+    FindSession {
+        /// Its id.
+        id: u32,
+        /// It is to be killed, and will hear whether the node agrees.
+        ends: bool,
+    },
+    /// Ask all sessions for a node connection that its node knows by this id.
+    FindThread(u32),
     /// End the session with this id.
     EndSession(u32),
+    /// The session with this id, which was to be killed, goes on.
+    SpareSession(u32),
     /// Write what is to be written to the client, then close it.
     Hangup,
 }
 
 /// Where another session is at work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// No session has this id.
     Nobody,
@@ -78,6 +87,17 @@ pub enum Found {
         /// The node's connection id.
         thread: u32,
     },
+    /// These have a node connection with the id that was asked for.
+    Held(Vec<Holder>),
+}
+
+/// A session that has a node connection with an id that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    /// The session's id.
+    pub session: u32,
+    /// The node that knows the connection by that id; the first, if several do.
+    pub node: NodeId,
 }
 
 /// What the configuration says to sessions. Every limit has its unit in its name.

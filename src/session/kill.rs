@@ -1,16 +1,22 @@
-//! KILL by the ids that clients see: those of this proxy's sessions, translated to the node's id of the connection at work.
+//! KILL by the ids that clients see, translated to the node's id of the connection at work.
 //!
-//! The killer's own connection to that node runs the KILL, so the node decides whether he may. An id that is no session's is
-//! passed on as it is.
+//! A client sees its session's id in the greeting, and the nodes' ids in CONNECTION_ID() and SHOW PROCESSLIST. The latter are the
+//! former's servants: the session that has such a connection is meant, and if several nodes use the same id for several sessions,
+//! nobody is killed. The killer's own connection to the node at work runs the KILL, so the node decides whether he may. An id
+//! that no session has is passed on as it is.
 
 use crate::cluster::view::NodeId;
+use crate::fault::Fault;
 use crate::sql::statement::{Class, Traits, Verdict};
 use crate::wire::command::{Command, QUERY};
 use crate::wire::packet::{self, HEADER};
 
-use super::desk::{Action, Desk, Found};
+use super::desk::{Action, Desk, Found, Holder, Slot};
 use super::machine::Machine;
 use super::work::{After, Stage, Target, Work};
+
+/// Session ids start here, far above the connection ids of nodes: a KILL of one must not hit the other.
+pub(super) const FIRST_ID: u32 = 1 << 30;
 
 const KILL: Verdict = Verdict { class: Class::Kill, traits: Traits::empty(), why: "KILL" };
 
@@ -35,25 +41,84 @@ impl Machine {
             return self.advance(None, desk);
         };
         work.stage = Stage::Finding;
-        work.after = After::Kill { id: order.id, ends: !order.query };
+        let (id, ends) = (order.id, !order.query);
+        if id < FIRST_ID {
+            work.after = After::KillThread { thread: id, ends };
+            desk.act(Action::FindThread(id));
+        } else {
+            work.after = After::Kill { id, ends };
+            desk.act(Action::FindSession { id, ends });
+        }
         self.work = Some(work);
-        desk.act(Action::FindSession(order.id));
     }
 
     /// Word of the session that a KILL is for.
     pub fn on_found(&mut self, found: Found, desk: &mut Desk) {
         let Some(work) = self.work.as_mut().filter(|work| work.stage == Stage::Finding) else { return };
-        work.stage = Stage::Waiting;
-        match found {
-            Found::Nobody => work.after = After::Statement(KILL),
-            Found::Nowhere => {
+        match (found, work.after) {
+            (Found::Nowhere, _) => {
                 self.finish(desk);
                 return self.answer_ok(desk);
             }
-            Found::At { node, thread } => aim(work, node, thread),
+            (Found::At { node, thread }, _) => aim(work, node, thread),
+            (Found::Held(holders), After::KillThread { thread, ends }) => match holders[..] {
+                [] => {
+                    work.after = After::Statement(KILL);
+                    // Where the client may have seen it.
+                    work.target = Target::Home;
+                }
+                [Holder { session: id, .. }] => {
+                    work.after = After::Kill { id, ends };
+                    return desk.act(Action::FindSession { id, ends });
+                }
+                _ => {
+                    self.finish(desk);
+                    let fault = ambiguous(thread, holders, desk);
+                    return self.answer_ready(fault, desk);
+                }
+            },
+            (Found::Nobody | Found::Held(_), _) => work.after = After::Statement(KILL),
         }
+        work.stage = Stage::Waiting;
         self.advance(None, desk);
     }
+
+    /// A KILL looks for this session. If it is to end, and then loses a node connection, it ends as its client expects.
+    pub fn sought(&mut self, ends: bool) -> Found {
+        self.condemned |= ends;
+        self.whereabouts()
+    }
+
+    /// The KILL that looked for this session came to nothing.
+    pub fn on_spared(&mut self) {
+        self.condemned = false;
+    }
+
+    /// This session, if it has a node connection that its node knows by this id.
+    pub fn holder_of(&self, thread: u32) -> Option<Holder> {
+        let conn = self.conns.iter().find(|conn| conn.is_ready() && conn.thread == thread)?;
+        Some(Holder { session: self.id, node: conn.node })
+    }
+
+    /// Where it is running a statement, or else where it has a connection.
+    fn whereabouts(&self) -> Found {
+        let running = self.work.as_ref().and_then(|work| work.slot);
+        let open = |slot: &Slot| self.conns.get(usize::from(*slot)).filter(|conn| conn.is_ready());
+        let conn = running.as_ref().and_then(open).or_else(|| self.conns.iter().find(|conn| conn.is_ready()));
+        conn.map_or(Found::Nowhere, |conn| Found::At { node: conn.node, thread: conn.thread })
+    }
+}
+
+/// Which of them is meant can't be known; by their own ids it can.
+fn ambiguous(thread: u32, mut holders: Vec<Holder>, desk: &Desk) -> Fault {
+    holders.sort_unstable();
+    let names: Vec<_> =
+        holders.iter().map(|holder| format!("{} (node {})", holder.session, desk.name(holder.node))).collect();
+    let text = format!(
+        "Unknown thread id: {thread}; several sessions have a node connection of this id, give the id of the one meant: {}",
+        names.join(", ")
+    );
+    Fault::client(1094, b"HY000", text)
 }
 
 /// Sends the KILL to this node, for this connection of its own.

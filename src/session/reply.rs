@@ -298,7 +298,12 @@ impl Machine {
                 self.state.changed_key(b"option", &work.packet, slot, limit);
                 self.in_force(slot);
             }
-            After::Kill { id, ends: true } => desk.act(Action::EndSession(id)),
+            After::Kill { id, ends: true } => {
+                desk.act(Action::EndSession(id));
+                if let Some(work) = &mut self.work {
+                    work.after = After::Nothing;
+                }
+            }
             _ => {}
         }
     }

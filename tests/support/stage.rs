@@ -34,7 +34,8 @@ pub enum End {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Errand {
     Accounts,
-    Find,
+    /// Whatever has this id.
+    Find(u32),
 }
 
 /// One machine, and what it has asked for.
@@ -50,6 +51,9 @@ pub struct Stage {
     pub ends: Vec<End>,
     pub deadline: Option<u64>,
     pub errand: Option<Errand>,
+    /// Sessions that were killed, and that were not after all.
+    pub ended: Vec<u32>,
+    pub spared: Vec<u32>,
     pub hung_up: bool,
 }
 
@@ -66,6 +70,8 @@ impl Stage {
             ends: Vec::new(),
             deadline: None,
             errand: None,
+            ended: Vec::new(),
+            spared: Vec::new(),
             hung_up: false,
         };
         stage.event(|machine, desk| machine.start(desk));
@@ -120,7 +126,7 @@ impl Stage {
     pub fn return_errand(&mut self, found: Found) {
         match self.errand.take() {
             Some(Errand::Accounts) => self.event(|machine, desk| machine.on_accounts(desk)),
-            Some(Errand::Find) => self.event(|machine, desk| machine.on_found(found, desk)),
+            Some(Errand::Find(_)) => self.event(|machine, desk| machine.on_found(found, desk)),
             None => {}
         }
     }
@@ -162,9 +168,11 @@ impl Stage {
             Action::Close(slot) => self.ends[usize::from(*slot)] = End::Closed,
             Action::Arm(deadline) => self.deadline = *deadline,
             Action::RefreshAccounts => self.errand = Some(Errand::Accounts),
-            Action::FindSession(_) => self.errand = Some(Errand::Find),
+            Action::FindSession { id, .. } => self.errand = Some(Errand::Find(*id)),
+            Action::FindThread(thread) => self.errand = Some(Errand::Find(*thread)),
             Action::Suspect(node) => assert!(usize::from(node.0) < self.desk.view.nodes.len()),
-            Action::EndSession(_) => {}
+            Action::EndSession(id) => self.ended.push(*id),
+            Action::SpareSession(id) => self.spared.push(*id),
             Action::Hangup => self.hung_up = true,
         }
     }
