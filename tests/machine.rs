@@ -441,6 +441,24 @@ fn what_is_known_of_a_statement_that_was_lost() {
     }
 }
 
+/// A read_only server is nobody's writer, but if it is the only one, it says itself what it does not take.
+#[test]
+fn an_only_node_answers_for_itself() {
+    let dice = &mut Dice::new(0);
+    for (nodes, sent) in [(1, true), (2, false)] {
+        let mut play = Play::start();
+        play.client(&stage::login(stage::usual()));
+        play.settle(dice, false);
+        let mut view = stage::view(nodes);
+        view.writer = None;
+        play.stage.desk.view = Arc::new(view);
+        play.stage.event(|machine, desk| machine.on_view(desk));
+        play.client(&stage::command(0x03, b"CREATE TEMPORARY TABLE t (a INT)"));
+        play.settle(dice, false);
+        assert_eq!(play.stage.machine.wants_client(), sent, "{nodes} nodes");
+    }
+}
+
 /// A node that refuses a long command and closes before the client has sent all of it: the client is told once, and goes on.
 #[test]
 fn a_node_that_gives_up_within_an_upload_is_heard_once() {
