@@ -6,6 +6,7 @@ use std::time::Duration;
 use oarlock::lab::until;
 use oarlock::wire::capability::Capabilities;
 use oarlock::wire::packet::HEADER;
+use oarlock::wire::reply::Shape;
 
 use crate::raw::{Raw, command};
 use crate::statements::{CLOSE, LONG, PREPARE, TEXT, by_id, execute};
@@ -299,8 +300,8 @@ fn killed_by_a_nodes_id(proxy: SocketAddrV4) {
         // Another session's, too. The ids stay as they are, so there is no more to be seen here.
         return assert!(String::from_utf8_lossy(&query).contains("several"), "{}", query.escape_ascii());
     }
-    let interrupted = victim.packet();
-    assert_eq!(interrupted[HEADER..HEADER + 3], [0xff, 0x25, 0x05], "1317: {}", interrupted.escape_ascii());
+    let reply = victim.reply(Shape::Results);
+    assert!(packets_of(&reply).last().unwrap().starts_with(b"\xff\x25\x05"), "no 1317: {}", reply.escape_ascii());
     assert_eq!(sql(&mut victim, "DO 1")[HEADER], 0, "only the statement was killed");
     victim.send(&command(3, &[b"SELECT SLEEP(31) /* oarlock: node galera-72 */"]));
     let kill = command(0x0c, &[&id.to_le_bytes()]);

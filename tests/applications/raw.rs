@@ -16,6 +16,15 @@ use oarlock::wire::reply::{Kind, ReplyTracker, Shape};
 /// No reply of these tests takes longer.
 const REPLY_MAX: Duration = Duration::from_secs(30);
 
+/// The shape of the reply to a command. One that executes a statement may ask for a cursor instead of rows.
+pub fn shape(payload: &[u8]) -> Shape {
+    match payload {
+        [0x17, _, _, _, _, cursor, ..] if *cursor > 0 => Shape::Cursor,
+        [byte, ..] => Command::from_byte(*byte).shape(),
+        [] => Shape::Ok,
+    }
+}
+
 /// A connection that has logged in.
 pub struct Raw {
     socket: TcpStream,
@@ -78,7 +87,7 @@ impl Raw {
     /// Sends a command, and takes its whole reply.
     pub fn command(&mut self, payload: &[u8]) -> Vec<u8> {
         self.send(payload);
-        self.reply(payload.first().map_or(Shape::Ok, |byte| Command::from_byte(*byte).shape()))
+        self.reply(shape(payload))
     }
 
     /// One packet as it is.

@@ -4,11 +4,10 @@ use std::net::SocketAddrV4;
 
 use oarlock::lab::APP_PASSWORD;
 use oarlock::wire::capability::Capabilities;
-use oarlock::wire::command::Command;
 use oarlock::wire::packet::HEADER;
 use oarlock::wire::reply::Shape;
 
-use crate::raw::{Raw, command, lines, packets};
+use crate::raw::{Raw, command, lines, packets, shape};
 
 /// One side of a conversation: what was asked and what was answered, statement ids blanked out.
 pub struct Talk {
@@ -36,8 +35,7 @@ impl Talk {
     /// Any command.
     pub fn command(&mut self, what: &str, payload: &[u8]) -> Vec<u8> {
         self.raw.send(payload);
-        let shape = payload.first().map_or(Shape::Ok, |byte| Command::from_byte(*byte).shape());
-        self.hear(what, shape)
+        self.hear(what, shape(payload))
     }
 
     /// Several commands in one write.
@@ -45,7 +43,7 @@ impl Talk {
         let bytes: Vec<u8> = payloads.iter().flat_map(|payload| packets(0, payload)).collect();
         self.raw.write(&bytes);
         for payload in payloads {
-            self.hear(what, Command::from_byte(payload[0]).shape());
+            self.hear(what, shape(payload));
         }
     }
 
