@@ -27,7 +27,7 @@ fn the_servers_own_suite_passes_through_the_proxy() {
         stand.nothing_left();
         outcomes
     };
-    let (direct, proxied) = std::thread::scope(|scope| {
+    let (proxied, direct) = std::thread::scope(|scope| {
         let direct = scope.spawn(|| all("direct", Stand::direct()));
         (all("proxied", Stand::proxied()), direct.join().unwrap())
     });
