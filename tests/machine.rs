@@ -14,7 +14,7 @@ use std::sync::Arc;
 use actors::{Dice, Node, client_command};
 use oarlock::cluster::view::{Duty, Health, NodeId};
 use oarlock::fault::Fault;
-use oarlock::session::desk::{Found, Holder, Slot};
+use oarlock::session::desk::{Found, Holder, Slot, Sought};
 use oarlock::wire::capability::Capabilities;
 use oarlock::wire::command::Command;
 use oarlock::wire::err::{self, Error};
@@ -270,8 +270,9 @@ fn rare(dice: &mut Dice, stage: &mut Stage) {
         1 => stage.event(|machine, desk| machine.on_end(desk)),
         2 => stage.event(|machine, desk| machine.on_client_closed(desk)),
         3 => drop(stage.machine.sought(true)),
+        5 => drop(stage.machine.on_sought(&Sought::User((*b"app").into()))),
         4 => stage.machine.on_spared(),
-        _ => drop((stage.machine.sought(false), stage.machine.holder_of(77))),
+        _ => drop((stage.machine.sought(false), stage.machine.on_sought(&Sought::Thread(77)))),
     }
 }
 
@@ -625,5 +626,29 @@ fn a_session_that_is_killed_ends_without_a_word() {
         let place = play.stage.ends.iter().position(|end| *end == End::Open(node)).unwrap();
         play.stage.node_closed(place as Slot);
         assert_eq!((play.stage.hung_up, play.stage.to_client.is_empty()), (!spared, !spared), "{text}");
+    }
+}
+
+#[test]
+fn a_user_is_killed_where_the_node_says_so() {
+    let dice = &mut Dice::new(0);
+    let mut play = killer(dice, "KILL USER 'joe'@localhost");
+    assert_eq!(play.stage.errand, Some(Errand::FindUser((*b"joe").into())));
+    assert!(play.stage.sent.is_empty(), "all sessions hear of it first");
+    play.stage.return_errand(Found::Held(vec![]));
+    play.settle(dice, false);
+    assert_eq!(kill_at(&play, 0), "KILL USER 'joe'@localhost");
+
+    for (user, before, ends) in [("app", "", true), ("joe", "", false), ("app", "SELECT 1", false)] {
+        let mut play = Play::start();
+        play.client(&stage::login(stage::usual()));
+        play.settle(dice, false);
+        assert_eq!(play.stage.machine.on_sought(&Sought::User(user.as_bytes().into())), None);
+        if !before.is_empty() {
+            play.client(&stage::command(0x03, before.as_bytes()));
+            play.settle(dice, false);
+        }
+        play.stage.node_closed(0);
+        assert_eq!(play.stage.hung_up, ends, "{user} {before}");
     }
 }

@@ -63,14 +63,23 @@ pub enum Action {
         /// It is to be killed, and will hear whether the node agrees.
         ends: bool,
     },
-    /// Ask all sessions for a node connection that its node knows by this id.
-    FindThread(u32),
+    /// Tell all sessions that a KILL is for some of them, and ask which.
+    FindSessions(Sought),
     /// End the session with this id.
     EndSession(u32),
     /// The session with this id, which was to be killed, goes on.
     SpareSession(u32),
     /// Write what is to be written to the client, then close it.
     Hangup,
+}
+
+/// Whom a KILL is for that does not name a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// Who has a node connection that its node knows by this id.
+    Thread(u32),
+    /// All of this user.
+    User(Arc<[u8]>),
 }
 
 /// Where another session is at work.

@@ -11,7 +11,7 @@ use crate::sql::statement::{Class, Traits, Verdict};
 use crate::wire::command::{Command, QUERY};
 use crate::wire::packet::{self, HEADER};
 
-use super::desk::{Action, Desk, Found, Holder, Slot};
+use super::desk::{Action, Desk, Found, Holder, Slot, Sought};
 use super::machine::Machine;
 use super::work::{After, Stage, Target, Work};
 
@@ -36,15 +36,21 @@ impl Machine {
         let mut work = Work::new(command, Target::Writer, After::Statement(KILL), desk.now_us);
         work.packet = desk.spare();
         work.packet.extend_from_slice(packet);
+        work.stage = Stage::Finding;
         let Some(order) = order else {
+            if let Some(user) = user(packet) {
+                // Once they all know, the node may close their connections.
+                desk.act(Action::FindSessions(Sought::User(user.into())));
+            } else {
+                work.stage = Stage::Waiting;
+            }
             self.work = Some(work);
             return self.advance(None, desk);
         };
-        work.stage = Stage::Finding;
         let (id, ends) = (order.id, !order.query);
         if id < FIRST_ID {
             work.after = After::KillThread { thread: id, ends };
-            desk.act(Action::FindThread(id));
+            desk.act(Action::FindSessions(Sought::Thread(id)));
         } else {
             work.after = After::Kill { id, ends };
             desk.act(Action::FindSession { id, ends });
@@ -94,10 +100,19 @@ impl Machine {
         self.condemned = false;
     }
 
-    /// This session, if it has a node connection that its node knows by this id.
-    pub fn holder_of(&self, thread: u32) -> Option<Holder> {
-        let conn = self.conns.iter().find(|conn| conn.is_ready() && conn.thread == thread)?;
-        Some(Holder { session: self.id, node: conn.node })
+    /// A KILL looks for sessions. This one tells whether it has the node connection in question. If its user is to be killed, the
+    /// node decides which connections that concerns: it is enough to expect the loss of one until another command has succeeded.
+    pub fn on_sought(&mut self, sought: &Sought) -> Option<Holder> {
+        match sought {
+            Sought::Thread(thread) => {
+                let conn = self.conns.iter().find(|conn| conn.is_ready() && conn.thread == *thread)?;
+                Some(Holder { session: self.id, node: conn.node })
+            }
+            Sought::User(user) => {
+                self.condemned |= *self.client.user == **user;
+                None
+            }
+        }
     }
 
     /// Where it is running a statement, or else where it has a connection.
@@ -159,17 +174,53 @@ fn order(packet: &[u8]) -> Option<Order> {
     words.next().is_none().then_some(Order { id, soft, query })
 }
 
+/// Reads the name of `KILL [HARD|SOFT] [CONNECTION] USER name`, with or without quotes and host.
+fn user(packet: &[u8]) -> Option<Vec<u8>> {
+    let mut text = packet.get(HEADER + 1..)?.trim_ascii();
+    let mut word = |expected: &[u8]| {
+        let (word, rest) = text.split_at_checked(expected.len())?;
+        let ends = rest.first().is_some_and(u8::is_ascii_whitespace);
+        (ends && word.eq_ignore_ascii_case(expected)).then(|| text = rest.trim_ascii_start())
+    };
+    word(b"KILL")?;
+    let _ = word(b"HARD").or_else(|| word(b"SOFT"));
+    let _ = word(b"CONNECTION");
+    word(b"USER")?;
+    let (&quote, quoted) = text.split_first()?;
+    let name = match quote {
+        b'\'' | b'"' | b'`' => quoted.split(|byte| *byte == quote).next()?,
+        _ => text.split(|byte| matches!(byte, b'@' | b';') || byte.is_ascii_whitespace()).next()?,
+    };
+    Some(name.to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Option<Order> {
+    fn query(text: &str) -> Vec<u8> {
         let mut out = Vec::new();
         packet::put(&mut out, 0, |out| {
             out.push(QUERY);
             out.extend_from_slice(text.as_bytes());
         });
-        order(&out)
+        out
+    }
+
+    fn of(text: &str) -> Option<Order> {
+        order(&query(text))
+    }
+
+    #[test]
+    fn users() {
+        let of = |text: &str| user(&query(text)).map(|name| String::from_utf8_lossy(&name).into_owned());
+        for text in ["KILL USER joe", "kill hard connection user joe@localhost;", "KILL SOFT USER `joe` @ '%'"] {
+            assert_eq!(of(text).as_deref(), Some("joe"), "{text}");
+        }
+        assert_eq!(of("KILL USER 'a b'@'%'").as_deref(), Some("a b"));
+        for text in ["KILL QUERY USER joe", "KILL 7", "KILL USER", "KILL users joe", ""] {
+            assert_eq!(of(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -370,6 +370,7 @@ impl Machine {
             return;
         }
         let after = work.after;
+        self.condemned &= matches!(after, After::Statement(verdict) if verdict.class == Class::Kill);
         self.finish(desk);
         if after == After::Reset {
             let status = self.state.status;

@@ -137,8 +137,8 @@ impl Task {
         for (ends, asker) in heard.finds {
             let _ = asker.send(self.machine.sought(ends));
         }
-        for (thread, asker) in heard.thread_finds {
-            let _ = self.machine.holder_of(thread).map(|holder| asker.send(holder));
+        for (sought, asker) in heard.seeks {
+            let _ = self.machine.on_sought(&sought).map(|holder| asker.send(holder));
         }
         if heard.spared {
             self.machine.on_spared();
@@ -371,7 +371,7 @@ impl Task {
                 Action::RefreshAccounts => self.start_errand(self.worker.accounts_errand(&bench.desk)),
                 Action::Suspect(node) => self.worker.suspect(*node),
                 Action::FindSession { id, ends } => self.start_errand(self.worker.find_errand(*id, *ends)),
-                Action::FindThread(thread) => self.start_errand(self.worker.thread_errand(*thread)),
+                Action::FindSessions(sought) => self.start_errand(self.worker.seek_errand(sought.clone())),
                 Action::EndSession(id) => self.worker.end_session(*id),
                 Action::SpareSession(id) => self.worker.spare_session(*id),
                 // The machine has ended: the turn ends with it once the client has all that was written.

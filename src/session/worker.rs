@@ -26,7 +26,7 @@ use crate::routing::reader::Load;
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
 
-use super::desk::{Desk, Found, Holder, Settings};
+use super::desk::{Desk, Found, Holder, Settings, Sought};
 use super::kill::FIRST_ID;
 use super::machine::Machine;
 use super::task::{Errand, Task, Word};
@@ -79,7 +79,7 @@ enum Order {
     Serve(u32, Accepted),
     /// To be killed if `bool`.
     Find(u32, bool, oneshot::Sender<Found>),
-    FindThread(u32, mpsc::UnboundedSender<Holder>),
+    Seek(Sought, mpsc::UnboundedSender<Holder>),
     End(u32),
     Spare(u32),
     Drain,
@@ -168,9 +168,9 @@ impl Registry {
     }
 
     /// Each session has a way to answer until it has looked; when all are gone, all have.
-    async fn find_thread(shared: Arc<Shared>, thread: u32) -> Found {
+    async fn seek(shared: Arc<Shared>, sought: Sought) -> Found {
         let (asker, mut answers) = mpsc::unbounded_channel();
-        shared.registry.order_all(|| Order::FindThread(thread, asker.clone()));
+        shared.registry.order_all(|| Order::Seek(sought.clone(), asker.clone()));
         drop(asker);
         let mut holders = Vec::new();
         while let Some(holder) = answers.recv().await {
@@ -300,7 +300,7 @@ impl Worker {
         match order {
             Order::Serve(id, accepted) => self.serve(id, accepted),
             Order::Find(id, ends, asker) => self.tell(id, |heard| heard.finds.push((ends, asker))),
-            Order::FindThread(thread, asker) => self.tell_all(|heard| heard.thread_finds.push((thread, asker.clone()))),
+            Order::Seek(sought, asker) => self.tell_all(|heard| heard.seeks.push((sought.clone(), asker.clone()))),
             Order::End(id) => self.tell(id, |heard| heard.end = true),
             Order::Spare(id) => self.tell(id, |heard| heard.spared = true),
             Order::Drain => {
@@ -385,9 +385,9 @@ impl Worker {
         Box::pin(async move { Word::Found(find.await) })
     }
 
-    pub(super) fn thread_errand(&self, thread: u32) -> Errand {
-        let find = Registry::find_thread(self.shared.clone(), thread);
-        Box::pin(async move { Word::Found(find.await) })
+    pub(super) fn seek_errand(&self, sought: Sought) -> Errand {
+        let seek = Registry::seek(self.shared.clone(), sought);
+        Box::pin(async move { Word::Found(seek.await) })
     }
 
     pub(super) fn end_session(&self, id: u32) {
@@ -427,8 +427,8 @@ pub(super) struct Heard {
     pub(super) spared: bool,
     /// Who looks for it, and whether to kill it.
     pub(super) finds: Vec<(bool, oneshot::Sender<Found>)>,
-    /// Who looks for a node connection of this id.
-    pub(super) thread_finds: Vec<(u32, mpsc::UnboundedSender<Holder>)>,
+    /// Who looks for sessions.
+    pub(super) seeks: Vec<(Sought, mpsc::UnboundedSender<Holder>)>,
 }
 
 /// Where a session is told what others want of it.

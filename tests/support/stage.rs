@@ -13,7 +13,7 @@ use oarlock::auth::grants::Grants;
 use oarlock::auth::pattern::HostPattern;
 use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView};
 use oarlock::routing::reader::Policy;
-use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot};
+use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot, Sought};
 use oarlock::session::machine::Machine;
 use oarlock::wire::capability::{Capabilities, Status};
 use oarlock::wire::challenge::{NATIVE, SCRAMBLE};
@@ -31,11 +31,12 @@ pub enum End {
 }
 
 /// Something outside of its own sockets that the session waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Errand {
     Accounts,
     /// Whatever has this id.
     Find(u32),
+    FindUser(Arc<[u8]>),
 }
 
 /// One machine, and what it has asked for.
@@ -126,7 +127,7 @@ impl Stage {
     pub fn return_errand(&mut self, found: Found) {
         match self.errand.take() {
             Some(Errand::Accounts) => self.event(|machine, desk| machine.on_accounts(desk)),
-            Some(Errand::Find(_)) => self.event(|machine, desk| machine.on_found(found, desk)),
+            Some(Errand::Find(_) | Errand::FindUser(_)) => self.event(|machine, desk| machine.on_found(found, desk)),
             None => {}
         }
     }
@@ -169,7 +170,8 @@ impl Stage {
             Action::Arm(deadline) => self.deadline = *deadline,
             Action::RefreshAccounts => self.errand = Some(Errand::Accounts),
             Action::FindSession { id, .. } => self.errand = Some(Errand::Find(*id)),
-            Action::FindThread(thread) => self.errand = Some(Errand::Find(*thread)),
+            Action::FindSessions(Sought::Thread(id)) => self.errand = Some(Errand::Find(*id)),
+            Action::FindSessions(Sought::User(user)) => self.errand = Some(Errand::FindUser(user.clone())),
             Action::Suspect(node) => assert!(usize::from(node.0) < self.desk.view.nodes.len()),
             Action::EndSession(id) => self.ended.push(*id),
             Action::SpareSession(id) => self.spared.push(*id),
