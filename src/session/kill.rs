@@ -1,9 +1,9 @@
 //! KILL by the ids that clients see, translated to the node's id of the connection at work.
 //!
-//! A client sees its session's id in the greeting, and the nodes' ids in CONNECTION_ID() and SHOW PROCESSLIST. The latter are the
-//! former's servants: the session that has such a connection is meant, and if several nodes use the same id for several sessions,
-//! nobody is killed. The killer's own connection to the node at work runs the KILL, so the node decides whether he may. An id
-//! that no session has is passed on as it is.
+//! A client sees its session's id in the greeting, and nodes' ids in CONNECTION_ID() and SHOW PROCESSLIST. By a node's id the
+//! session is meant that has the connection; if nodes gave the same id to connections of several sessions, nobody is killed. The
+//! killer's own connection to the node at work runs the KILL, so the node decides whether he may. An id that no session has is
+//! passed on as it is, and so is KILL USER, once the sessions of that user know of it.
 
 use crate::cluster::view::NodeId;
 use crate::fault::Fault;
