@@ -10,7 +10,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -E)
 PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
 
-.PHONY: all build test lint deny tools demo bench clean
+.PHONY: all build test conformance lint deny tools demo bench clean
 
 all: build
 
@@ -19,6 +19,10 @@ build:
 
 test: tools lint deny
 	$(CARGO) test
+
+# All of what `make test` runs a part of.
+conformance: tools
+	OARLOCK_SUITE=whole $(CARGO) test --test suite -- --nocapture
 
 lint:
 	$(CARGO) fmt --check

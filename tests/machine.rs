@@ -15,14 +15,14 @@ use actors::{Dice, Node, client_command};
 use oarlock::backend::pool::Kept;
 use oarlock::cluster::view::{Duty, Health, NodeId};
 use oarlock::fault::Fault;
-use oarlock::session::desk::{Found, Slot};
+use oarlock::session::desk::{Holder, Slot, Sought};
 use oarlock::wire::capability::{Capabilities, Status};
 use oarlock::wire::command::Command;
 use oarlock::wire::err::{self, Error};
 use oarlock::wire::handshake::Greeting;
 use oarlock::wire::packet::{self, HEADER};
 use oarlock::wire::reply::{Kind, ReplyTracker};
-use stage::{End, Stage};
+use stage::{End, Errand, Stage};
 
 /// A session under way: its peers, and what is on the way from them.
 struct Play {
@@ -245,7 +245,8 @@ fn chaos(dice: &mut Dice, spoiled_client: Option<usize>, spoiled_nodes: Option<u
             17 => change_view(dice, &mut play.stage),
             18 => {
                 let at = Found::At { node: NodeId(dice.below(3) as u16), thread: 5 };
-                play.stage.return_errand(*dice.pick(&[Found::Nobody, Found::Nowhere, at]));
+                let held = (0..dice.below(3) as u32).map(|session| Holder { session, node: NodeId(1) }).collect();
+                play.stage.return_errand(dice.pick(&[Found::Nobody, Found::Nowhere, at, Found::Held(held)]).clone());
             }
             _ => rare(dice, &mut play.stage),
         }
@@ -277,7 +278,10 @@ fn rare(dice: &mut Dice, stage: &mut Stage) {
         0 => drop(stage.event(|machine, desk| machine.on_drain(desk))),
         1 => stage.event(|machine, desk| machine.on_end(desk)),
         2 => stage.event(|machine, desk| machine.on_client_closed(desk)),
-        _ => drop(stage.machine.whereabouts()),
+        3 => drop(stage.machine.sought(true)),
+        5 => drop(stage.machine.on_sought(&Sought::User((*b"app").into()))),
+        4 => stage.machine.on_spared(),
+        _ => drop((stage.machine.sought(false), stage.machine.on_sought(&Sought::Thread(77)))),
     }
 }
 
@@ -447,6 +451,24 @@ fn what_is_known_of_a_statement_that_was_lost() {
     }
 }
 
+/// A read_only server is nobody's writer, but if it is the only one, it says itself what it does not take.
+#[test]
+fn an_only_node_answers_for_itself() {
+    let dice = &mut Dice::new(0);
+    for (nodes, sent) in [(1, true), (2, false)] {
+        let mut play = Play::start();
+        play.client(&stage::login(stage::usual()));
+        play.settle(dice, false);
+        let mut view = stage::view(nodes);
+        view.writer = None;
+        play.stage.desk.view = Arc::new(view);
+        play.stage.event(|machine, desk| machine.on_view(desk));
+        play.client(&stage::command(0x03, b"CREATE TEMPORARY TABLE t (a INT)"));
+        play.settle(dice, false);
+        assert_eq!(play.stage.machine.wants_client(), sent, "{nodes} nodes");
+    }
+}
+
 /// A node that refuses a long command and closes before the client has sent all of it: the client is told once, and goes on.
 #[test]
 fn a_node_that_gives_up_within_an_upload_is_heard_once() {
@@ -511,5 +533,131 @@ fn what_comes_after_a_lost_transaction() {
         let sent: Vec<u8> = play.stage.sent.into_values().flatten().collect();
         assert!(!sent.windows(6).any(|text| text == b"INSERT"), "{what} runs after all");
         assert_eq!(sent.contains(&0x1f), answer == 0 && packet[HEADER] == 0x1f, "{what}");
+    }
+}
+
+/// A session that has asked for the connection of a KILL, logged in and at rest before.
+fn killer(dice: &mut Dice, text: &str) -> Play {
+    let mut play = Play::start();
+    play.client(&stage::login(stage::usual()));
+    play.settle(dice, false);
+    play.stage.to_client.clear();
+    play.stage.sent.clear();
+    play.client(&stage::command(0x03, text.as_bytes()));
+    play
+}
+
+fn first_answer(play: &Play) -> &[u8] {
+    packet::first(&play.stage.to_client).map(|(_, payload)| payload).unwrap_or_default()
+}
+
+/// What was sent to a node, from the text of a KILL on.
+fn kill_at(play: &Play, node: u16) -> String {
+    let all = play.stage.sent.get(&node).map(|bytes| String::from_utf8_lossy(bytes).into_owned()).unwrap_or_default();
+    all.find("KILL").map(|at| all[at..].to_owned()).unwrap_or_default()
+}
+
+#[test]
+fn a_kill_by_a_nodes_id_is_for_the_session_that_has_it() {
+    let dice = &mut Dice::new(0);
+    let victim = 1 << 30 | 5;
+    for (text, expected, ended) in [
+        ("KILL 57", "KILL CONNECTION 9", vec![victim]),
+        ("KILL SOFT CONNECTION 57", "KILL SOFT CONNECTION 9", vec![victim]),
+        ("KILL QUERY 57", "KILL QUERY 9", vec![]),
+    ] {
+        let mut play = killer(dice, text);
+        assert_eq!(play.stage.errand, Some(Errand::Find(57)));
+        play.stage.return_errand(Found::Held(vec![Holder { session: victim, node: NodeId(2) }]));
+        assert_eq!(play.stage.errand, Some(Errand::Find(victim)), "now as if this id had been given");
+        play.stage.return_errand(Found::At { node: NodeId(1), thread: 9 });
+        play.settle(dice, false);
+        assert_eq!(kill_at(&play, 1), expected);
+        assert_eq!(first_answer(&play)[0], 0);
+        assert_eq!((play.stage.ended, play.stage.spared), (ended, vec![]), "{text}");
+    }
+}
+
+#[test]
+fn a_kill_by_a_nodes_id_never_guesses() {
+    let dice = &mut Dice::new(0);
+    let mut play = killer(dice, "KILL 57");
+    let holder = |session, node| Holder { session, node: NodeId(node) };
+    play.stage.return_errand(Found::Held(vec![holder(1 << 30 | 6, 2), holder(1 << 30 | 5, 1)]));
+    play.settle(dice, false);
+    let error = Error::parse(first_answer(&play)).unwrap();
+    let text = String::from_utf8_lossy(error.message);
+    assert_eq!((error.code, &error.state), (1094, b"HY000"));
+    assert!(text.ends_with("meant: 1073741829 (node node-1), 1073741830 (node node-2)"), "{text}");
+    assert!(play.stage.sent.keys().all(|node| kill_at(&play, *node).is_empty()) && play.stage.ended.is_empty());
+    assert!(play.stage.machine.wants_client(), "the killer goes on");
+
+    // Of none of this proxy's: the node where the previous statement ran may know it.
+    let mut play = Play::start();
+    play.client(&stage::login(stage::usual()));
+    play.client(&stage::command(0x03, b"SELECT a FROM t /* oarlock: node node-2 */"));
+    play.settle(dice, false);
+    play.client(&stage::command(0x03, b"KILL 57"));
+    play.stage.return_errand(Found::Held(vec![]));
+    play.settle(dice, false);
+    assert_eq!(kill_at(&play, 2), "KILL 57");
+}
+
+#[test]
+fn a_session_is_spared_if_the_node_refuses_the_kill() {
+    let dice = &mut Dice::new(0);
+    let mut play = killer(dice, "KILL 1073741829");
+    assert_eq!(play.stage.errand, Some(Errand::Find(1 << 30 | 5)));
+    play.stage.return_errand(Found::At { node: stage::WRITER, thread: 9 });
+    let writer = play.stage.ends.iter().position(|end| *end == End::Open(stage::WRITER)).unwrap();
+    let mut refusal = Vec::new();
+    err::put(&mut refusal, 1, &Fault::client(1095, b"HY000", "You are not owner of thread 9"));
+    play.stage.node_sends(writer as Slot, &mut refusal);
+    assert_eq!((play.stage.ended, play.stage.spared), (vec![], vec![1 << 30 | 5]));
+}
+
+/// The node closes the connection of a killed session before the killer has its answer.
+#[test]
+fn a_session_that_is_killed_ends_without_a_word() {
+    let dice = &mut Dice::new(0);
+    for (spared, text) in [(false, "UPDATE t SET a = 1"), (false, "SELECT 1"), (true, "UPDATE t SET a = 1")] {
+        let mut play = Play::start();
+        play.client(&stage::login(stage::usual()));
+        play.settle(dice, false);
+        play.client(&stage::command(0x03, b"SELECT 1"));
+        play.settle(dice, false);
+        play.stage.to_client.clear();
+        play.client(&stage::command(0x03, text.as_bytes()));
+        let Found::At { node, thread: 77 } = play.stage.machine.sought(true) else { panic!("{text}") };
+        if spared {
+            play.stage.machine.on_spared();
+        }
+        let place = play.stage.ends.iter().position(|end| *end == End::Open(node)).unwrap();
+        play.stage.node_closed(place as Slot);
+        assert_eq!((play.stage.hung_up, play.stage.to_client.is_empty()), (!spared, !spared), "{text}");
+    }
+}
+
+#[test]
+fn a_user_is_killed_where_the_node_says_so() {
+    let dice = &mut Dice::new(0);
+    let mut play = killer(dice, "KILL USER 'joe'@localhost");
+    assert_eq!(play.stage.errand, Some(Errand::FindUser((*b"joe").into())));
+    assert!(play.stage.sent.is_empty(), "all sessions hear of it first");
+    play.stage.return_errand(Found::Held(vec![]));
+    play.settle(dice, false);
+    assert_eq!(kill_at(&play, 0), "KILL USER 'joe'@localhost");
+
+    for (user, before, ends) in [("app", "", true), ("joe", "", false), ("app", "SELECT 1", false)] {
+        let mut play = Play::start();
+        play.client(&stage::login(stage::usual()));
+        play.settle(dice, false);
+        assert_eq!(play.stage.machine.on_sought(&Sought::User(user.as_bytes().into())), None);
+        if !before.is_empty() {
+            play.client(&stage::command(0x03, before.as_bytes()));
+            play.settle(dice, false);
+        }
+        play.stage.node_closed(0);
+        assert_eq!(play.stage.hung_up, ends, "{user} {before}");
     }
 }

@@ -177,7 +177,7 @@ fn alone(node: &History, rules: Rules) -> Verdict {
 /// Why a server that answers is not fit for work.
 fn unfit(facts: &Facts, rules: Rules) -> Option<String> {
     let wsrep = match (rules.kind, &facts.wsrep) {
-        (Kind::Standalone, _) => return facts.read_only.then(|| "read_only is on".to_owned()),
+        (Kind::Standalone, _) => return None,
         (Kind::Galera, None) => return Some("not a Galera node: wsrep_on is OFF".to_owned()),
         (Kind::Galera, Some(wsrep)) => wsrep,
     };

@@ -89,6 +89,16 @@ pub struct ClusterView {
 }
 
 impl ClusterView {
+    /// The node that writes are sent to: the writer, or a node that has no other beside it. That one knows best what it takes
+    /// although it is read_only: temporary tables, and what its administrators write.
+    pub fn write_target(&self) -> Option<NodeId> {
+        let only = match &*self.nodes {
+            [node] if node.usable() => Some(node.id),
+            _ => None,
+        };
+        self.writer.or(only)
+    }
+
     /// The node of this id.
     pub fn node(&self, id: NodeId) -> Option<&NodeView> {
         self.nodes.get(usize::from(id.0))

@@ -67,15 +67,33 @@ pub enum Action {
     /// A node behaved as if it were gone: have it probed.
     Suspect(NodeId),
     /// Ask the session with this id where it is running a statement.
-    FindSession(u32),
+    FindSession {
+        /// Its id.
+        id: u32,
+        /// It is to be killed, and will hear whether the node agrees.
+        ends: bool,
+    },
+    /// Tell all sessions that a KILL is for some of them, and ask which.
+    FindSessions(Sought),
     /// End the session with this id.
     EndSession(u32),
+    /// The session with this id, which was to be killed, goes on.
+    SpareSession(u32),
     /// Write what is to be written to the client, then close it.
     Hangup,
 }
 
+/// Whom a KILL is for that does not name a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sought {
+    /// Who has a node connection that its node knows by this id.
+    Thread(u32),
+    /// All of this user.
+    User(Arc<[u8]>),
+}
+
 /// Where another session is at work.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// No session has this id.
     Nobody,
@@ -88,6 +106,17 @@ pub enum Found {
         /// The node's connection id.
         thread: u32,
     },
+    /// These have a node connection with the id that was asked for.
+    Held(Vec<Holder>),
+}
+
+/// A session that has a node connection with an id that was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Holder {
+    /// The session's id.
+    pub session: u32,
+    /// The node that knows the connection by that id; the first, if several do.
+    pub node: NodeId,
 }
 
 /// What the configuration says to sessions. Every limit has its unit in its name.

@@ -1,16 +1,22 @@
-//! KILL by the ids that clients see: those of this proxy's sessions, translated to the node's id of the connection at work.
+//! KILL by the ids that clients see, translated to the node's id of the connection at work.
 //!
-//! The killer's own connection to that node runs the KILL, so the node decides whether he may. An id that is no session's is
-//! passed on as it is.
+//! A client sees its session's id in the greeting, and nodes' ids in CONNECTION_ID() and SHOW PROCESSLIST. By a node's id the
+//! session is meant that has the connection; if nodes gave the same id to connections of several sessions, nobody is killed. The
+//! killer's own connection to the node at work runs the KILL, so the node decides whether he may. An id that no session has is
+//! passed on as it is, and so is KILL USER, once the sessions of that user know of it.
 
 use crate::cluster::view::NodeId;
+use crate::fault::Fault;
 use crate::sql::statement::{Class, Traits, Verdict};
 use crate::wire::command::{Command, QUERY};
 use crate::wire::packet::{self, HEADER};
 
-use super::desk::{Action, Desk, Found};
+use super::desk::{Action, Desk, Found, Holder, Slot, Sought};
 use super::machine::Machine;
 use super::work::{After, Stage, Target, Work};
+
+/// Session ids start here, far above the connection ids of nodes: a KILL of one must not hit the other.
+pub(super) const FIRST_ID: u32 = 1 << 30;
 
 const KILL: Verdict = Verdict { class: Class::Kill, traits: Traits::empty(), why: "KILL" };
 
@@ -30,30 +36,104 @@ impl Machine {
         let mut work = Work::new(command, Target::Writer, After::Statement(KILL), desk.now_us);
         work.packet = desk.spare();
         work.packet.extend_from_slice(packet);
+        work.stage = Stage::Finding;
         let Some(order) = order else {
+            if let Some(user) = user(packet) {
+                // Once they all know, the node may close their connections.
+                desk.act(Action::FindSessions(Sought::User(user.into())));
+            } else {
+                work.stage = Stage::Waiting;
+            }
             self.work = Some(work);
             return self.advance(None, desk);
         };
-        work.stage = Stage::Finding;
-        work.after = After::Kill { id: order.id, ends: !order.query };
+        let (id, ends) = (order.id, !order.query);
+        if id < FIRST_ID {
+            work.after = After::KillThread { thread: id, ends };
+            desk.act(Action::FindSessions(Sought::Thread(id)));
+        } else {
+            work.after = After::Kill { id, ends };
+            desk.act(Action::FindSession { id, ends });
+        }
         self.work = Some(work);
-        desk.act(Action::FindSession(order.id));
     }
 
     /// Word of the session that a KILL is for.
     pub fn on_found(&mut self, found: Found, desk: &mut Desk) {
         let Some(work) = self.work.as_mut().filter(|work| work.stage == Stage::Finding) else { return };
-        work.stage = Stage::Waiting;
-        match found {
-            Found::Nobody => work.after = After::Statement(KILL),
-            Found::Nowhere => {
+        match (found, work.after) {
+            (Found::Nowhere, _) => {
                 self.finish(desk);
                 return self.answer_ok(desk);
             }
-            Found::At { node, thread } => aim(work, node, thread),
+            (Found::At { node, thread }, _) => aim(work, node, thread),
+            (Found::Held(holders), After::KillThread { thread, ends }) => match holders[..] {
+                [] => {
+                    work.after = After::Statement(KILL);
+                    // Where the client may have seen it.
+                    work.target = Target::Home;
+                }
+                [Holder { session: id, .. }] => {
+                    work.after = After::Kill { id, ends };
+                    return desk.act(Action::FindSession { id, ends });
+                }
+                _ => {
+                    self.finish(desk);
+                    let fault = ambiguous(thread, holders, desk);
+                    return self.answer_ready(fault, desk);
+                }
+            },
+            (Found::Nobody | Found::Held(_), _) => work.after = After::Statement(KILL),
         }
+        work.stage = Stage::Waiting;
         self.advance(None, desk);
     }
+
+    /// A KILL looks for this session. If it is to end, and then loses a node connection, it ends as its client expects.
+    pub fn sought(&mut self, ends: bool) -> Found {
+        self.condemned |= ends;
+        self.whereabouts()
+    }
+
+    /// The KILL that looked for this session came to nothing.
+    pub fn on_spared(&mut self) {
+        self.condemned = false;
+    }
+
+    /// A KILL looks for sessions. This one tells whether it has the node connection in question. If its user is to be killed, the
+    /// node decides which connections that concerns: it is enough to expect the loss of one until another command has succeeded.
+    pub fn on_sought(&mut self, sought: &Sought) -> Option<Holder> {
+        match sought {
+            Sought::Thread(thread) => {
+                let conn = self.conns.iter().find(|conn| conn.is_ready() && conn.kept.thread == *thread)?;
+                Some(Holder { session: self.id, node: conn.node })
+            }
+            Sought::User(user) => {
+                self.condemned |= *self.client.user == **user;
+                None
+            }
+        }
+    }
+
+    /// Where it is running a statement, or else where it has a connection.
+    fn whereabouts(&self) -> Found {
+        let running = self.work.as_ref().and_then(|work| work.slot);
+        let open = |slot: &Slot| self.conns.get(usize::from(*slot)).filter(|conn| conn.is_ready());
+        let conn = running.as_ref().and_then(open).or_else(|| self.conns.iter().find(|conn| conn.is_ready()));
+        conn.map_or(Found::Nowhere, |conn| Found::At { node: conn.node, thread: conn.kept.thread })
+    }
+}
+
+/// Which of them is meant can't be known; by their own ids it can.
+fn ambiguous(thread: u32, mut holders: Vec<Holder>, desk: &Desk) -> Fault {
+    holders.sort_unstable();
+    let names: Vec<_> =
+        holders.iter().map(|holder| format!("{} (node {})", holder.session, desk.name(holder.node))).collect();
+    let text = format!(
+        "Unknown thread id: {thread}; several sessions have a node connection of this id, give the id of the one meant: {}",
+        names.join(", ")
+    );
+    Fault::client(1094, b"HY000", text)
 }
 
 /// Sends the KILL to this node, for this connection of its own.
@@ -94,17 +174,53 @@ fn order(packet: &[u8]) -> Option<Order> {
     words.next().is_none().then_some(Order { id, soft, query })
 }
 
+/// Reads the name of `KILL [HARD|SOFT] [CONNECTION] USER name`, with or without quotes and host.
+fn user(packet: &[u8]) -> Option<Vec<u8>> {
+    let mut text = packet.get(HEADER + 1..)?.trim_ascii();
+    let mut word = |expected: &[u8]| {
+        let (word, rest) = text.split_at_checked(expected.len())?;
+        let ends = rest.first().is_some_and(u8::is_ascii_whitespace);
+        (ends && word.eq_ignore_ascii_case(expected)).then(|| text = rest.trim_ascii_start())
+    };
+    word(b"KILL")?;
+    let _ = word(b"HARD").or_else(|| word(b"SOFT"));
+    let _ = word(b"CONNECTION");
+    word(b"USER")?;
+    let (&quote, quoted) = text.split_first()?;
+    let name = match quote {
+        b'\'' | b'"' | b'`' => quoted.split(|byte| *byte == quote).next()?,
+        _ => text.split(|byte| matches!(byte, b'@' | b';') || byte.is_ascii_whitespace()).next()?,
+    };
+    Some(name.to_vec())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn of(text: &str) -> Option<Order> {
+    fn query(text: &str) -> Vec<u8> {
         let mut out = Vec::new();
         packet::put(&mut out, 0, |out| {
             out.push(QUERY);
             out.extend_from_slice(text.as_bytes());
         });
-        order(&out)
+        out
+    }
+
+    fn of(text: &str) -> Option<Order> {
+        order(&query(text))
+    }
+
+    #[test]
+    fn users() {
+        let of = |text: &str| user(&query(text)).map(|name| String::from_utf8_lossy(&name).into_owned());
+        for text in ["KILL USER joe", "kill hard connection user joe@localhost;", "KILL SOFT USER `joe` @ '%'"] {
+            assert_eq!(of(text).as_deref(), Some("joe"), "{text}");
+        }
+        assert_eq!(of("KILL USER 'a b'@'%'").as_deref(), Some("a b"));
+        for text in ["KILL QUERY USER joe", "KILL 7", "KILL USER", "KILL users joe", ""] {
+            assert_eq!(of(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -35,6 +35,9 @@ impl Machine {
         // With autocommit=0 the first statement opens a transaction that its own end does not commit.
         let uncommitted = open || !self.state.status.contains(Status::AUTOCOMMIT);
         self.drop_conn(slot, desk);
+        if self.condemned {
+            return self.hang_up(desk);
+        }
         let pinned = self.state.pinned == Some(slot);
         let Some(work) = self.work.as_ref().filter(|work| work.slot == Some(slot) && !work.replied) else {
             // The node may have given up before the client has sent all (1153): there is no more to be said.

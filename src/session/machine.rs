@@ -20,7 +20,7 @@ use crate::wire::reply::ReplyTracker;
 
 use super::client::Client;
 use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
-use super::desk::{Action, Desk, Found, Peer, Slot};
+use super::desk::{Action, Desk, Peer, Slot};
 use super::greet::Greet;
 use super::prepared::{Prepared, set_statement_id};
 use super::state::SessionState;
@@ -47,6 +47,8 @@ pub struct Machine {
     pub(super) reader: Option<NodeId>,
     /// COM_CHANGE_USERs that were refused.
     pub(super) failed_changes: u8,
+    /// A KILL for this session is under way.
+    pub(super) condemned: bool,
     armed: bool,
 }
 
@@ -63,6 +65,7 @@ impl Machine {
             work: None,
             reader: None,
             failed_changes: 0,
+            condemned: false,
             armed: false,
         }
     }
@@ -201,14 +204,6 @@ impl Machine {
         idle
     }
 
-    /// Where it is running a statement, or else where it has a connection.
-    pub fn whereabouts(&self) -> Found {
-        let running = self.work.as_ref().and_then(|work| work.slot);
-        let open = |slot: &Slot| self.conns.get(usize::from(*slot)).filter(|conn| conn.is_ready());
-        let conn = running.as_ref().and_then(open).or_else(|| self.conns.iter().find(|conn| conn.is_ready()));
-        conn.map_or(Found::Nowhere, |conn| Found::At { node: conn.node, thread: conn.kept.thread })
-    }
-
     /// Whether it can go on with bytes of the client.
     pub fn wants_client(&self) -> bool {
         match (&self.phase, &self.work) {
@@ -294,6 +289,9 @@ impl Machine {
         if let Some(work) = self.work.take() {
             if work.stage == Stage::Running && work.slot.is_some() {
                 self.unload(&work, desk);
+            }
+            if let After::Kill { id, ends: true } = work.after {
+                desk.act(Action::SpareSession(id));
             }
             desk.put_back(work.packet);
         }

@@ -67,7 +67,7 @@ impl Machine {
                 return if open { Placed::At(slot) } else { Placed::Refused(loss::statement_data_lost()) };
             }
             Target::Node(id) => Some(id),
-            Target::Writer => view.writer,
+            Target::Writer => view.write_target(),
             Target::Reader => reader(),
             Target::Home => self.home(view).filter(|id| !work.avoided.contains(*id)).or_else(reader),
         };

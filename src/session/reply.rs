@@ -300,7 +300,12 @@ impl Machine {
                 self.state.changed_key(OPTION, &work.packet, slot, limit);
                 self.in_force(slot);
             }
-            After::Kill { id, ends: true } => desk.act(Action::EndSession(id)),
+            After::Kill { id, ends: true } => {
+                desk.act(Action::EndSession(id));
+                if let Some(work) = &mut self.work {
+                    work.after = After::Nothing;
+                }
+            }
             _ => {}
         }
     }
@@ -367,6 +372,7 @@ impl Machine {
             return;
         }
         let after = work.after;
+        self.condemned &= matches!(after, After::Statement(verdict) if verdict.class == Class::Kill);
         self.finish(desk);
         if after == After::Reset {
             let status = self.state.status;

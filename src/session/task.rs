@@ -136,9 +136,15 @@ impl Task {
     /// Takes notice of what others want of this session.
     fn hear(&mut self, bench: &mut Bench) {
         let heard = self.notice.take();
-        for asker in heard.finds {
-            // An asker that has gone meanwhile needs no answer.
-            let _ = asker.send(self.machine.whereabouts());
+        // An asker that has gone meanwhile needs no answer.
+        for (ends, asker) in heard.finds {
+            let _ = asker.send(self.machine.sought(ends));
+        }
+        for (sought, asker) in heard.seeks {
+            let _ = self.machine.on_sought(&sought).map(|holder| asker.send(holder));
+        }
+        if heard.spared {
+            self.machine.on_spared();
         }
         if heard.view {
             self.machine.on_view(&mut bench.desk);
@@ -374,8 +380,10 @@ impl Task {
                 }
                 Action::RefreshAccounts => self.start_errand(self.worker.accounts_errand(&bench.desk)),
                 Action::Suspect(node) => self.worker.suspect(*node),
-                Action::FindSession(id) => self.start_errand(self.worker.find_errand(*id)),
+                Action::FindSession { id, ends } => self.start_errand(self.worker.find_errand(*id, *ends)),
+                Action::FindSessions(sought) => self.start_errand(self.worker.seek_errand(sought.clone())),
                 Action::EndSession(id) => self.worker.end_session(*id),
+                Action::SpareSession(id) => self.worker.spare_session(*id),
                 // The machine has ended: the turn ends with it once the client has all that was written.
                 Action::Hangup => {}
             }

@@ -46,6 +46,11 @@ pub(super) enum After {
         id: u32,
         ends: bool,
     },
+    /// KILL of whichever session has a node connection of this id.
+    KillThread {
+        thread: u32,
+        ends: bool,
+    },
 }
 
 /// How far a command is.

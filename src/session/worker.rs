@@ -27,7 +27,8 @@ use crate::routing::reader::Load;
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
 
-use super::desk::{Desk, Found, Settings};
+use super::desk::{Desk, Found, Holder, Settings, Sought};
+use super::kill::FIRST_ID;
 use super::machine::Machine;
 use super::task::{Errand, Task, Word};
 
@@ -54,9 +55,6 @@ pub struct Shared {
     pub registry: Registry,
 }
 
-/// Session ids start here, far above the connection ids of nodes: a KILL of one must not hit the other.
-const FIRST_ID: u32 = 1 << 30;
-
 /// Which worker each session lives on.
 pub struct Registry {
     sessions: DashMap<u32, usize>,
@@ -82,8 +80,11 @@ pub struct Accepted {
 
 enum Order {
     Serve(u32, Accepted),
-    Find(u32, oneshot::Sender<Found>),
+    /// To be killed if `bool`.
+    Find(u32, bool, oneshot::Sender<Found>),
+    Seek(Sought, mpsc::UnboundedSender<Holder>),
     End(u32),
+    Spare(u32),
     Drain,
     Stop,
 }
@@ -160,13 +161,25 @@ impl Registry {
         }
     }
 
-    async fn find(shared: Arc<Shared>, id: u32) -> Found {
+    async fn find(shared: Arc<Shared>, id: u32, ends: bool) -> Found {
         let (asker, answer) = oneshot::channel();
         let Some(worker) = shared.registry.worker_of(id) else { return Found::Nobody };
-        match worker.orders.send(Order::Find(id, asker)) {
+        match worker.orders.send(Order::Find(id, ends, asker)) {
             Ok(()) => answer.await.unwrap_or(Found::Nobody),
             Err(_) => Found::Nobody,
         }
+    }
+
+    /// Each session has a way to answer until it has looked; when all are gone, all have.
+    async fn seek(shared: Arc<Shared>, sought: Sought) -> Found {
+        let (asker, mut answers) = mpsc::unbounded_channel();
+        shared.registry.order_all(|| Order::Seek(sought.clone(), asker.clone()));
+        drop(asker);
+        let mut holders = Vec::new();
+        while let Some(holder) = answers.recv().await {
+            holders.push(holder);
+        }
+        Found::Held(holders)
     }
 }
 
@@ -294,16 +307,10 @@ impl Worker {
     fn follow(self: &Rc<Self>, order: Order) {
         match order {
             Order::Serve(id, accepted) => self.serve(id, accepted),
-            Order::Find(id, asker) => {
-                if let Some(resident) = self.sessions.borrow().get(&id) {
-                    resident.notice.tell(|heard| heard.finds.push(asker));
-                }
-            }
-            Order::End(id) => {
-                if let Some(resident) = self.sessions.borrow().get(&id) {
-                    resident.notice.tell(|heard| heard.end = true);
-                }
-            }
+            Order::Find(id, ends, asker) => self.tell(id, |heard| heard.finds.push((ends, asker))),
+            Order::Seek(sought, asker) => self.tell_all(|heard| heard.seeks.push((sought.clone(), asker.clone()))),
+            Order::End(id) => self.tell(id, |heard| heard.end = true),
+            Order::Spare(id) => self.tell(id, |heard| heard.spared = true),
             Order::Drain => {
                 self.draining.set(true);
                 self.tell_all(|heard| heard.drain = true);
@@ -334,6 +341,12 @@ impl Worker {
         self.bench.borrow_mut().desk.view = view;
         self.tidy_pool();
         self.tell_all(|heard| heard.view = true);
+    }
+
+    fn tell(&self, id: u32, tell: impl FnOnce(&mut Heard)) {
+        if let Some(resident) = self.sessions.borrow().get(&id) {
+            resident.notice.tell(tell);
+        }
     }
 
     fn tell_all(&self, tell: impl Fn(&mut Heard)) {
@@ -386,15 +399,28 @@ impl Worker {
         })
     }
 
-    pub(super) fn find_errand(&self, id: u32) -> Errand {
-        let find = Registry::find(self.shared.clone(), id);
+    pub(super) fn find_errand(&self, id: u32, ends: bool) -> Errand {
+        let find = Registry::find(self.shared.clone(), id, ends);
         Box::pin(async move { Word::Found(find.await) })
     }
 
+    pub(super) fn seek_errand(&self, sought: Sought) -> Errand {
+        let seek = Registry::seek(self.shared.clone(), sought);
+        Box::pin(async move { Word::Found(seek.await) })
+    }
+
     pub(super) fn end_session(&self, id: u32) {
+        self.order(id, Order::End(id));
+    }
+
+    pub(super) fn spare_session(&self, id: u32) {
+        self.order(id, Order::Spare(id));
+    }
+
+    fn order(&self, id: u32, order: Order) {
         if let Some(worker) = self.shared.registry.worker_of(id) {
             // A worker that has ended has no sessions.
-            let _ = worker.orders.send(Order::End(id));
+            let _ = worker.orders.send(order);
         }
     }
 
@@ -417,7 +443,11 @@ pub(super) struct Heard {
     pub(super) view: bool,
     pub(super) drain: bool,
     pub(super) end: bool,
-    pub(super) finds: Vec<oneshot::Sender<Found>>,
+    pub(super) spared: bool,
+    /// Who looks for it, and whether to kill it.
+    pub(super) finds: Vec<(bool, oneshot::Sender<Found>)>,
+    /// Who looks for sessions.
+    pub(super) seeks: Vec<(Sought, mpsc::UnboundedSender<Holder>)>,
 }
 
 /// Where a session is told what others want of it.

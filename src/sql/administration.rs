@@ -119,18 +119,19 @@ pub(super) fn handler(lexer: &mut Lexer<'_>) -> Verdict {
     other(lexer, token, if opens { Traits::TABLE_LOCK | Traits::UNREPEATABLE } else { Traits::empty() })
 }
 
-/// KILL, if it names a connection by a number.
+/// KILL, if it names connections by a number or their user.
 pub(super) fn kill(lexer: &mut Lexer<'_>) -> Verdict {
-    let mut by_id = true;
+    let (mut by_id, mut by_user) = (true, false);
     let mut token = lexer.token();
     while let Token::Word(word) = token {
         by_id &= !matches!(word.key, USER | ID);
+        by_user |= word.key == USER;
         token = lexer.token();
     }
     by_id &= matches!(token, Token::Number(_)) && matches!(lexer.clone().token(), Token::End | Token::Mark(b';'));
     let facts = scan::statement(lexer, token);
-    if by_id {
-        return verdict(Class::Kill, Traits::empty(), facts, "ends a connection or its statement");
+    if by_id || by_user {
+        return verdict(Class::Kill, Traits::empty(), facts, "ends connections or their statements");
     }
-    verdict(Class::Write, Traits::empty(), facts, "KILL of something other than a connection's id")
+    verdict(Class::Write, Traits::empty(), facts, "KILL of something other than a connection's id or user")
 }

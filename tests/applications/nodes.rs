@@ -1,14 +1,19 @@
 //! One session on several nodes: what it sets counts everywhere, what it makes is found again.
 
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
+use oarlock::lab::until;
 use oarlock::wire::capability::Capabilities;
 use oarlock::wire::packet::HEADER;
+use oarlock::wire::reply::Shape;
 
 use crate::raw::{Raw, command};
 use crate::statements::{CLOSE, LONG, PREPARE, TEXT, by_id, execute};
 use crate::{FULL, NEW_EOF};
 
+/// For a statement to be seen running.
+const REACTION_MAX: Duration = Duration::from_secs(20);
 /// How many prepared statements a session makes here.
 const MANY: u32 = 3000;
 /// Where a reader tells its name, and where the writer does: outside and inside of a transaction.
@@ -72,6 +77,7 @@ pub fn all(proxy: SocketAddrV4) {
     pinned(&mut raw);
     hidden(proxy);
     killed(proxy);
+    killed_by_a_nodes_id(proxy);
     too_large(proxy);
 }
 
@@ -258,6 +264,49 @@ fn killed(proxy: SocketAddrV4) {
     victim.rest();
     let reply = sql(killer, &format!("KILL QUERY {}", killer.thread));
     assert_eq!(reply[HEADER..HEADER + 3], [0xff, 0x25, 0x05], "1317");
+}
+
+/// KILL names them by the ids that a statement sees, too: those of nodes. Where several sessions have the same one it kills nobody,
+/// and says by which ids they can be told apart.
+fn killed_by_a_nodes_id(proxy: SocketAddrV4) {
+    let killer = &mut Raw::login(proxy, NEW_EOF, b"shop");
+    for victims in 0..5 {
+        let mut victim = Raw::login(proxy, NEW_EOF, b"shop");
+        let id = &row(&sql(&mut victim, "SELECT CONNECTION_ID()"))[0];
+        assert_ne!(*id, victim.thread.to_string());
+        let reply = sql(killer, &format!("KILL {id}"));
+        if reply[HEADER] != 0 {
+            let text = String::from_utf8_lossy(&reply);
+            assert!(text.contains(&format!("{id}; several")) && text.contains(&victim.thread.to_string()), "{text}");
+            assert_eq!(sql(&mut victim, "DO 1")[HEADER], 0, "nobody was killed");
+            sql(killer, &format!("KILL {}", victim.thread));
+        }
+        assert_eq!(victim.rest(), b"", "victim {victims}");
+    }
+
+    let mut victim = Raw::login(proxy, NEW_EOF, b"shop");
+    let list = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(30)%'";
+    victim.send(&command(3, &[b"SELECT SLEEP(30) /* oarlock: node galera-72 */"]));
+    let mut ids = Vec::new();
+    let found = until(REACTION_MAX, || {
+        let reply = sql(killer, &format!("{list} /* oarlock: node galera-72 */"));
+        ids = if packets_of(&reply).len() > 3 { row(&reply) } else { Vec::new() };
+        !ids.is_empty()
+    });
+    assert!(found, "the statement is not on the node");
+    let id: u32 = ids[0].parse().unwrap();
+    let query = sql(killer, &format!("KILL QUERY {id}"));
+    if query[HEADER] != 0 {
+        // Another session's, too. The ids stay as they are, so there is no more to be seen here.
+        return assert!(String::from_utf8_lossy(&query).contains("several"), "{}", query.escape_ascii());
+    }
+    let reply = victim.reply(Shape::Results);
+    assert!(packets_of(&reply).last().unwrap().starts_with(b"\xff\x25\x05"), "no 1317: {}", reply.escape_ascii());
+    assert_eq!(sql(&mut victim, "DO 1")[HEADER], 0, "only the statement was killed");
+    victim.send(&command(3, &[b"SELECT SLEEP(31) /* oarlock: node galera-72 */"]));
+    let kill = command(0x0c, &[&id.to_le_bytes()]);
+    assert_eq!(killer.command(&kill)[HEADER], 0, "COM_PROCESS_KILL");
+    assert_eq!(victim.rest(), b"");
 }
 
 /// More than a node's max_allowed_packet: the client is told once, and goes on. A node that has seen too much may close at once, and

@@ -16,6 +16,15 @@ use oarlock::wire::reply::{Kind, ReplyTracker, Shape};
 /// No reply of these tests takes longer.
 const REPLY_MAX: Duration = Duration::from_secs(30);
 
+/// The shape of the reply to a command. One that executes a statement may ask for a cursor instead of rows.
+pub fn shape(payload: &[u8]) -> Shape {
+    match payload {
+        [0x17, _, _, _, _, cursor, ..] if *cursor > 0 => Shape::Cursor,
+        [byte, ..] => Command::from_byte(*byte).shape(),
+        [] => Shape::Ok,
+    }
+}
+
 /// A connection that has logged in.
 pub struct Raw {
     socket: TcpStream,
@@ -201,13 +210,4 @@ fn response(capabilities: Capabilities, schema: &[u8], answer: &[u8]) -> Vec<u8>
         out.extend_from_slice(b"\x0c\x04_pid\x06123456");
     }
     out
-}
-
-/// What kind of answer a command gets.
-pub fn shape(payload: &[u8]) -> Shape {
-    match payload {
-        [STMT_EXECUTE, _, _, _, _, flags, ..] if *flags != 0 => Shape::Cursor,
-        [command, ..] => Command::from_byte(*command).shape(),
-        [] => Shape::Ok,
-    }
 }

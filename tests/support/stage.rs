@@ -14,7 +14,7 @@ use oarlock::auth::pattern::HostPattern;
 use oarlock::backend::pool::Kept;
 use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView};
 use oarlock::routing::reader::Policy;
-use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot};
+use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot, Sought};
 use oarlock::session::machine::Machine;
 use oarlock::wire::capability::{Capabilities, Status};
 use oarlock::wire::challenge::{NATIVE, SCRAMBLE};
@@ -33,10 +33,12 @@ pub enum End {
 }
 
 /// Something outside of its own sockets that the session waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Errand {
     Accounts,
-    Find,
+    /// Whatever has this id.
+    Find(u32),
+    FindUser(Arc<[u8]>),
 }
 
 /// One machine, and what it has asked for.
@@ -54,6 +56,9 @@ pub struct Stage {
     pub fits: Vec<Capabilities>,
     pub deadline: Option<u64>,
     pub errand: Option<Errand>,
+    /// Sessions that were killed, and that were not after all.
+    pub ended: Vec<u32>,
+    pub spared: Vec<u32>,
     pub hung_up: bool,
 }
 
@@ -71,6 +76,8 @@ impl Stage {
             fits: Vec::new(),
             deadline: None,
             errand: None,
+            ended: Vec::new(),
+            spared: Vec::new(),
             hung_up: false,
         };
         stage.event(|machine, desk| machine.start(desk));
@@ -134,7 +141,7 @@ impl Stage {
     pub fn return_errand(&mut self, found: Found) {
         match self.errand.take() {
             Some(Errand::Accounts) => self.event(|machine, desk| machine.on_accounts(desk)),
-            Some(Errand::Find) => self.event(|machine, desk| machine.on_found(found, desk)),
+            Some(Errand::Find(_) | Errand::FindUser(_)) => self.event(|machine, desk| machine.on_found(found, desk)),
             None => {}
         }
     }
@@ -186,9 +193,12 @@ impl Stage {
             Action::Close(slot) => self.ends[usize::from(*slot)] = End::Closed,
             Action::Arm(deadline) => self.deadline = *deadline,
             Action::RefreshAccounts => self.errand = Some(Errand::Accounts),
-            Action::FindSession(_) => self.errand = Some(Errand::Find),
+            Action::FindSession { id, .. } => self.errand = Some(Errand::Find(*id)),
+            Action::FindSessions(Sought::Thread(id)) => self.errand = Some(Errand::Find(*id)),
+            Action::FindSessions(Sought::User(user)) => self.errand = Some(Errand::FindUser(user.clone())),
             Action::Suspect(node) => assert!(usize::from(node.0) < self.desk.view.nodes.len()),
-            Action::EndSession(_) => {}
+            Action::EndSession(id) => self.ended.push(*id),
+            Action::SpareSession(id) => self.spared.push(*id),
             Action::Hangup => self.hung_up = true,
         }
     }

@@ -217,7 +217,7 @@ fn session_changes() {
     with(Traits::SETS_VARIABLES_ONLY, &["SET @a=1, @b=2"]);
     without(Traits::SETS_VARIABLES_ONLY, &["SET @a=1, autocommit=1"]);
     all(Class::Prepare, &["PREPARE s FROM 'SELECT 1'", "DEALLOCATE PREPARE s", "DROP PREPARE s"]);
-    all(Class::Kill, &["KILL 5", "KILL QUERY 5", "KILL HARD CONNECTION 7;"]);
+    all(Class::Kill, &["KILL 5", "KILL QUERY 5", "KILL HARD CONNECTION 7;", "KILL USER u", "KILL SOFT USER 'u'@'%'"]);
 }
 
 #[test]
@@ -237,7 +237,6 @@ fn sets_that_are_writes() {
             "SET insert_id=5",
             "SET @@tx_isolation='SERIALIZABLE', autocommit=0",
             "SET GLOBAL TRANSACTION READ ONLY",
-            "KILL USER u",
             "KILL QUERY ID 5",
             "KILL @a",
             "SET",
