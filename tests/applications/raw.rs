@@ -91,18 +91,20 @@ impl Raw {
         }
     }
 
-    /// Sends COM_CHANGE_USER, and takes all of its reply; answers a switch of the plugin. Its scramble is blanked out.
+    /// Sends COM_CHANGE_USER, and takes all of its reply; answers a switch of the plugin. Its scramble is blanked out: with
+    /// ones if it's the greeting's again, on which Connector/C counts.
     pub fn change_user(&mut self, payload: &[u8], password: &str) -> Vec<u8> {
         self.send(payload);
         let mut first = self.packet();
         let Some(place) = Switch::parse(&first[HEADER..]).ok().and_then(|switch| switch.native_scramble()) else {
             return first;
         };
+        let again = u8::from(place == self.scramble);
         self.scramble = place;
         let answer = self.answer(password);
         self.write(&packets(first[3].wrapping_add(1), &answer));
         let end = first.len() - 1;
-        first[end - 20..end].fill(0);
+        first[end - 20..end].fill(again);
         [first, self.packet()].concat()
     }
 

@@ -19,11 +19,16 @@ pub struct Driver {
 
 /// Where `make drivers-tools` has put Python's packages.
 const PYTHON: &str = "target/drivers/python/bin/python";
+const PHP: &[&str] = &["php", "-d", "mysqli.allow_local_infile=1", "-d", "memory_limit=1G", "checks.php"];
 
 const DRIVERS: &[Driver] = &[
     Driver { name: "pymysql", script: &["/usr/bin/python3", "checks.py"], default: true },
     Driver { name: "mysqlclient", script: &[PYTHON, "checks.py"], default: false },
     Driver { name: "mariadb", script: &[PYTHON, "checks.py"], default: false },
+    Driver { name: "mysql2", script: &["node", "checks.js"], default: false },
+    Driver { name: "mariadb-js", script: &["node", "checks.js"], default: false },
+    Driver { name: "mysqli", script: PHP, default: false },
+    Driver { name: "pdo", script: PHP, default: false },
 ];
 
 impl Driver {
