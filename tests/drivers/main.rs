@@ -11,6 +11,9 @@ mod support;
 
 mod difference;
 mod driver;
+mod in_rust;
+mod with_mysql_async;
+mod with_sqlx;
 
 use std::fmt::Write;
 use std::net::SocketAddrV4;
@@ -31,6 +34,8 @@ fn drivers_cannot_tell_the_proxy_from_the_server() {
     let drivers = Driver::chosen(std::env::var("OARLOCK_DRIVERS").ok().as_deref());
     let server = Server::start(&[
         ("max_allowed_packet", "32M"),
+        // A script that waits for its own locks is told soon.
+        ("lock_wait_timeout", "10"),
         ("innodb_log_file_size", "128M"),
         ("innodb_buffer_pool_size", "128M"),
     ])

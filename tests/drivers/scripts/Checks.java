@@ -64,7 +64,7 @@ public class Checks {
         return "[" + text(value.getClass().getSimpleName()) + "," + text(value.toString()) + "]";
     }
 
-    static Connection open(String schema, String account, String password, String... options) throws SQLException {
+    static Connection login(String schema, String account, String password, String... options) throws SQLException {
         var url = "jdbc:mariadb://" + place + "/" + schema + "?user=" + account + "&password=" + password + "&allowMultiQueries=true&" + String.join("&", options);
         var conn = DriverManager.getConnection(url);
         opened.add(conn);
@@ -72,7 +72,7 @@ public class Checks {
     }
 
     static Connection open(String... options) throws SQLException {
-        return open("driven", "app", "app-secret", options);
+        return login("driven", "app", "app-secret", options);
     }
 
     static List<Object> error(SQLException fault) {
@@ -174,7 +174,7 @@ public class Checks {
             return List.of(meta.getDatabaseProductName(), meta.getDatabaseProductVersion(), meta.getDatabaseMajorVersion(), meta.getDefaultTransactionIsolation(), meta.getUserName());
         });
         checks.put("refused logins", () -> List.of(
-            attempt(() -> open("driven", "app", "wrong")), attempt(() -> open("driven", "nobody", "x")), attempt(() -> open("nowhere", "app", "app-secret"))));
+            attempt(() -> login("driven", "app", "wrong")), attempt(() -> login("driven", "nobody", "x")), attempt(() -> login("nowhere", "app", "app-secret"))));
         checks.put("reads", () -> eachOf("reads.sql", open(), false));
         checks.put("prepared reads", () -> eachOf("reads.sql", open("useServerPrepStmts=true"), true));
         checks.put("failures", () -> eachOf("failures.sql", open(), false));
@@ -374,7 +374,7 @@ public class Checks {
 
     public static void main(String[] arguments) throws Exception {
         place = arguments[1] + ":" + arguments[2];
-        var conn = open("", "app", "app-secret");
+        var conn = login("", "app", "app-secret");
         for (var section : sections("schema.sql")) {
             if (run(conn, section[1]) instanceof List<?> found && !found.isEmpty() && "error".equals(found.get(0))) throw new Exception(section[0] + ": " + found);
         }

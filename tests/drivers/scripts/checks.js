@@ -286,7 +286,8 @@ const checks = {
   },
   async big_values() {
     const conn = await open({ maxAllowedPacket: 32 << 20 });
-    const blob = Buffer.alloc(BIG, Buffer.from(Array.from({ length: 251 }, (_, place) => place)));
+    // mysql2 writes a buffer in a text as hexadecimal digits.
+    const blob = Buffer.alloc(name === 'mysql2' ? BIG / 2 : BIG, Buffer.from(Array.from({ length: 251 }, (_, place) => place)));
     const found = [await run(conn, 'INSERT INTO blobs (data) VALUES (?)', [blob])].concat([await execute(conn, 'INSERT INTO blobs (data) VALUES (?)', [blob])]);
     found.push(await run(conn, 'SELECT SHA1(data), data FROM blobs'), await execute(conn, 'SELECT data FROM blobs WHERE LENGTH(data) > ?', [1]));
     return [found, plain(blob), await run(conn, 'TRUNCATE blobs')];

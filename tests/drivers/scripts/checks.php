@@ -499,7 +499,7 @@ $checks = [
     },
     'connection_ids' => function () use ($driver) {
         $conns = [open(), open(), open()];
-        return array_map(fn ($conn) => all($conn, "SELECT CONNECTION_ID() = {$driver->id($conn)}", "SELECT COUNT(*) FROM information_schema.processlist WHERE id = {$driver->id($conn)}"), $conns);
+        return array_map(fn ($conn) => all($conn, "SELECT CONNECTION_ID() = {$driver->id($conn)} AS same", "SELECT COUNT(*) FROM information_schema.processlist WHERE id = {$driver->id($conn)}"), $conns);
     },
     'kill_idle' => function () use ($driver) {
         [$one, $two] = [open(), open()];
