@@ -238,7 +238,8 @@ fn changed_user(payload: &[u8], old: &Client) -> Result<Client, Malformed> {
     let length = usize::from(cursor.u8()?);
     cursor.take(length)?;
     let schema = cursor.nul_bytes()?;
-    let mut next = Client { address: old.address, packet_max: old.packet_max, scramble: old.scramble, ..Client::new(old.address) };
+    let mut next =
+        Client { address: old.address, packet_max: old.packet_max, scramble: old.scramble, ..Client::new(old.address) };
     next.capabilities = old.capabilities.difference(Capabilities::ONLY_AT_LOGIN);
     // 0 stands for the node's default, which is what a server takes here.
     next.collation = if cursor.is_empty() { 0 } else { cursor.u16()?.to_le_bytes()[0] };

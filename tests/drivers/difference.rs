@@ -48,10 +48,12 @@ fn shown(value: &Value) -> String {
 
 #[test]
 fn differences_are_told_with_their_place() {
-    let checks = |values: &[(&str, Value)]| values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+    let checks =
+        |values: &[(&str, Value)]| values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     let direct: Checks = checks(&[("a", serde_json::json!([1, { "b": [2, "x"] }])), ("gone", Value::Null)]);
     let proxy: Checks = checks(&[("a", serde_json::json!([1, { "b": [3, "x"] }])), ("new", Value::Null)]);
-    let told = ["a[1].b[0]: direct 2, proxy 3", "gone: not there through the proxy", "new: only there through the proxy"];
+    let told =
+        ["a[1].b[0]: direct 2, proxy 3", "gone: not there through the proxy", "new: only there through the proxy"];
     assert_eq!(between(&direct, &proxy), told);
     assert!(between(&direct, &direct).is_empty());
 }

@@ -35,7 +35,8 @@ use Script::{Function, Program};
 
 /// Where `make drivers-tools` has put Python's packages.
 const PYTHON: &str = "target/drivers/python/bin/python";
-const JAVA: &[&str] = &["java", "-Dfile.encoding=UTF-8", "-cp", "/usr/share/java/mariadb-java-client.jar", "Checks.java"];
+const JAVA: &[&str] =
+    &["java", "-Dfile.encoding=UTF-8", "-cp", "/usr/share/java/mariadb-java-client.jar", "Checks.java"];
 const PHP: Script = Program(&["php", "-d", "mysqli.allow_local_infile=1", "-d", "memory_limit=1G", "checks.php"]);
 
 const DRIVERS: &[Driver] = &[
@@ -47,6 +48,8 @@ const DRIVERS: &[Driver] = &[
     Driver { name: "mysqli", script: PHP, default: false },
     Driver { name: "pdo", script: PHP, default: false },
     Driver { name: "connector-j", script: Program(JAVA), default: false },
+    Driver { name: "sqlalchemy", script: Program(&[PYTHON, "orm.py"]), default: false },
+    Driver { name: "django", script: Program(&[PYTHON, "orm.py"]), default: false },
     Driver { name: "mysql_async", script: Function(in_rust::run::<MysqlAsync>), default: true },
     Driver { name: "sqlx", script: Function(in_rust::run::<Sqlx>), default: true },
 ];

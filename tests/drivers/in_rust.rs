@@ -174,18 +174,33 @@ impl<C: Connection> Script<'_, C> {
         }
         let found = all(&mut conn, &["SELECT note, HEX(note) FROM work ORDER BY id", "TRUNCATE work"]).await;
         self.note("unicode", found);
-        let found = conn.text("SELECT 1; SELECT 2, 3; INSERT INTO work (note) VALUES ('a'); SELECT * FROM nowhere; SELECT 4").await;
+        let found = conn
+            .text("SELECT 1; SELECT 2, 3; INSERT INTO work (note) VALUES ('a'); SELECT * FROM nowhere; SELECT 4")
+            .await;
         self.note("multi statements", json!([found, all(&mut conn, &["SELECT 'after'", "TRUNCATE work"]).await]));
-        let found = [conn.prepared("CALL two_sets(?)", vec![Given::Int(2)]).await, conn.prepared("CALL complain()", vec![]).await];
+        let found = [
+            conn.prepared("CALL two_sets(?)", vec![Given::Int(2)]).await,
+            conn.prepared("CALL complain()", vec![]).await,
+        ];
         self.note("prepared procedures", json!([found, conn.text("SELECT 'after'").await]));
-        self.note("zero dates", json!([conn.text("SELECT * FROM zero_dates").await, conn.prepared("SELECT * FROM zero_dates", vec![]).await, conn.prepared("SELECT * FROM dates", vec![]).await]));
+        self.note(
+            "zero dates",
+            json!([
+                conn.text("SELECT * FROM zero_dates").await,
+                conn.prepared("SELECT * FROM zero_dates", vec![]).await,
+                conn.prepared("SELECT * FROM dates", vec![]).await
+            ]),
+        );
     }
 
     async fn sizes(&mut self) {
         let mut conn = self.open().await;
         let blob: Vec<u8> = (0..BIG).map(|place| (place % 251) as u8).collect();
         let written = conn.prepared("INSERT INTO blobs (data) VALUES (?)", vec![Given::Bytes(blob.clone())]).await;
-        let found = [conn.text("SELECT SHA1(data), data FROM blobs").await, conn.prepared("SELECT data FROM blobs", vec![]).await];
+        let found = [
+            conn.text("SELECT SHA1(data), data FROM blobs").await,
+            conn.prepared("SELECT data FROM blobs", vec![]).await,
+        ];
         self.note("big values", json!([written, found, bytes(&blob), conn.text("TRUNCATE blobs").await]));
         let mut found = vec![];
         for size in [(1 << 24) - 2, (1 << 24) - 1, 1 << 24, (1 << 24) + 1] {
@@ -193,7 +208,10 @@ impl<C: Connection> Script<'_, C> {
             found.push(conn.text(&format!("SELECT REPEAT('y', {})", size - 5)).await);
         }
         self.note("packet edges", json!(found));
-        self.note("many rows", json!([conn.text("SELECT * FROM many").await, conn.prepared("SELECT * FROM many", vec![]).await]));
+        self.note(
+            "many rows",
+            json!([conn.text("SELECT * FROM many").await, conn.prepared("SELECT * FROM many", vec![]).await]),
+        );
     }
 
     async fn transactions(&mut self) {
@@ -205,25 +223,60 @@ impl<C: Connection> Script<'_, C> {
             found.push(one.text("SELECT note FROM work WHERE id = LAST_INSERT_ID()").await);
             found.push(one.text(if number % 3 == 0 { "ROLLBACK" } else { "COMMIT" }).await);
         }
-        self.note("read your write", json!([found, one.text("SELECT note FROM work ORDER BY id").await, one.text("TRUNCATE work").await]));
+        self.note(
+            "read your write",
+            json!([found, one.text("SELECT note FROM work ORDER BY id").await, one.text("TRUNCATE work").await]),
+        );
         let before = all(&mut one, &["BEGIN", "UPDATE many SET word = 'locked' WHERE id = 1"]).await;
-        let waited = all(&mut two, &["SET innodb_lock_wait_timeout = 1", "BEGIN", "UPDATE many SET word = 'other' WHERE id = 1", "SELECT @@in_transaction", "ROLLBACK"]).await;
+        let waited = all(
+            &mut two,
+            &[
+                "SET innodb_lock_wait_timeout = 1",
+                "BEGIN",
+                "UPDATE many SET word = 'other' WHERE id = 1",
+                "SELECT @@in_transaction",
+                "ROLLBACK",
+            ],
+        )
+        .await;
         self.note("lock wait timeout", json!([before, waited, one.text("ROLLBACK").await]));
-        let isolated = all(&mut one, &["SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "BEGIN", "SELECT COUNT(*) FROM work"]).await;
+        let isolated = all(
+            &mut one,
+            &["SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "BEGIN", "SELECT COUNT(*) FROM work"],
+        )
+        .await;
         two.text("INSERT INTO work (note) VALUES ('unseen')").await;
-        self.note("isolation", json!([isolated, all(&mut one, &["SELECT COUNT(*) FROM work", "COMMIT", "SELECT COUNT(*) FROM work", "TRUNCATE work"]).await]));
+        self.note(
+            "isolation",
+            json!([
+                isolated,
+                all(&mut one, &["SELECT COUNT(*) FROM work", "COMMIT", "SELECT COUNT(*) FROM work", "TRUNCATE work"])
+                    .await
+            ]),
+        );
         one.text("SET @idle = 7; BEGIN; INSERT INTO work (note) VALUES ('idle')").await;
         tokio::time::sleep(Duration::from_millis(1500)).await;
-        self.note("idle then use", all(&mut one, &["SELECT @idle, note FROM work", "ROLLBACK", "SELECT COUNT(*) FROM work"]).await);
+        self.note(
+            "idle then use",
+            all(&mut one, &["SELECT @idle, note FROM work", "ROLLBACK", "SELECT COUNT(*) FROM work"]).await,
+        );
         self.note("pings", json!([one.ping().await, one.ping().await, two.ping().await]));
     }
 
     async fn logins(&mut self) {
         let mut found = vec![];
-        for (user, password, schema) in [("app", "wrong", "driven"), ("nobody", "x", "driven"), ("app", "app-secret", "nowhere"), ("other", "other-secret", "driven")] {
+        for (user, password, schema) in [
+            ("app", "wrong", "driven"),
+            ("nobody", "x", "driven"),
+            ("app", "app-secret", "nowhere"),
+            ("other", "other-secret", "driven"),
+        ] {
             let login = Login { user, password, schema: Some(schema), ..self.login };
             found.push(match C::open(login).await {
-                Ok(mut conn) => all(&mut conn, &["SELECT CURRENT_USER(), DATABASE()", "INSERT INTO work (note) VALUES ('refused')"]).await,
+                Ok(mut conn) => {
+                    all(&mut conn, &["SELECT CURRENT_USER(), DATABASE()", "INSERT INTO work (note) VALUES ('refused')"])
+                        .await
+                }
                 Err(fault) => fault,
             });
         }
@@ -231,13 +284,30 @@ impl<C: Connection> Script<'_, C> {
         let mut found = vec![];
         for found_rows in [false, true] {
             let mut conn = C::open(Login { found_rows, ..self.login }).await.unwrap_or_else(|fault| panic!("{fault}"));
-            found.push(all(&mut conn, &["INSERT INTO parents VALUES (1, 'a')", "UPDATE parents SET name = 'a'", "DELETE FROM parents"]).await);
+            found.push(
+                all(
+                    &mut conn,
+                    &["INSERT INTO parents VALUES (1, 'a')", "UPDATE parents SET name = 'a'", "DELETE FROM parents"],
+                )
+                .await,
+            );
         }
         self.note("found rows of clients", json!(found));
         let mut found = vec![];
         for number in 0..100 {
             let mut conn = self.open().await;
-            found.push(all(&mut conn, &[&format!("SELECT {number}, @dirt, @@in_transaction, COUNT(*) FROM work"), "SET @dirt = 1", "BEGIN", "INSERT INTO work (note) VALUES ('dirt')"]).await);
+            found.push(
+                all(
+                    &mut conn,
+                    &[
+                        &format!("SELECT {number}, @dirt, @@in_transaction, COUNT(*) FROM work"),
+                        "SET @dirt = 1",
+                        "BEGIN",
+                        "INSERT INTO work (note) VALUES ('dirt')",
+                    ],
+                )
+                .await,
+            );
             conn.close().await;
         }
         self.note("short connections", json!(found));
@@ -248,10 +318,10 @@ impl<C: Connection> Script<'_, C> {
     async fn kills(&mut self) {
         for order in ["QUERY", "CONNECTION"] {
             let (mut one, mut two) = (self.open().await, self.open().await);
-            let id = one.text("SELECT CONCAT('<', CONNECTION_ID(), '>')").await.to_string();
+            let id = one.text("SELECT CONCAT('<', CONNECTION_ID(), '>') AS id").await.to_string();
             let id: String = id.split(['<', '>']).nth(1).unwrap_or_default().to_owned();
             let kill = async {
-                let sql = "SELECT CONCAT('<', COUNT(*), '>') FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(19)%'";
+                let sql = "SELECT CONCAT('<', COUNT(*), '>') AS running FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(19)%'";
                 let running = async {
                     while !two.text(sql).await.to_string().contains("<1>") {
                         tokio::time::sleep(Duration::from_millis(20)).await;

@@ -41,7 +41,20 @@ fn cell(value: &Cell) -> Value {
 async fn results<P: Protocol>(mut result: QueryResult<'_, '_, P>) -> Value {
     let mut found = vec![];
     loop {
-        let columns: Vec<_> = result.columns_ref().iter().map(|column| json!([column.name_str(), format!("{:?}", column.column_type()), column.character_set(), column.column_length(), column.flags().bits(), column.table_str()])).collect();
+        let columns: Vec<_> = result
+            .columns_ref()
+            .iter()
+            .map(|column| {
+                json!([
+                    column.name_str(),
+                    format!("{:?}", column.column_type()),
+                    column.character_set(),
+                    column.column_length(),
+                    column.flags().bits(),
+                    column.table_str()
+                ])
+            })
+            .collect();
         match result.collect::<Row>().await {
             Ok(rows) => {
                 let rows: Vec<Value> = rows.into_iter().map(|row| row.unwrap().iter().map(cell).collect()).collect();
@@ -142,7 +155,10 @@ async fn change_user(login: Login<'_>) -> Value {
     let mut found = vec![];
     for (user, password, schema) in [("other", "other-secret", "mysql"), ("app", "app-secret", "driven")] {
         conn.text("SET @kept = 1, time_zone = '+05:00'").await;
-        let next = ChangeUserOpts::new().with_user(Some(user.into())).with_pass(Some(password.into())).with_db_name(Some(schema.into()));
+        let next = ChangeUserOpts::new()
+            .with_user(Some(user.into()))
+            .with_pass(Some(password.into()))
+            .with_db_name(Some(schema.into()));
         found.push(conn.0.change_user(next).await.map_or_else(|error| fault(&error), |()| json!("changed")));
         found.push(conn.text("SELECT CURRENT_USER(), DATABASE(), @kept, @@time_zone").await);
     }
@@ -151,23 +167,33 @@ async fn change_user(login: Login<'_>) -> Value {
 
 async fn reset(login: Login<'_>) -> Value {
     let mut conn = MysqlAsync::open(login).await.unwrap();
-    for sql in ["SET @kept = 1, time_zone = '+05:00'", "CREATE TEMPORARY TABLE mine (id INT)", "BEGIN", "INSERT INTO work (note) VALUES ('lost')"] {
+    for sql in [
+        "SET @kept = 1, time_zone = '+05:00'",
+        "CREATE TEMPORARY TABLE mine (id INT)",
+        "BEGIN",
+        "INSERT INTO work (note) VALUES ('lost')",
+    ] {
         conn.text(sql).await;
     }
     let reset = conn.0.reset().await.map_or_else(|error| fault(&error), |done| json!(done));
     let mut found = vec![reset];
-    for sql in ["SELECT @kept, @@time_zone, @@in_transaction, DATABASE()", "SELECT * FROM mine", "SELECT COUNT(*) FROM work"] {
+    for sql in
+        ["SELECT @kept, @@time_zone, @@in_transaction, DATABASE()", "SELECT * FROM mine", "SELECT COUNT(*) FROM work"]
+    {
         found.push(conn.text(sql).await);
     }
     json!(found)
 }
 
 async fn local_infile(login: Login<'_>) -> Value {
+    // Without a handler the driver gives the connection up.
     let mut conn = MysqlAsync::open(login).await.unwrap();
     let load = "LOAD DATA LOCAL INFILE 'rows' INTO TABLE work FIELDS TERMINATED BY ',' (id, note)";
     let mut found = vec![conn.text(load).await];
+    let mut conn = MysqlAsync::open(login).await.unwrap();
     conn.0.set_infile_handler(async {
-        let chunks: Vec<std::io::Result<_>> = (1..=50).map(|number| Ok(format!("{number},note {number}\n").into())).collect();
+        let chunks: Vec<std::io::Result<_>> =
+            (1..=50).map(|number| Ok(format!("{number},note {number}\n").into())).collect();
         Ok(stream::iter(chunks).boxed())
     });
     for sql in [load, "SHOW WARNINGS", "SELECT COUNT(*), MAX(note) FROM work", "TRUNCATE work"] {

@@ -2,7 +2,9 @@
 
 use futures_util::TryStreamExt;
 use serde_json::{Value, json};
-use sqlx::mysql::{MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow};
+use sqlx::mysql::{
+    MySqlArguments, MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPoolOptions, MySqlRow,
+};
 use sqlx::mysql::{MySqlQueryResult, MySqlSslMode};
 use sqlx::{Column, Connection as _, Either, Executor, Row, TypeInfo};
 
@@ -91,7 +93,11 @@ impl Connection for Sqlx {
 
     async fn own(login: Login<'_>) -> Checks {
         let name = |name: &str, value| (name.to_owned(), value);
-        vec![name("pool", pool(login).await), name("begin", begin(login).await), name("describe", describe(login).await)]
+        vec![
+            name("pool", pool(login).await),
+            name("begin", begin(login).await),
+            name("describe", describe(login).await),
+        ]
     }
 }
 
@@ -114,7 +120,10 @@ async fn pool(login: Login<'_>) -> Value {
     let mut found = vec![];
     for number in 0..60_i64 {
         let mut transaction = pool.begin().await.unwrap();
-        let rows = sqlx::query("SELECT ? + 1, @@in_transaction, COUNT(*) FROM work").bind(number).fetch_all(&mut *transaction).await;
+        let rows = sqlx::query("SELECT ? + 1, @@in_transaction, COUNT(*) FROM work")
+            .bind(number)
+            .fetch_all(&mut *transaction)
+            .await;
         found.push(rows.map_or_else(|error| fault(&error), |rows| rows.iter().map(row).collect()));
         sqlx::query("INSERT INTO work (note) VALUES ('dirt')").execute(&mut *transaction).await.unwrap();
         drop(transaction);
@@ -139,8 +148,13 @@ async fn begin(login: Login<'_>) -> Value {
 async fn describe(login: Login<'_>) -> Value {
     let mut conn = Sqlx::open(login).await.unwrap();
     let mut found = vec![];
-    for sql in ["SELECT * FROM numbers", "SELECT * FROM texts WHERE id = ?", "INSERT INTO work (note) VALUES (?)", "SELEC"] {
-        found.push(conn.0.prepare(sql).await.map_or_else(|error| fault(&error), |statement| json!(format!("{:?}", sqlx::Statement::columns(&statement)))));
+    for sql in
+        ["SELECT * FROM numbers", "SELECT * FROM texts WHERE id = ?", "INSERT INTO work (note) VALUES (?)", "SELEC"]
+    {
+        found.push(conn.0.prepare(sql).await.map_or_else(
+            |error| fault(&error),
+            |statement| json!(format!("{:?}", sqlx::Statement::columns(&statement))),
+        ));
     }
     json!(found)
 }

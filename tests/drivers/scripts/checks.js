@@ -361,7 +361,7 @@ const checks = {
     const conn = await open();
     const found = await all(conn, 'SET wait_timeout = 1');
     await sleep(2500);
-    return [found, Array.isArray(await run(conn, "SELECT 'too late'")[0])];
+    return [found, Array.isArray((await run(conn, "SELECT 'too late'"))[0])];
   },
   async idle_then_use() {
     const conn = await open();
