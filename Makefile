@@ -7,10 +7,12 @@ export PATH := $(HOME)/.cargo/bin:/usr/sbin:$(PATH)
 export DEBIAN_FRONTEND := noninteractive
 
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -E)
-PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2
+PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2 python3-pymysql
+# What the drivers of tests/drivers are run and built with.
+DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
 
-.PHONY: all build test conformance lint deny tools demo bench clean
+.PHONY: all build test lint deny tools drivers-tools drivers-packages conformance demo bench clean
 
 all: build
 
@@ -20,10 +22,6 @@ build:
 test: tools lint deny
 	$(CARGO) test
 
-# All of what `make test` runs a part of.
-conformance: tools
-	OARLOCK_SUITE=whole $(CARGO) test --test suite -- --nocapture
-
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --all-targets -- -D warnings
@@ -32,6 +30,10 @@ lint:
 deny:
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo "cargo-deny is not here: licences and sources of dependencies not checked (cargo install --locked cargo-deny)"; fi
+
+# Everything that other people's clients expect, of which `make test` runs a part; takes long and needs the network once.
+conformance: tools drivers-tools
+	OARLOCK_SUITE=whole OARLOCK_DRIVERS=all $(CARGO) test --test suite --test drivers -- --nocapture
 
 # The demo's last line says how it went.
 demo: tools
@@ -48,6 +50,24 @@ tools:
 	    $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
 	    if [ -z "$$had" ] && [ -d /run/systemd/system ]; then $(SUDO) systemctl disable --quiet --now mariadb; fi; \
 	fi
+
+# Node.js is taken as it is: 20 or later.
+drivers-tools: drivers-packages target/drivers/python/installed target/drivers/node/installed
+
+drivers-packages:
+	@if dpkg-query --show --showformat '$${db:Status-Status}\n' $(DRIVERS_PACKAGES) 2>&1 | grep -qvx installed; then \
+	    $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $(DRIVERS_PACKAGES) >/dev/null; \
+	fi
+
+target/drivers/python/installed: tests/drivers/scripts/requirements.txt | drivers-packages
+	/usr/bin/python3 -m venv target/drivers/python
+	target/drivers/python/bin/pip install --quiet --requirement $<
+	@touch $@
+
+target/drivers/node/installed: tests/drivers/scripts/package.json tests/drivers/scripts/package-lock.json
+	@mkdir -p $(@D) && cp $^ $(@D)
+	cd $(@D) && npm ci --silent --no-audit --no-fund
+	@touch $@
 
 clean:
 	$(CARGO) clean

@@ -15,7 +15,7 @@ use actors::{Dice, Node, client_command};
 use oarlock::backend::pool::Kept;
 use oarlock::cluster::view::{Duty, Health, NodeId};
 use oarlock::fault::Fault;
-use oarlock::session::desk::{Holder, Slot, Sought};
+use oarlock::session::desk::{Found, Holder, Slot, Sought};
 use oarlock::wire::capability::{Capabilities, Status};
 use oarlock::wire::command::Command;
 use oarlock::wire::err::{self, Error};

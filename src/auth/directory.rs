@@ -19,8 +19,8 @@ use super::load::{Service, load};
 /// From the end of one load to the next nobody asked for.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// From the start of one load to the next, at least.
-const PAUSE_MIN: Duration = Duration::from_secs(1);
+/// From the start of one load to the next, at least. Refused logins wait for it, and some clients wait a second for a login at most.
+const PAUSE_MIN: Duration = Duration::from_millis(200);
 
 /// Loads take at most this part of the time: one in ten,
 const PAUSE_PER_LOAD: u32 = 10;

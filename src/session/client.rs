@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use crate::auth::native::Sha1Password;
 use crate::backend::login::Identity;
 use crate::wire::capability::Capabilities;
+use crate::wire::challenge::SCRAMBLE;
 
 /// The client of a session.
 pub(super) struct Client {
@@ -19,6 +20,8 @@ pub(super) struct Client {
     /// The current schema.
     pub(super) schema: Option<Box<[u8]>>,
     pub(super) attributes: Box<[u8]>,
+    /// The greeting's, for all of the session: clients answer COM_CHANGE_USER by it, whatever comes with the next challenge.
+    pub(super) scramble: [u8; SCRAMBLE],
 }
 
 impl Client {
@@ -33,6 +36,7 @@ impl Client {
             accounts: 0,
             schema: None,
             attributes: Box::default(),
+            scramble: [0; SCRAMBLE],
         }
     }
 

@@ -68,6 +68,7 @@ impl Greet {
 impl Machine {
     pub(super) fn greet(&mut self, desk: &mut Desk) {
         let Some(scramble) = desk.take_scramble() else { return self.hang_up(desk) };
+        self.client.scramble = scramble;
         self.phase = Phase::Greeting(Greet::response(scramble));
         let view = desk.view.clone();
         let known = || view.nodes.iter().filter(|node| node.capabilities != 0);
@@ -172,7 +173,7 @@ impl Machine {
         for slot in 0..self.conns.len() {
             self.part(slot as Slot, desk);
         }
-        let Some(scramble) = desk.take_scramble() else { return self.hang_up(desk) };
+        let scramble = next.scramble;
         let previous = Some(Box::new(std::mem::replace(&mut self.client, next)));
         self.state = SessionState::default();
         self.prepared = Prepared::default();
@@ -265,7 +266,8 @@ fn changed_user(payload: &[u8], old: &Client) -> Result<Client, Malformed> {
     let length = usize::from(cursor.u8()?);
     cursor.take(length)?;
     let schema = cursor.nul_bytes()?;
-    let mut next = Client { address: old.address, packet_max: old.packet_max, ..Client::new(old.address) };
+    let mut next =
+        Client { address: old.address, packet_max: old.packet_max, scramble: old.scramble, ..Client::new(old.address) };
     next.capabilities = old.capabilities.difference(Capabilities::ONLY_AT_LOGIN);
     // 0 stands for the node's default, which is what a server takes here.
     next.collation = if cursor.is_empty() { 0 } else { cursor.u16()?.to_le_bytes()[0] };

@@ -19,7 +19,7 @@ const REPLY_MAX: Duration = Duration::from_secs(30);
 /// The shape of the reply to a command. One that executes a statement may ask for a cursor instead of rows.
 pub fn shape(payload: &[u8]) -> Shape {
     match payload {
-        [0x17, _, _, _, _, cursor, ..] if *cursor > 0 => Shape::Cursor,
+        [STMT_EXECUTE, _, _, _, _, cursor, ..] if *cursor > 0 => Shape::Cursor,
         [byte, ..] => Command::from_byte(*byte).shape(),
         [] => Shape::Ok,
     }
@@ -100,18 +100,20 @@ impl Raw {
         }
     }
 
-    /// Sends COM_CHANGE_USER, and takes all of its reply; answers a switch of the plugin. Its scramble is blanked out.
+    /// Sends COM_CHANGE_USER, and takes all of its reply; answers a switch of the plugin. Its scramble is blanked out: with
+    /// ones if it's the greeting's again, on which Connector/C counts.
     pub fn change_user(&mut self, payload: &[u8], password: &str) -> Vec<u8> {
         self.send(payload);
         let mut first = self.packet();
         let Some(place) = Switch::parse(&first[HEADER..]).ok().and_then(|switch| switch.native_scramble()) else {
             return first;
         };
+        let again = u8::from(place == self.scramble);
         self.scramble = place;
         let answer = self.answer(password);
         self.write(&packets(first[3].wrapping_add(1), &answer));
         let end = first.len() - 1;
-        first[end - 20..end].fill(0);
+        first[end - 20..end].fill(again);
         [first, self.packet()].concat()
     }
 

@@ -1,0 +1,111 @@
+//! What drivers hand to applications: through the proxy the same values as from the server itself.
+//!
+//! Each driver runs its script (one a language, below `scripts`) twice, against a standalone server and through a proxy in front
+//! of it. The results of every check are compared value by value. `OARLOCK_DRIVERS` names the drivers, `all` means all of them;
+//! by default those run that need nothing besides Debian's packages of `make tools`. What the others need is installed by
+//! `make drivers-tools`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod difference;
+mod driver;
+mod in_rust;
+mod with_mysql_async;
+mod with_sqlx;
+
+use std::fmt::Write;
+use std::net::SocketAddrV4;
+use std::path::Path;
+
+use driver::{Checks, Driver};
+use oarlock::lab::{Server, Site};
+use support::Proxy;
+
+/// Fewer checks than this are no script.
+const CHECKS_MIN: usize = 40;
+
+/// The account that scripts change to.
+const OTHER: &str = "CREATE USER other@'%' IDENTIFIED BY 'other-secret'; GRANT SELECT ON *.* TO other@'%'";
+
+/// Checks, or places in them, that differ today, each with the reason.
+const KNOWN: &[(&str, &str)] = &[
+    ("connection_ids", "CONNECTION_ID() is the node's, the greeting's id the proxy's"),
+    ("connection ids", "CONNECTION_ID() is the node's, the greeting's id the proxy's"),
+    ("kill_oneself", "KILL ends the node connection, and the session gets another"),
+    ("kill_idle", "KILL of the node's id ends the node connection, and the session gets another"),
+    ("kill idle", "KILL of the node's id ends the node connection, and the session gets another"),
+    ("idle_timeout", "wait_timeout ends the node connection, and the session gets another"),
+    ("refused_change_user", "a refused COM_CHANGE_USER ends the session; a server goes on as the old user"),
+    ("prepared_failures[38]", "COM_STMT_EXECUTE without the values it needs is answered"),
+];
+
+#[test]
+fn drivers_cannot_tell_the_proxy_from_the_server() {
+    let drivers = Driver::chosen(std::env::var("OARLOCK_DRIVERS").ok().as_deref());
+    let server = Server::start(&[
+        ("max_allowed_packet", "32M"),
+        // A script that waits for its own locks is told soon.
+        ("lock_wait_timeout", "10"),
+        ("innodb_log_file_size", "128M"),
+        ("innodb_buffer_pool_size", "128M"),
+    ])
+    .unwrap();
+    server.sql(OTHER).unwrap();
+    let proxy = Proxy::start(server.lab(), Site::Dr);
+    let doors = [("direct", server.address()), ("proxy", proxy.address())];
+    let (mut table, mut faults) = (String::new(), 0);
+    for driver in drivers {
+        let (checks, found) = compare(driver, doors);
+        let (known, new): (Vec<_>, Vec<_>) = found.iter().partition(|fault| reason(fault).is_some());
+        let _ =
+            writeln!(table, "{:12} {checks:3} checks, {} differences, {} known", driver.name, new.len(), known.len());
+        for fault in &new {
+            let _ = writeln!(table, "    {fault}");
+        }
+        for fault in &known {
+            let _ = writeln!(table, "    known, {}: {fault}", reason(fault).unwrap_or_default());
+        }
+        faults += new.len();
+    }
+    eprintln!("{table}");
+    assert_eq!(faults, 0, "differences, each printed above");
+}
+
+/// Why this difference is known, if it is.
+fn reason(fault: &str) -> Option<&'static str> {
+    let starts = |place: &str| fault.strip_prefix(place).is_some_and(|rest| rest.starts_with(['[', '.', ':']));
+    KNOWN.iter().find(|(place, _)| starts(place)).map(|(_, reason)| *reason)
+}
+
+/// Runs a driver's script on both sides: how many checks, and what differs.
+fn compare(driver: &Driver, doors: [(&str, SocketAddrV4); 2]) -> (usize, Vec<String>) {
+    let [direct, proxy] = doors.map(|(side, address)| {
+        let start = std::time::Instant::now();
+        let checks = driver.run(address);
+        eprintln!("{} {side}: {:?}", driver.name, start.elapsed());
+        if let Ok(checks) = &checks {
+            keep(driver.name, side, checks);
+        }
+        checks.map_err(|fault| format!("{side}: {fault}"))
+    });
+    match (direct, proxy) {
+        (Ok(direct), Ok(proxy)) => {
+            let mut found = difference::between(&direct, &proxy);
+            if direct.len() < CHECKS_MIN {
+                found.push(format!("{} checks, at least {CHECKS_MIN} are asked", direct.len()));
+            }
+            (direct.len(), found)
+        }
+        (direct, proxy) => (0, direct.err().into_iter().chain(proxy.err()).collect()),
+    }
+}
+
+/// The results stay in the target folder, for whoever looks into a difference.
+fn keep(driver: &str, side: &str, checks: &Checks) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("drivers");
+    std::fs::create_dir_all(&folder).unwrap();
+    let lines: Vec<_> = checks.iter().map(|(name, value)| format!("{name}\t{value}\n")).collect();
+    std::fs::write(folder.join(format!("{driver}.{side}")), lines.concat()).unwrap();
+}

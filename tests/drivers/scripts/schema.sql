@@ -1,0 +1,68 @@
+-- drop
+DROP DATABASE IF EXISTS driven
+-- create
+CREATE DATABASE driven CHARACTER SET utf8mb4
+-- use
+USE driven
+-- parents
+CREATE TABLE parents (id INT PRIMARY KEY, name VARCHAR(20) NOT NULL) ENGINE=InnoDB
+-- children
+CREATE TABLE children (id INT PRIMARY KEY AUTO_INCREMENT, parent INT, CONSTRAINT fk_parent FOREIGN KEY (parent) REFERENCES parents (id)) ENGINE=InnoDB
+-- numbers
+CREATE TABLE numbers (
+  id INT AUTO_INCREMENT PRIMARY KEY, tiny TINYINT, utiny TINYINT UNSIGNED, small SMALLINT, usmall SMALLINT UNSIGNED,
+  medium MEDIUMINT, umedium MEDIUMINT UNSIGNED, i INT, ui INT UNSIGNED, big BIGINT, ubig BIGINT UNSIGNED,
+  dec_small DECIMAL(10,4), dec_big DECIMAL(65,30), f FLOAT, d DOUBLE, filled INT(8) UNSIGNED ZEROFILL, yes BOOLEAN, bits BIT(17))
+-- numbers low
+INSERT INTO numbers VALUES (1, -128, 0, -32768, 0, -8388608, 0, -2147483648, 0, -9223372036854775808, 0,
+  -999999.9999, -99999999999999999999999999999999999.999999999999999999999999999999, -3.25, -1.7976931348623157e308, 0, 0, b'0')
+-- numbers high
+INSERT INTO numbers VALUES (2, 127, 255, 32767, 65535, 8388607, 16777215, 2147483647, 4294967295, 9223372036854775807, 18446744073709551615,
+  999999.9999, 99999999999999999999999999999999999.999999999999999999999999999999, 3.25, 2.2250738585072014e-308, 42, 1, b'11111111111111111')
+-- numbers null
+INSERT INTO numbers (id) VALUES (3)
+-- dates
+CREATE TABLE dates (id INT AUTO_INCREMENT PRIMARY KEY, day DATE, clock TIME, clock_us TIME(6), at DATETIME, at_us DATETIME(6), stamp TIMESTAMP(3) NULL, y YEAR)
+-- dates usual
+INSERT INTO dates VALUES (1, '2024-02-29', '23:59:59', '12:34:56.789012', '2024-02-29 01:02:03', '2024-02-29 01:02:03.000004', '2024-02-29 01:02:03.456', 2024)
+-- dates limits
+INSERT INTO dates VALUES (2, '9999-12-31', '838:59:59', '-838:59:59.999999', '1000-01-01 00:00:00', '9999-12-31 23:59:59.999999', '2038-01-19 03:14:07.999', 1901)
+-- dates null
+INSERT INTO dates (id) VALUES (3)
+-- zero_dates
+CREATE TABLE zero_dates (id INT PRIMARY KEY, day DATE, at DATETIME, stamp TIMESTAMP NULL)
+-- zero_dates mode
+SET sql_mode = ''
+-- zero_dates rows
+INSERT INTO zero_dates VALUES (1, '0000-00-00', '0000-00-00 00:00:00', '0000-00-00 00:00:00'), (2, '2024-00-00', '2024-01-00 00:00:00', NULL)
+-- zero_dates mode back
+SET sql_mode = DEFAULT
+-- texts
+CREATE TABLE texts (
+  id INT AUTO_INCREMENT PRIMARY KEY, c CHAR(10), v VARCHAR(100), t TEXT, b VARBINARY(100), bl BLOB, lb LONGBLOB, j JSON,
+  e ENUM('one', 'two', 'drei'), s SET('a', 'b', 'c'), latin VARCHAR(50) CHARACTER SET latin1, u UUID, ip INET6, p POINT) CHARACTER SET utf8mb4
+-- texts usual
+INSERT INTO texts VALUES (1, 'char', 'Zażółć gęślą', '日本語 😀 \'quoted\' \\ \n\t', x'00ff0a0d27225c', x'deadbeef00', x'', '{"a": [1, null, "ü"]}',
+  'drei', 'a,c', 'Grüße', '123e4567-e89b-12d3-a456-426614174000', '2001:db8::ff', POINT(1, 2))
+-- texts null
+INSERT INTO texts (id) VALUES (2)
+-- many
+CREATE TABLE many (id INT PRIMARY KEY, word VARCHAR(40) NOT NULL, UNIQUE KEY word (word)) ENGINE=InnoDB
+-- many rows
+INSERT INTO many SELECT seq, CONCAT('word ', LPAD(seq, 6, '0')) FROM seq_1_to_5000
+-- work
+CREATE TABLE work (id INT AUTO_INCREMENT PRIMARY KEY, note VARCHAR(20) CHARACTER SET utf8mb4, amount DECIMAL(12,2), at DATETIME(6)) ENGINE=InnoDB
+-- blobs
+CREATE TABLE blobs (id INT AUTO_INCREMENT PRIMARY KEY, data LONGBLOB) ENGINE=InnoDB
+-- view
+CREATE VIEW first_words AS SELECT id, word FROM many WHERE id <= 3
+-- procedure sets
+CREATE PROCEDURE two_sets(IN n INT) BEGIN SELECT n AS one; SELECT id, word FROM many WHERE id <= n; END
+-- procedure out
+CREATE PROCEDURE give(IN a INT, INOUT b INT, OUT c VARCHAR(50)) BEGIN SET b = b + a; SET c = CONCAT('got ', a, ' ü😀'); END
+-- procedure work
+CREATE PROCEDURE add_work(IN n INT) BEGIN DECLARE i INT DEFAULT 0; WHILE i < n DO INSERT INTO work (note) VALUES (CONCAT('p', i)); SET i = i + 1; END WHILE; END
+-- procedure fail
+CREATE PROCEDURE complain() BEGIN SELECT 1 AS before_it; SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'complained', MYSQL_ERRNO = 31001; END
+-- function
+CREATE FUNCTION twice(n INT) RETURNS INT DETERMINISTIC RETURN n * 2
