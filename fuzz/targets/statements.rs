@@ -1,0 +1,8 @@
+//! Texts of statements. What is to hold, and what the input means, is said in tests/properties/statements.rs.
+
+#![no_main]
+
+#[path = "../../tests/properties/statements.rs"]
+mod statements;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| statements::holds(data));
