@@ -140,6 +140,8 @@ fn conversation(seeds: &mut Seeds, name: &str, server: SocketAddrV4, capabilitie
             seeds.add("tracking", &format!("{name}-{place}"), &[payload])?;
         }
         let event = [&[0, *byte][..], &counted(rest), &[8, 0], &counted(&reply)].concat();
+        // Within this reply the client has sent a file.
+        let event = if rest.starts_with(b"LOAD") { vec![] } else { event };
         if events.len() + event.len() > SEED_MAX {
             seeds.add("commands", &format!("{name}-events"), &[&events])?;
             events = vec![kind];

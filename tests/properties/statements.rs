@@ -9,11 +9,11 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Lengths in bytes at which the time is measured.
 const SHORT: usize = 8 << 10;
-const LONG: usize = 128 << 10;
-/// The longer text may take this many times the time of the shorter one: between 16, which is in proportion, and 256, the square.
-const RATIO_MAX: u64 = 40;
+const LONG: usize = 64 << 10;
+/// The longer text may take this many times the time of the shorter one: between 8, which is in proportion, and 64, the square.
+const RATIO_MAX: u64 = 24;
 /// What is not worth a measurement, in microseconds.
-const NOISE: u64 = 5_000;
+const NOISE: u64 = 10_000;
 
 /// Any bytes will do.
 pub fn holds(data: &[u8]) {

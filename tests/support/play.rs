@@ -116,14 +116,17 @@ impl Play {
             let unread = play.stage.to_nodes[*place].is_empty();
             !unread && matches!(play.stage.ends[*place], End::Open(_)) && play.nodes[*place].is_logged_in()
         };
-        // A node may have to be dialled and log the session in first.
-        for _ in 0..3 {
+        // Nodes may have to be dialled and log the session in first: the one for the login, then the one for the command.
+        for _ in 0..6 {
             if (0..self.nodes.len()).any(|place| is_waited_for(self, &place)) {
                 break;
             }
             self.nodes_work(dice, None);
             for place in 0..self.nodes.len() {
                 self.node(place, usize::MAX);
+            }
+            if self.stage.machine.wants_client() {
+                self.client(&[]);
             }
         }
         let open = |place: &usize| matches!(self.stage.ends[*place], End::Open(_));
