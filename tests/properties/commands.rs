@@ -8,13 +8,16 @@ use std::sync::Arc;
 use oarlock::cluster::view::NodeId;
 use oarlock::session::desk::Found;
 use oarlock::wire::capability::Capabilities;
+use oarlock::wire::packet::{HEADER, PAYLOAD_MAX};
 
 use crate::dice::Dice;
 use crate::play::{Play, any_pieces_give_the_same, change_view, lose_a_node, rare};
 use crate::stage;
 
-/// More than the session ever waits for before it goes on: a statement to prepare is taken whole.
-const HELD_MAX: usize = 1 << 24;
+/// The most that a session leaves before it goes on, in bytes: a statement to prepare is taken whole.
+const HELD_MAX: usize = HEADER + PAYLOAD_MAX;
+/// What the client may send while the session does not listen, in bytes; the rest stays with the client.
+const AHEAD_MAX: usize = 16 << 10;
 
 /// Any bytes will do.
 pub fn holds(data: &[u8]) {
@@ -51,23 +54,28 @@ fn play(login: Vec<u8>, mut events: &[u8]) {
         match event % 16 {
             0..=3 => {
                 let text = counted(&mut events);
-                play.client(&stage::command(about, text));
+                client_sends(&mut play, &stage::command(about, text));
             }
             4 => {
                 let bytes = counted(&mut events);
-                play.client(bytes);
+                client_sends(&mut play, bytes);
             }
             5 => {
                 // A long one, at once or, on and on, in pieces.
                 let mut text = counted(&mut events).to_vec();
                 text.resize(text.len() + (usize::from(about) << 11), b' ');
                 let packet = stage::command(text.first().copied().unwrap_or(3), text.get(1..).unwrap_or_default());
-                packet.chunks(64 << 10).for_each(|piece| _ = play.client(piece));
+                packet.chunks(64 << 10).for_each(|piece| client_sends(&mut play, piece));
             }
             6 | 7 => play.settle(dice, about % 2 == 1),
-            8 | 9 => {
+            8 => {
                 let bytes = counted(&mut events);
                 play.interrupt(dice, bytes);
+                nodes_keep_to_protocol = false;
+            }
+            9 => {
+                play.nodes_work(dice, Some(1));
+                (0..play.nodes.len()).for_each(|place| _ = play.node(place, usize::MAX));
                 nodes_keep_to_protocol = false;
             }
             10 => {
@@ -83,10 +91,17 @@ fn play(login: Vec<u8>, mut events: &[u8]) {
             }
             _ => rare(dice, &mut play.stage),
         }
-        assert!(play.held() <= HELD_MAX);
     }
     if nodes_keep_to_protocol {
         listens_again(&mut play);
+    }
+}
+
+fn client_sends(play: &mut Play, bytes: &[u8]) {
+    let listens = play.stage.machine.wants_client();
+    if listens || play.held() < AHEAD_MAX {
+        play.client(bytes);
+        assert!(!listens || play.held() <= HELD_MAX, "{} bytes are held", play.held());
     }
 }
 
