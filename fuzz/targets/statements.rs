@@ -4,5 +4,7 @@
 
 #[path = "../../tests/properties/statements.rs"]
 mod statements;
+#[path = "../../tests/properties/text.rs"]
+mod text;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| statements::holds(data));

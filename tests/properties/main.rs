@@ -7,6 +7,7 @@ mod actors;
 mod commands;
 #[path = "../support/dice.rs"]
 mod dice;
+mod growth;
 mod handshake;
 mod packets;
 mod pieces;
@@ -16,6 +17,7 @@ mod replies;
 #[path = "../support/stage.rs"]
 mod stage;
 mod statements;
+mod text;
 mod tracking;
 
 use std::fs::{read, read_dir};
@@ -81,7 +83,12 @@ fn sessions_take_anything() {
 
 #[test]
 fn any_text_is_classified() {
-    check("statements", statements::holds, 4000);
+    check("statements", statements::holds, 20_000);
+}
+
+#[test]
+fn long_texts_take_time_in_proportion() {
+    check("growth", growth::holds, 100);
 }
 
 #[test]

@@ -1,81 +1,14 @@
-//! Texts of statements: any bytes in any mode get a verdict, and longer ones take no more time than their length says.
+//! Texts of statements: any bytes in any mode get a verdict, the same behind white space.
 //!
-//! Input: a byte for the mode and how often the text's middle is repeated, the text.
+//! Input: a byte for the mode, the text.
 
-use oarlock::sql::effect::change;
-use oarlock::sql::hint::{Hint, hint};
-use oarlock::sql::statement::{Class, LexMode, Verdict, classify};
-use rustix::time::{ClockId, clock_gettime};
-
-/// Lengths in bytes at which the time is measured.
-const SHORT: usize = 8 << 10;
-const LONG: usize = 64 << 10;
-/// The longer text may take this many times the time of the shorter one: between 8, which is in proportion, and 64, the square.
-const RATIO_MAX: u64 = 24;
-/// What is not worth a measurement, in microseconds.
-const NOISE: u64 = 10_000;
+use crate::text::{mode, read};
 
 /// Any bytes will do.
 pub fn holds(data: &[u8]) {
-    let Some((how, text)) = data.split_first() else { return };
-    let mode = LexMode { ansi_quotes: how & 1 != 0, no_backslash_escapes: how & 2 != 0 };
+    let Some((bits, text)) = data.split_first() else { return };
+    let mode = mode(*bits);
     let verdict = read(text, mode);
     let indented = [b"\n ", text].concat();
     assert_eq!(read(&indented, mode), verdict);
-    if how >> 2 == 0b11_1111 && text.len() > 2 {
-        takes_time_in_proportion(text, mode);
-    }
-}
-
-/// Everything that is read of a text.
-fn read(text: &[u8], mode: LexMode) -> Verdict {
-    let verdict = classify(text, mode);
-    if let Some(Hint::Node(name)) = hint(text, mode) {
-        assert!(!name.is_empty());
-    }
-    let change = change(text, mode);
-    if verdict.class == Class::Session {
-        assert!(change.keys.iter().all(|key| !key.is_empty()));
-    }
-    verdict
-}
-
-/// The first byte says what of the rest is its start, what its middle, which is repeated, and what its end. Each `?` of the middle
-/// is another number each time.
-fn takes_time_in_proportion(data: &[u8], mode: LexMode) {
-    let (parts, text) = (usize::from(data[0]), &data[1..]);
-    let start = parts / 16 * text.len() / 16;
-    let end = start + (parts % 16 + 1) * (text.len() - start) / 16;
-    let (start, middle, end) = (&text[..start], &text[start..end], &text[end..]);
-    if middle.is_empty() {
-        return;
-    }
-    let of_length = |length: usize| {
-        let mut text = start.to_vec();
-        for number in 0..length / middle.len() {
-            for byte in middle {
-                match byte {
-                    b'?' => text.extend(number.to_string().bytes()),
-                    other => text.push(*other),
-                }
-            }
-        }
-        text.extend_from_slice(end);
-        text
-    };
-    let (short, long) = (of_length(SHORT), of_length(LONG));
-    let is_slow = || microseconds(&long, mode) > NOISE + RATIO_MAX * microseconds(&short, mode);
-    // What happens once may have other reasons.
-    assert!((0..3).any(|_| !is_slow()), "long texts take too long");
-}
-
-/// The time that this thread was at work for a text.
-fn microseconds(text: &[u8], mode: LexMode) -> u64 {
-    let now = || {
-        let time = clock_gettime(ClockId::ThreadCPUTime);
-        time.tv_sec as u64 * 1_000_000 + time.tv_nsec as u64 / 1000
-    };
-    let begun = now();
-    read(text, mode);
-    now() - begun
 }
