@@ -12,7 +12,7 @@ PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test s
 DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
 
-.PHONY: all build test lint deny tools drivers-tools drivers-packages conformance demo bench clean
+.PHONY: all build test lint deny tools drivers-tools drivers-packages conformance demo bench fuzz seeds clean
 
 all: build
 
@@ -24,6 +24,7 @@ test: tools lint deny
 
 lint:
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
 
 # Building cargo-deny takes longer than all tests, so it's used where it is. Advisories need a network, so they are not part of this.
@@ -42,6 +43,16 @@ demo: tools
 
 bench: tools
 	$(CARGO) bench
+
+# How long each target runs, in seconds.
+SECONDS ?= 60
+
+fuzz:
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install cargo-fuzz --locked
+	@fuzz/run $(SECONDS)
+
+seeds: tools
+	$(CARGO) run --example record
 
 # Where services run, a newly installed package starts a server of its own, which nothing here uses. One that was there stays.
 tools:

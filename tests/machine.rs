@@ -5,126 +5,29 @@
 
 #[path = "support/actors.rs"]
 mod actors;
+#[path = "support/dice.rs"]
+mod dice;
+#[path = "support/play.rs"]
+mod play;
 #[path = "support/stage.rs"]
 mod stage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use actors::{Dice, Node, client_command};
-use oarlock::backend::pool::Kept;
-use oarlock::cluster::view::{Duty, Health, NodeId};
+use actors::client_command;
+use dice::Dice;
+use oarlock::cluster::view::NodeId;
 use oarlock::fault::Fault;
 use oarlock::session::desk::{Found, Holder, Slot, Sought};
-use oarlock::wire::capability::{Capabilities, Status};
+use oarlock::wire::capability::Capabilities;
 use oarlock::wire::command::Command;
 use oarlock::wire::err::{self, Error};
 use oarlock::wire::handshake::Greeting;
 use oarlock::wire::packet::{self, HEADER};
 use oarlock::wire::reply::{Kind, ReplyTracker};
+use play::{Play, change_view, lose_a_node, rare, run};
 use stage::{End, Errand, Stage};
-
-/// A session under way: its peers, and what is on the way from them.
-struct Play {
-    stage: Stage,
-    nodes: Vec<Node>,
-    /// What each node has sent and the machine has not seen or not taken.
-    outboxes: Vec<Vec<u8>>,
-    held: Vec<Vec<u8>>,
-    /// What came from the client and was not taken.
-    client_held: Vec<u8>,
-}
-
-impl Play {
-    fn start() -> Self {
-        let (nodes, outboxes, held, client_held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { stage: Stage::new(), nodes, outboxes, held, client_held }
-    }
-
-    /// More bytes of the client arrive, or what is held is offered again.
-    fn client(&mut self, more: &[u8]) -> bool {
-        self.client_held.extend_from_slice(more);
-        let mut bytes = std::mem::take(&mut self.client_held);
-        let taken = self.stage.client_sends(&mut bytes);
-        self.client_held = bytes.split_off(taken);
-        taken > 0
-    }
-
-    /// Nodes read and answer, dials succeed; nothing reaches the machine but that.
-    fn nodes_work(&mut self, dice: &mut Dice, spoiled: Option<usize>) -> bool {
-        let mut moved = false;
-        for place in 0..self.stage.ends.len() {
-            if self.nodes.len() <= place {
-                self.nodes.push(Node::default());
-                self.outboxes.push(Vec::new());
-                self.held.push(Vec::new());
-            }
-            match self.stage.ends[place] {
-                End::Closed => {}
-                End::Dialling(_) if place % 2 == 1 => {
-                    self.nodes[place] = Node::kept(self.stage.fits[place]);
-                    self.held[place].clear();
-                    self.outboxes[place].clear();
-                    let kept = Kept { thread: 78, status: Status::AUTOCOMMIT, is_reset: place % 4 == 1 };
-                    self.stage.taken_over(place as Slot, kept);
-                    moved = true;
-                }
-                End::Dialling(_) => {
-                    self.nodes[place] = Node::default();
-                    self.held[place].clear();
-                    self.outboxes[place] = stage::greeting();
-                    self.stage.dialled(place as Slot);
-                    moved = true;
-                }
-                End::Open(_) => {
-                    let mut answers = Vec::new();
-                    self.nodes[place].take(&mut self.stage.to_nodes[place], &mut answers);
-                    moved |= !answers.is_empty();
-                    if spoiled.is_some_and(|sides| !answers.is_empty() && dice.one_in(sides)) {
-                        dice.spoil(&mut answers);
-                    }
-                    self.outboxes[place].extend(answers);
-                }
-            }
-        }
-        moved
-    }
-
-    /// The next `length` bytes of this node reach the machine.
-    fn node(&mut self, place: usize, length: usize) -> bool {
-        if !matches!(self.stage.ends[place], End::Open(_)) {
-            return false;
-        }
-        let length = length.min(self.outboxes[place].len());
-        if length == 0 {
-            return false;
-        }
-        let mut bytes = std::mem::take(&mut self.held[place]);
-        bytes.extend(self.outboxes[place].drain(..length));
-        let taken = self.stage.node_sends(place as Slot, &mut bytes);
-        self.held[place] = bytes.split_off(taken);
-        true
-    }
-
-    /// All that can happen without the client happens, in pieces or at once.
-    fn settle(&mut self, dice: &mut Dice, in_pieces: bool) {
-        loop {
-            let mut moved = self.nodes_work(dice, None);
-            for place in 0..self.nodes.len() {
-                let length = if in_pieces { 1 + dice.below(40) } else { usize::MAX };
-                moved |= self.node(place, length);
-            }
-            moved |= self.stage.errand.is_some();
-            self.stage.return_errand(Found::At { node: NodeId(1), thread: 5 });
-            if self.stage.machine.wants_client() && !self.client_held.is_empty() {
-                moved |= self.client(&[]);
-            }
-            if !moved {
-                return;
-            }
-        }
-    }
-}
 
 fn capabilities(dice: &mut Dice) -> Capabilities {
     let mut capabilities = stage::usual();
@@ -134,32 +37,6 @@ fn capabilities(dice: &mut Dice) -> Capabilities {
     let stage = Stage::new();
     let (_, greeting) = packet::first(&stage.to_client).unwrap();
     capabilities & Greeting::parse(greeting).unwrap().capabilities
-}
-
-/// Runs a client's bytes; what the client and the nodes got.
-fn run(dice: &mut Dice, script: &[Vec<u8>], in_pieces: bool) -> (Vec<u8>, BTreeMap<u16, Vec<u8>>) {
-    let mut play = Play::start();
-    if in_pieces {
-        let all = script.concat();
-        let mut rest = &all[..];
-        while !rest.is_empty() && !play.stage.machine.is_ended() {
-            let (piece, tail) = rest.split_at(rest.len().min(1 + dice.below(60)));
-            rest = tail;
-            play.client(piece);
-            if dice.one_in(2) {
-                play.settle(dice, true);
-            }
-        }
-        play.settle(dice, true);
-    } else {
-        for command in script {
-            if !play.stage.machine.is_ended() {
-                play.client(command);
-                play.settle(dice, false);
-            }
-        }
-    }
-    (play.stage.to_client, play.stage.sent)
 }
 
 #[test]
@@ -252,37 +129,6 @@ fn chaos(dice: &mut Dice, spoiled_client: Option<usize>, spoiled_nodes: Option<u
         }
     }
     play
-}
-
-fn lose_a_node(dice: &mut Dice, play: &mut Play) {
-    let place = dice.below(play.stage.ends.len());
-    if play.stage.ends.get(place).is_some_and(|end| *end != End::Closed) {
-        play.stage.node_closed(place as Slot);
-    }
-}
-
-fn change_view(dice: &mut Dice, stage: &mut Stage) {
-    let mut view = stage::view(3);
-    for node in &mut view.nodes {
-        node.health = *dice.pick(&[Health::Synced, Health::Synced, Health::Running, Health::Down]);
-        node.duty = *dice.pick(&[Duty::Normal, Duty::Normal, Duty::Draining, Duty::Maintenance]);
-    }
-    view.writer = view.nodes.iter().find(|node| node.usable()).map(|node| node.id);
-    stage.desk.view = Arc::new(view);
-    stage.event(|machine, desk| machine.on_view(desk));
-}
-
-fn rare(dice: &mut Dice, stage: &mut Stage) {
-    stage.desk.now_us += 1000 * dice.below(5000) as u64;
-    match dice.below(40) {
-        0 => drop(stage.event(|machine, desk| machine.on_drain(desk))),
-        1 => stage.event(|machine, desk| machine.on_end(desk)),
-        2 => stage.event(|machine, desk| machine.on_client_closed(desk)),
-        3 => drop(stage.machine.sought(true)),
-        5 => drop(stage.machine.on_sought(&Sought::User((*b"app").into()))),
-        4 => stage.machine.on_spared(),
-        _ => drop((stage.machine.sought(false), stage.machine.on_sought(&Sought::Thread(77)))),
-    }
 }
 
 /// Garbage from the first byte on, and behind a login that went well.
@@ -495,6 +341,26 @@ fn a_node_that_gives_up_within_an_upload_is_heard_once() {
     play.settle(dice, false);
     let answer = &play.stage.to_client[told + refusal.len()..];
     assert!(matches!(answer, [_, 0, 0, 1, 0, ..]), "{}", answer.escape_ascii());
+}
+
+/// Where a long command runs does not depend on how much of it comes at once.
+#[test]
+fn long_commands_are_the_same_in_one_piece() {
+    let login = stage::login(stage::usual());
+    for length in [196_600, 196_608, 250_000] {
+        let read = stage::command(3, format!("SELECT '{}'", "x".repeat(length)).as_bytes());
+        play::any_pieces_give_the_same(&[login.clone(), read]);
+    }
+}
+
+/// Nobody offers a long command again that came whole: nothing happens before it is on its way.
+#[test]
+fn long_commands_in_one_piece_are_taken_at_once() {
+    let mut play = Play::start();
+    play.client(&stage::login(stage::usual()));
+    play.settle(&mut Dice::new(0), false);
+    play.client(&stage::command(3, format!("INSERT INTO t VALUES ('{}')", "x".repeat(250_000)).as_bytes()));
+    assert_eq!(play.held(), 0);
 }
 
 /// A session whose transaction was lost with its node, unseen so far; its other node connections are still there.

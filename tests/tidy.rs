@@ -251,7 +251,7 @@ fn rust_files(folder: &Path, found: &mut Vec<(PathBuf, String)>) -> std::io::Res
 
 fn sources() -> std::io::Result<Vec<(String, String)>> {
     let mut files = vec![];
-    for folder in ["src", "tests", "benches", "examples"] {
+    for folder in ["src", "tests", "benches", "examples", "fuzz/targets"] {
         rust_files(Path::new(folder), &mut files)?;
     }
     files.sort();

@@ -34,19 +34,21 @@ impl Machine {
             return bytes.len() - at;
         }
         let end = at + header.total();
-        let there = bytes.len().min(end);
-        if there < end || header.continued() {
-            let command = bytes.get(at + HEADER).map(|byte| Command::from_byte(*byte));
+        let command = bytes.get(at + HEADER).map(|byte| Command::from_byte(*byte));
+        let long = header.total() > COMMAND_WHOLE_MAX && command != Some(Command::StmtPrepare);
+        if long || header.continued() {
+            // How much of it has come must not matter.
             let head = match command {
                 // Its parameters' types must be in it.
                 Some(Command::StmtExecute | Command::StmtBulkExecute) => COMMAND_WHOLE_MAX,
                 _ => COMMAND_HEAD,
             };
-            let whole = command == Some(Command::StmtPrepare) || header.total() <= COMMAND_WHOLE_MAX;
-            if !header.continued() && whole || there - at < head {
-                return 0;
-            }
-            self.stream(&bytes[at..there], desk);
+            let Some(head) = bytes.get(at..at + head) else { return 0 };
+            self.stream(head, desk);
+            // All of it may be there, and nobody offers it again before something happens.
+            return self.take_upload(bytes, at, desk);
+        }
+        if bytes.len() < end {
             return 0;
         }
         let Some(&byte) = bytes.get(at + HEADER).filter(|_| header.length > 0) else {
@@ -132,7 +134,7 @@ impl Machine {
         let work = match command {
             _ if let Some(fault) = lost => Err(fault),
             Command::Query => {
-                let text = &head[HEADER + 1..head.len().min(COMMAND_HEAD)];
+                let text = &head[HEADER + 1..];
                 let verdict = classify(text, self.state.mode);
                 let unkept = matches!(verdict.class, Class::Session | Class::Prepare);
                 let kept = if unkept { Traits::UNREPEATABLE } else { Traits::empty() };

@@ -242,7 +242,7 @@ impl Machine {
     }
 
     /// Passes on, or throws away, what the client uploads.
-    fn take_upload(&mut self, bytes: &mut [u8], at: usize, desk: &mut Desk) -> usize {
+    pub(super) fn take_upload(&mut self, bytes: &mut [u8], at: usize, desk: &mut Desk) -> usize {
         let Some(work) = &mut self.work else { return 0 };
         let Some(upload) = &mut work.upload else { return 0 };
         if let (Some(id), Some(slot), true) = (work.statement, work.slot, upload.is_fresh())

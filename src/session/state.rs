@@ -2,6 +2,8 @@
 //!
 //! The server's word counts: transaction state and autocommit come from status flags. Texts only tell what to repeat and what can't be.
 
+use std::collections::BTreeSet;
+
 use bitflags::bitflags;
 
 use crate::fault::Fault;
@@ -41,7 +43,7 @@ pub(super) const OPTION: &[u8] = b"option";
 /// A session command that new node connections get.
 struct Effect {
     version: u64,
-    keys: Vec<Box<[u8]>>,
+    keys: BTreeSet<Box<[u8]>>,
     constant: bool,
     /// The whole command, header included.
     packet: Box<[u8]>,
@@ -168,11 +170,17 @@ impl SessionState {
 
     /// Keeps a command that sets `key` and nothing else.
     pub(super) fn changed_key(&mut self, key: &[u8], packet: &[u8], slot: Slot, bytes_max: usize) {
-        self.keep(vec![key.into()], true, packet, slot, bytes_max);
+        self.keep([key.into()].into(), true, packet, slot, bytes_max);
     }
 
-    fn keep(&mut self, keys: Vec<Box<[u8]>>, constant: bool, packet: &[u8], slot: Slot, bytes_max: usize) {
+    fn keep(&mut self, keys: BTreeSet<Box<[u8]>>, constant: bool, packet: &[u8], slot: Slot, bytes_max: usize) {
         self.version += 1;
+        if self.pins.contains(Pins::SETTINGS) && self.pinned == Some(slot) {
+            // It lives and ends here: nothing will be repeated.
+            self.effects.clear();
+            self.effect_bytes = 0;
+            return;
+        }
         if constant {
             self.drop_overwritten(&keys);
         }
@@ -185,8 +193,8 @@ impl SessionState {
     }
 
     /// What these keys name is gone: nobody needs it any more.
-    fn forget_keys(&mut self, keys: &[Box<[u8]>]) {
-        let gone = |effect: &Effect| effect.keys.iter().all(|key| keys.contains(key));
+    fn forget_keys(&mut self, keys: &BTreeSet<Box<[u8]>>) {
+        let gone = |effect: &Effect| effect.keys.is_subset(keys);
         self.effect_bytes -=
             self.effects.iter().filter(|effect| gone(effect)).map(|effect| effect.packet.len()).sum::<usize>();
         self.effects.retain(|effect| !gone(effect));
@@ -210,15 +218,15 @@ impl SessionState {
 
     /// The session is in no schema any more.
     pub(super) fn leave_schema(&mut self) {
-        self.forget_keys(&[SCHEMA.into()]);
+        self.forget_keys(&[SCHEMA.into()].into());
     }
 
     /// Effects that the new one overwrites entirely are gone, unless something kept after them may have read them.
-    fn drop_overwritten(&mut self, keys: &[Box<[u8]>]) {
+    fn drop_overwritten(&mut self, keys: &BTreeSet<Box<[u8]>>) {
         let start = self.effects.iter().rposition(|effect| !effect.constant).map_or(0, |last| last + 1);
         let tail = self.effects.split_off(start);
         for effect in tail {
-            if effect.keys.iter().all(|key| keys.contains(key)) {
+            if effect.keys.is_subset(keys) {
                 self.effect_bytes -= effect.packet.len();
             } else {
                 self.effects.push(effect);
@@ -269,7 +277,7 @@ mod tests {
     fn nothing_before_a_dependent_effect_is_dropped() {
         let mut state = SessionState::default();
         state.changed_key(b"a", b"a=1", 0, 1000);
-        state.keep(vec![b"b"[..].into()], false, b"b=a", 0, 1000);
+        state.keep([b"b"[..].into()].into(), false, b"b=a", 0, 1000);
         state.changed_key(b"a", b"a=2", 0, 1000);
         state.changed_key(b"a", b"a=3", 0, 1000);
         assert_eq!(packets(&state, 0), [b"a=1", b"b=a", b"a=3"]);
@@ -290,7 +298,7 @@ mod tests {
         let mut state = SessionState::default();
         state.changed_key(b"@a", b"a=1", 0, 1000);
         state.changed_key(SCHEMA, b"use s", 0, 1000);
-        state.keep(vec![b"prepare:p"[..].into()], false, b"prepare", 0, 1000);
+        state.keep([b"prepare:p"[..].into()].into(), false, b"prepare", 0, 1000);
         assert_eq!([1, 2, 3, 4].map(|version| state.is_bearable(version)), [false, true, true, true]);
         state.leave_schema();
         assert_eq!(packets(&state, 0), [&b"a=1"[..], b"prepare"]);
@@ -314,6 +322,16 @@ mod tests {
         assert!(!state.facts().pinned);
         state.changed_key(b"b", b"b=1", 3, 4);
         assert!(state.facts().pinned && state.lost(3) && !state.lost(2));
+    }
+
+    #[test]
+    fn a_session_that_stays_where_it_is_keeps_no_history() {
+        let mut state = SessionState::default();
+        for _ in 0..100 {
+            state.keep([b"a"[..].into()].into(), false, b"a=a+1", 3, 12);
+        }
+        assert!(state.effect_bytes <= 12 + 5 && state.facts().pinned, "{} bytes", state.effect_bytes);
+        assert_eq!((packets(&state, 0).len(), state.version()), (0, 100));
     }
 
     #[test]

@@ -3,6 +3,8 @@
 //! Called only for texts of [`super::statement::Class::Session`] and `Prepare`; may allocate. It knows no session: which
 //! older effects a new one replaces is said by the keys and the [`Nature`], and decided there.
 
+use std::collections::BTreeSet;
+
 use super::keyword::*;
 use super::lexer::{Lexer, Token, Word};
 use super::scan::{self, Scope};
@@ -15,7 +17,7 @@ pub use super::set::Nature;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
     /// What it sets, in lower case: `@name`, `@@name`, `names`, `schema`, `role`, `prepare:name`.
-    pub keys: Vec<Box<[u8]>>,
+    pub keys: BTreeSet<Box<[u8]>>,
     /// What the new values depend on.
     pub nature: Nature,
     /// It ends what the keys name (DEALLOCATE): nothing is to be repeated.
@@ -45,7 +47,7 @@ pub enum Lexing {
 pub fn change(text: &[u8], mode: LexMode) -> Change {
     let mut lexer = Lexer::new(text, mode);
     let mut change = Change {
-        keys: Vec::new(),
+        keys: BTreeSet::new(),
         nature: Nature::Constant,
         ends: false,
         schema: None,
@@ -61,7 +63,7 @@ pub fn change(text: &[u8], mode: LexMode) -> Change {
             set::walk(&mut lexer, &mut |assignment| change.assign(&assignment, mode));
         }
         Token::Word(Word { key: USE, .. }) => {
-            change.keys.push(b"schema".as_slice().into());
+            change.key(b"schema", b"");
             change.schema = identifier(lexer.token());
         }
         Token::Word(Word { key: PREPARE, .. }) => change.prepare(lexer.token(), false),
@@ -136,10 +138,7 @@ impl Change {
     }
 
     fn key(&mut self, kind: &[u8], name: &[u8]) {
-        let key = [kind, &name.to_ascii_lowercase()].concat().into_boxed_slice();
-        if !self.keys.contains(&key) {
-            self.keys.push(key);
-        }
+        self.keys.insert([kind, &name.to_ascii_lowercase()].concat().into());
     }
 }
 

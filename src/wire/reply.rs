@@ -143,20 +143,21 @@ impl ReplyTracker {
         let mut opaque = self.body_left.min(bytes.len());
         self.body_left -= opaque;
         while self.body_left == 0 && !self.is_done() {
-            match self.packet(&bytes[opaque..])? {
-                Seen::Opaque(length) => {
+            match self.packet(&bytes[opaque..]) {
+                Ok(Seen::Opaque(length)) => {
                     let step = length.min(bytes.len() - opaque);
                     self.body_left = length - step;
                     opaque += step;
                 }
-                // The packet is looked at again once what is before it has been taken.
-                Seen::Status(..) | Seen::Incomplete if opaque > 0 => break,
-                Seen::Incomplete => return Ok(None),
-                Seen::Status(header, kind, next) => {
+                // The packet is looked at again once what is before it has been taken, whether it is well-formed or not.
+                Ok(Seen::Status(..) | Seen::Incomplete) | Err(_) if opaque > 0 => break,
+                Ok(Seen::Incomplete) => return Ok(None),
+                Ok(Seen::Status(header, kind, next)) => {
                     self.accept(header)?;
                     self.state = next;
                     return Ok(Some(Part { length: header.total(), kind }));
                 }
+                Err(malformed) => return Err(malformed),
             }
         }
         Ok((opaque > 0).then_some(Part { length: opaque, kind: Kind::Opaque }))

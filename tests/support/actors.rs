@@ -1,4 +1,4 @@
-//! What plays with a machine on a stage: random numbers from a seed, clients that say anything, nodes that answer in protocol.
+//! What plays with a machine on a stage: clients that say anything, nodes that answer in protocol.
 
 #![allow(dead_code, clippy::unwrap_used, reason = "each test uses a part; a test fails where it stands")]
 
@@ -7,56 +7,8 @@ use oarlock::wire::command::Command;
 use oarlock::wire::handshake::Response;
 use oarlock::wire::packet;
 
+use crate::dice::Dice;
 use crate::stage::command;
-
-/// Random numbers, the same for the same seed (splitmix64).
-pub struct Dice(u64);
-
-impl Dice {
-    pub fn new(seed: u64) -> Self {
-        Self(seed)
-    }
-
-    pub fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From 0 to `sides` - 1.
-    pub fn below(&mut self, sides: usize) -> usize {
-        (self.roll() % sides.max(1) as u64) as usize
-    }
-
-    /// True once in `sides` times.
-    pub fn one_in(&mut self, sides: usize) -> bool {
-        self.below(sides) == 0
-    }
-
-    pub fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
-        &list[self.below(list.len())]
-    }
-
-    pub fn bytes(&mut self, length_max: usize) -> Vec<u8> {
-        (0..self.below(length_max)).map(|_| self.roll() as u8).collect()
-    }
-
-    /// Breaks something in these bytes.
-    pub fn spoil(&mut self, bytes: &mut Vec<u8>) {
-        for _ in 0..=self.below(3) {
-            let at = self.below(bytes.len());
-            match self.below(5) {
-                0 => bytes.truncate(at),
-                1 if !bytes.is_empty() => bytes[at] = self.roll() as u8,
-                2 if !bytes.is_empty() => bytes[at] ^= 1 << self.below(8),
-                3 => bytes.extend_from_within(at..),
-                _ => bytes.extend(self.bytes(40)),
-            }
-        }
-    }
-}
 
 const TEXTS: &[&str] = &[
     "SELECT 1",
@@ -143,6 +95,7 @@ pub struct Node {
     autocommit_off: bool,
     takes_file: bool,
     prepared: u8,
+    silent: bool,
     /// Commands that named a statement this node never prepared.
     pub strangers: usize,
 }
@@ -153,11 +106,24 @@ impl Node {
         Self { capabilities: Some(capabilities), ..Self::default() }
     }
 
+    /// Whether the session's login was answered.
+    pub fn is_logged_in(&self) -> bool {
+        self.capabilities.is_some()
+    }
+
+    /// Reads, and answers nothing any more.
+    pub fn fall_silent(&mut self) {
+        self.silent = true;
+    }
+
     /// Takes the whole packets at the front of `inbox`; appends the answers to `out`.
     pub fn take(&mut self, inbox: &mut Vec<u8>, out: &mut Vec<u8>) {
         while let Some((header, payload)) = packet::first(inbox) {
             let (total, payload) = (header.total(), payload.to_vec());
             inbox.drain(..total);
+            if self.silent {
+                continue;
+            }
             if self.capabilities.is_none() {
                 self.capabilities = Some(Response::parse(&payload).unwrap().capabilities);
                 packet::put(out, header.sequence + 1, |out| self.put_ok(out, 0));
@@ -214,7 +180,7 @@ impl Node {
     }
 
     fn prepare(&mut self, chance: usize, out: &mut Vec<u8>) {
-        self.prepared += 1;
+        self.prepared = self.prepared.wrapping_add(1);
         let columns = (chance % 3) as u8;
         let mut next =
             packet::put(out, 1, |out| out.extend_from_slice(&[0, self.prepared, 0, 0, 0, columns, 0, 1, 0, 0, 0, 0]));

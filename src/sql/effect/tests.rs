@@ -14,13 +14,13 @@ fn keys(text: &str) -> String {
 #[test]
 fn keys_of_what_is_set() {
     let names =
-        "names @@character_set_client @@character_set_connection @@character_set_results @@collation_connection";
+        "@@character_set_client @@character_set_connection @@character_set_results @@collation_connection names";
     let cases = [
         ("SET @A=1, @`b``C`='x', @'d'=2, @a=3", "@a @b`c @d"),
-        ("SET SQL_MODE='', @@session.Autocommit=1, LOCAL wait_timeout=5", "@@sql_mode @@autocommit @@wait_timeout"),
+        ("SET SQL_MODE='', @@session.Autocommit=1, LOCAL wait_timeout=5", "@@autocommit @@sql_mode @@wait_timeout"),
         ("SET `sql_mode`=''", "@@sql_mode"),
         ("SET NAMES utf8 COLLATE utf8_bin", names),
-        ("SET NAMES utf8, @a=1", &format!("{names} @a")),
+        ("SET NAMES utf8, @a=1", &names.replace("names", "@a names")),
         ("SET CHARACTER SET utf8", names),
         ("SET collation_connection=utf8_bin", "@@character_set_connection @@collation_connection"),
         ("SET character_set_results=NULL", "@@character_set_results"),

@@ -168,6 +168,18 @@ fn nonsense_is_refused() {
     assert_eq!(scan(Shape::Ok, OLD, &long, long.len()), Err(Malformed("status packet too long")));
 }
 
+/// What comes before something malformed is passed on, whether both come at once or not.
+#[test]
+fn what_is_well_formed_is_taken_first() {
+    let mut bytes = packets(&[b"\x01", COLUMN, EOF_2, b"\x011", b"\x012"]);
+    let last = bytes.len() - HEADER - 2;
+    bytes[last + 3] = 9;
+    let mut tracker = ReplyTracker::idle(OLD);
+    tracker.begin(Shape::Results);
+    assert_eq!(tracker.next(&bytes), Ok(Some(Part { length: last, kind: Kind::Opaque })));
+    assert_eq!(tracker.next(&bytes[last..]), Err(Malformed("packets out of order")));
+}
+
 #[test]
 fn any_bytes_in_any_pieces_never_panic() {
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;

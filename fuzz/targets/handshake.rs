@@ -1,0 +1,16 @@
+//! Logins of clients, and to nodes. What is to hold, and what the input means, is said in tests/properties/handshake.rs.
+
+#![no_main]
+
+#[path = "../../tests/support/actors.rs"]
+mod actors;
+#[path = "../../tests/support/dice.rs"]
+mod dice;
+#[path = "../../tests/properties/handshake.rs"]
+mod handshake;
+#[path = "../../tests/support/play.rs"]
+mod play;
+#[path = "../../tests/support/stage.rs"]
+mod stage;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| handshake::holds(data));
