@@ -33,7 +33,7 @@ deny:
 
 # Everything that other people's clients expect; takes long and needs the network once.
 conformance: tools drivers-tools
-	OARLOCK_DRIVERS=all $(CARGO) test --test drivers
+	OARLOCK_DRIVERS=all $(CARGO) test --test drivers -- --nocapture
 
 # The demo's last line says how it went.
 demo: tools
