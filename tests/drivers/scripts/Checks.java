@@ -76,8 +76,8 @@ public class Checks {
     }
 
     static List<Object> error(SQLException fault) {
-        // The driver puts the connection's id before some texts.
-        var text = fault.getMessage().replaceAll("\\(conn[:=]\\d+\\)", "(conn)");
+        // The driver puts the connection's id and where it leads into some texts.
+        var text = fault.getMessage().replaceAll("\\(conn[:=]\\d+\\)", "(conn)").replaceAll("host=[^)]*\\)\\(port=\\d+", "host");
         return Arrays.asList("error", fault.getErrorCode(), fault.getSQLState(), text);
     }
 
@@ -285,7 +285,7 @@ public class Checks {
         });
         checks.put("metadata", () -> {
             var meta = open().getMetaData();
-            return List.of(rows(meta.getTables("driven", null, "%", null)), rows(meta.getColumns("driven", null, "%", null)), rows(meta.getPrimaryKeys("driven", null, "work")), rows(meta.getImportedKeys("driven", null, "children")), rows(meta.getIndexInfo("driven", null, "many", false, true)), rows(meta.getProcedures("driven", null, "%")));
+            return List.of(rows(meta.getTables("driven", null, "%", null)), rows(meta.getColumns("driven", null, "%", null)), rows(meta.getPrimaryKeys("driven", null, "work")), rows(meta.getImportedKeys("driven", null, "children")), rows(meta.getIndexInfo("driven", null, "children", false, true)), rows(meta.getProcedures("driven", null, "%")));
         });
         checks.put("isolation", () -> {
             var conn = open();
