@@ -147,10 +147,10 @@ address = "127.0.0.1:{admin}"
     pub fn clean(&self) {
         let left = self.server.sql(LEFTOVERS).unwrap();
         for drop in left.iter().filter_map(|row| row[0].as_deref()) {
-            // Files that a test has written beside its tables are in the way of a DROP DATABASE.
-            if self.server.sql(drop).is_err() {
-                std::fs::remove_dir_all(self.server.data().join("test")).unwrap();
-                self.server.sql(drop).unwrap();
+            if let Err(error) = self.server.sql(drop) {
+                // A DROP DATABASE drops the tables, and stops at files that a test has written beside them.
+                let folder = self.server.data().join("test");
+                std::fs::remove_dir_all(folder).unwrap_or_else(|_| panic!("{drop}: {error}"));
             }
         }
         self.server.sql(AT_REST).unwrap();
