@@ -19,6 +19,9 @@ use super::load::{Service, load};
 /// From the end of one load to the next nobody asked for.
 const PERIOD: Duration = Duration::from_secs(10);
 
+/// The same as long as no load has worked.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// From the start of one load to the next, at least. Refused logins wait for it, and some clients wait a second for a login at most.
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 
@@ -94,7 +97,7 @@ impl Loader {
         let mut pause_end = Instant::now();
         self.first_sources().await;
         loop {
-            let period = if self.current.load().generation() == 0 { PAUSE_MIN } else { PERIOD };
+            let period = if self.current.load().generation() == 0 { RETRY } else { PERIOD };
             let begun = self.progress.borrow().begun;
             // The first load waits for nobody.
             if begun > 0
@@ -116,7 +119,7 @@ impl Loader {
         let mut versions = self.view.versions();
         let known = versions.wait_for(|_| !sources(&self.view.load()).is_empty());
         // Without any the first load says so.
-        let _ = timeout(PAUSE_MIN, known).await;
+        let _ = timeout(RETRY, known).await;
     }
 
     /// From the first node that gives them.

@@ -15,6 +15,7 @@ pub mod machine;
 mod place;
 mod prepared;
 mod reply;
+mod stall;
 mod state;
 pub mod task;
 mod work;

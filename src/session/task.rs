@@ -7,9 +7,8 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 use tracing::info;
 
 use crate::backend::pool::{Fit, Kept};
@@ -20,12 +19,11 @@ use crate::net::stream::Stream;
 
 use super::desk::{Action, Found, Peer, Slot};
 use super::machine::Machine;
+use super::stall::Stall;
 use super::worker::{Bench, Notice, Worker};
 
 /// What a client may send ahead while a command is under way, in bytes.
 const AHEAD_MAX: usize = 16 << 10;
-/// A client of which less than this many bytes come or go in the stall timeout has stalled.
-const STALL_BYTES: usize = 4 << 10;
 
 /// The session's sources of events: what is no socket, the client, the nodes by their slots.
 const OTHER: usize = 0;
@@ -44,13 +42,6 @@ pub(super) enum Word {
     Accounts,
     /// Where another session is at work.
     Found(Found),
-}
-
-/// The watch on a client that is in the middle of something.
-struct Stall {
-    timer: Pin<Box<Sleep>>,
-    /// What had come and gone when it began.
-    moved: usize,
 }
 
 enum NodeEnd {
@@ -177,7 +168,7 @@ impl Task {
     fn poll_timers(&mut self, bench: &mut Bench) -> bool {
         let context = &mut Context::from_waker(self.signals.waker(OTHER));
         if let Some(stall) = &mut self.stall
-            && stall.timer.as_mut().poll(context).is_ready()
+            && stall.poll(context).is_ready()
         {
             info!(session = self.machine.id(), "the client has stalled; its session ends");
             self.stall = None;
@@ -264,7 +255,7 @@ impl Task {
     }
 
     fn take_over(&mut self, place: usize, bench: &mut Bench) {
-        if let NodeEnd::TakenOver(pipe, kept) = std::mem::replace(&mut self.nodes[place], NodeEnd::Closed) {
+        if let NodeEnd::TakenOver(pipe, kept) = self.vacate(place as Slot) {
             self.nodes[place] = NodeEnd::Open(pipe);
             self.machine.on_taken_over(place as Slot, kept, &mut bench.desk);
         }
@@ -362,15 +353,9 @@ impl Task {
                 }
                 Action::Write { to, range } => self.write(*to, &own[range.clone()], actions.get(place + 1)),
                 Action::Dial { slot, fit } => self.dial(*slot, fit, bench),
-                Action::Close(slot) => {
-                    if let Some(end) = self.nodes.get_mut(usize::from(*slot)) {
-                        *end = NodeEnd::Closed;
-                    }
-                }
+                Action::Close(slot) => drop(self.vacate(*slot)),
                 Action::Keep { slot, fit, kept } => {
-                    if let Some(end) = self.nodes.get_mut(usize::from(*slot))
-                        && let NodeEnd::Open(pipe) = std::mem::replace(end, NodeEnd::Closed)
-                    {
+                    if let NodeEnd::Open(pipe) = self.vacate(*slot) {
                         self.worker.pool().put(fit.clone(), pipe, *kept);
                     }
                 }
@@ -391,6 +376,11 @@ impl Task {
         bench.desk.actions = actions;
         bench.desk.own = own;
         bench.desk.clear();
+    }
+
+    fn vacate(&mut self, slot: Slot) -> NodeEnd {
+        let end = self.nodes.get_mut(usize::from(slot));
+        end.map_or(NodeEnd::Closed, |end| std::mem::replace(end, NodeEnd::Closed))
     }
 
     fn dial(&mut self, slot: Slot, fit: &Fit, bench: &Bench) {
@@ -436,9 +426,8 @@ impl Task {
         let moved = self.client.moved();
         if !waits_for_it && !self.client.is_blocked() {
             self.stall = None;
-        } else if self.stall.as_ref().is_none_or(|stall| moved.wrapping_sub(stall.moved) >= STALL_BYTES) {
-            let limit: Duration = self.worker.stall_timeout();
-            self.stall = Some(Stall { timer: Box::pin(tokio::time::sleep_until(Instant::now() + limit)), moved });
+        } else if self.stall.as_ref().is_none_or(|stall| stall.is_over(moved)) {
+            self.stall = Some(Stall::begin(self.worker.stall_timeout(), moved));
             // Registers the timer; it can't have passed yet.
             let _ = self.poll_timers(bench);
         }

@@ -75,8 +75,9 @@ async fn a_failed_login_asks_for_a_shared_reload() {
         })
         .collect();
     tokio::task::spawn_blocking(|| waiting.into_iter().for_each(|thread| thread.join().unwrap())).await.unwrap();
-    let (loads, seconds) = (connections(&server) - before - 1, start.elapsed().as_secs());
-    assert!((3..=seconds + 2).contains(&loads), "{loads} loads in {seconds} s");
+    let (loads, elapsed) = (connections(&server) - before - 1, start.elapsed());
+    let most = elapsed.as_millis() as u64 / 200 + 2;
+    assert!((3..=most).contains(&loads), "{loads} loads in {elapsed:?}");
 
     drop(server);
     assert!(!directory.refresh(generation).await, "no node");

@@ -33,12 +33,8 @@ const OTHER: &str = "CREATE USER other@'%' IDENTIFIED BY 'other-secret'; GRANT S
 const KNOWN: &[(&str, &str)] = &[
     ("connection_ids", "CONNECTION_ID() is the node's, the greeting's id the proxy's"),
     ("connection ids", "CONNECTION_ID() is the node's, the greeting's id the proxy's"),
-    ("kill_oneself", "KILL ends the node connection, and the session gets another"),
-    ("kill_idle", "KILL of the node's id ends the node connection, and the session gets another"),
-    ("kill CONNECTION", "KILL of the node's id ends the node connection, and the session gets another"),
-    ("kill idle", "KILL of the node's id ends the node connection, and the session gets another"),
+    ("kill_oneself", "KILL of one's own id ends the node connection, and the session gets another"),
     ("idle_timeout", "wait_timeout ends the node connection, and the session gets another"),
-    ("refused_change_user", "a refused COM_CHANGE_USER ends the session; a server goes on as the old user"),
     ("prepared_failures[38]", "COM_STMT_EXECUTE without the values it needs is answered"),
 ];
 
