@@ -20,7 +20,7 @@ pub struct Naming {
     pub resolves: bool,
     /// The name it resolved this proxy to.
     pub proxy: Option<Box<str>>,
-    /// It runs statements for each new connection (`init_connect`), which a new login on a kept one does not.
+    /// It runs statements for each new connection (`init_connect`), which a reset of a kept one does not.
     pub init_connect: bool,
 }
 

@@ -72,7 +72,7 @@ impl Pool {
         Self { idle: HashMap::new(), size_max, age_max, buffer: Vec::new() }
     }
 
-    /// Takes a connection in that is being reset, or closes it.
+    /// Keeps a connection, or closes it where there are enough.
     pub fn put(&mut self, fit: Fit, mut pipe: Pipe, kept: Kept) {
         if pipe.is_blocked() || pipe.is_broken() || pipe.held() > 0 {
             return;

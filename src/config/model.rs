@@ -242,7 +242,7 @@ pub struct Limits {
     pub sessions_max: u32,
     /// Binary prepared statements of one session.
     pub prepared_max: u32,
-    /// Node connections kept for each node while no session uses them; 0 keeps none.
+    /// Node connections kept for each node while no session uses them, rounded up to a multiple of the workers; 0 keeps none.
     pub idle_connections_max: u16,
     /// How long such a connection is kept.
     pub idle_connection_timeout: Duration,

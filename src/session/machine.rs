@@ -330,20 +330,24 @@ impl Machine {
         if !conn.is_quiet() {
             return self.drop_conn(slot, desk);
         }
-        // What a handshake alone can set, a new login on the connection would not.
+        // What a handshake alone sets, a reset does not bring back.
         let keeps = desk.settings.idle_connections_max > 0
             && self.state.is_resettable(conn.sent)
             && !self.client.capabilities.intersects(Capabilities::ONLY_AT_LOGIN)
             && desk.accounts.keeps_connections();
-        let is_reset = !conn.spotless || self.state.transaction == Some(slot);
-        let (fit, kept) = (self.fit(conn.node), Kept { is_reset, ..conn.kept });
-        // A node logs a connection that just vanishes as aborted.
-        let command = if keeps { RESET_CONNECTION } else { QUIT };
-        if is_reset || !keeps {
-            desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(command)));
+        let mut tell = |command| desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(command)));
+        if !keeps {
+            // A node logs a connection that just vanishes as aborted.
+            tell(QUIT);
+            return self.drop_conn(slot, desk);
         }
+        let is_reset = !conn.spotless || self.state.transaction == Some(slot);
+        if is_reset {
+            tell(RESET_CONNECTION);
+        }
+        let (fit, kept) = (self.fit(conn.node), Kept { is_reset, ..conn.kept });
         self.forget_conn(slot, desk);
-        desk.act(if keeps { Action::Keep { slot, fit, kept } } else { Action::Close(slot) });
+        desk.act(Action::Keep { slot, fit, kept });
     }
 
     /// Closes a connection whose loss nobody feels.

@@ -90,9 +90,7 @@ impl Command {
 
 /// The byte of COM_QUIT.
 pub const QUIT: u8 = 0x01;
-/// COM_CHANGE_USER's byte.
-pub const CHANGE_USER: u8 = 0x11;
-/// COM_RESET_CONNECTION's byte.
+/// The byte of COM_RESET_CONNECTION.
 pub const RESET_CONNECTION: u8 = 0x1f;
 /// The byte of COM_QUERY.
 pub const QUERY: u8 = 0x03;
