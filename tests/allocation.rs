@@ -4,6 +4,8 @@
 use oarlock::wire::command::QUERY;
 use oarlock::wire::packet;
 
+#[path = "support/logins.rs"]
+mod logins;
 #[path = "support/stage.rs"]
 mod stage;
 

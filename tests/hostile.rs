@@ -4,6 +4,8 @@
 
 #[path = "support/fake_node.rs"]
 mod fake_node;
+#[path = "support/logins.rs"]
+mod logins;
 #[path = "support/raw_client.rs"]
 mod raw_client;
 mod support;

@@ -7,6 +7,8 @@
 mod actors;
 #[path = "support/dice.rs"]
 mod dice;
+#[path = "support/logins.rs"]
+mod logins;
 #[path = "support/play.rs"]
 mod play;
 #[path = "support/stage.rs"]

@@ -9,6 +9,8 @@
 mod fake_node;
 mod haproxy;
 mod idle;
+#[path = "../../tests/support/logins.rs"]
+mod logins;
 mod process;
 #[path = "../../tests/support/raw_client.rs"]
 mod raw_client;

@@ -8,6 +8,8 @@ mod actors;
 mod commands;
 #[path = "../../tests/support/dice.rs"]
 mod dice;
+#[path = "../../tests/support/logins.rs"]
+mod logins;
 #[path = "../../tests/support/play.rs"]
 mod play;
 #[path = "../../tests/support/stage.rs"]

@@ -8,6 +8,8 @@ mod actors;
 mod dice;
 #[path = "../../tests/properties/handshake.rs"]
 mod handshake;
+#[path = "../../tests/support/logins.rs"]
+mod logins;
 #[path = "../../tests/support/play.rs"]
 mod play;
 #[path = "../../tests/support/stage.rs"]

@@ -9,6 +9,8 @@ mod commands;
 mod dice;
 mod growth;
 mod handshake;
+#[path = "../support/logins.rs"]
+mod logins;
 mod packets;
 mod pieces;
 #[path = "../support/play.rs"]

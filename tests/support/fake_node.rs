@@ -7,11 +7,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use oarlock::wire::capability::{Capabilities, Status};
-use oarlock::wire::challenge::{NATIVE, SCRAMBLE};
+use oarlock::wire::capability::Capabilities;
 use oarlock::wire::command::Command;
 use oarlock::wire::cursor::put_lenenc_bytes;
-use oarlock::wire::handshake::{Greeting, Response};
+use oarlock::wire::handshake::Response;
 use oarlock::wire::packet::{self, HEADER};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -181,18 +180,7 @@ impl Peer {
 /// The greeting of a healthy node.
 pub fn greeting() -> Vec<u8> {
     let unusual = Capabilities::DEPRECATE_EOF | Capabilities::CACHE_METADATA | Capabilities::EXTENDED_METADATA;
-    let greeting = Greeting {
-        version: b"5.5.5-10.11.19-MariaDB",
-        thread: 7,
-        capabilities: Capabilities::SUPPORTED - unusual,
-        collation: 45,
-        status: Status::AUTOCOMMIT,
-        plugin: NATIVE,
-        scramble: [b'n'; SCRAMBLE],
-    };
-    let mut out = Vec::new();
-    packet::put(&mut out, 0, |out| greeting.put(out));
-    out
+    crate::logins::greeting(7, Capabilities::SUPPORTED - unusual)
 }
 
 fn put_ok(out: &mut Vec<u8>) {

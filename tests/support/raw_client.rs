@@ -7,9 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use oarlock::wire::capability::Capabilities;
-use oarlock::wire::challenge::NATIVE;
 use oarlock::wire::err::Error;
-use oarlock::wire::handshake::Response;
 use oarlock::wire::packet::{self, HEADER, Header};
 use oarlock::wire::reply::{Kind, ReplyTracker, Shape};
 
@@ -144,19 +142,7 @@ pub fn capabilities() -> Capabilities {
 
 /// The packet that logs in as the application, without a password.
 pub fn response() -> Vec<u8> {
-    let response = Response {
-        capabilities: capabilities(),
-        packet_max: 1 << 24,
-        collation: 45,
-        user: b"app",
-        answer: b"",
-        schema: None,
-        plugin: NATIVE,
-        attributes: b"",
-    };
-    let mut out = Vec::new();
-    packet::put(&mut out, 1, |out| response.put(out));
-    out
+    crate::logins::response(capabilities())
 }
 
 /// A command's packet.

@@ -16,10 +16,9 @@ use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView};
 use oarlock::routing::reader::Policy;
 use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot, Sought};
 use oarlock::session::machine::Machine;
-use oarlock::wire::capability::{Capabilities, Status};
-use oarlock::wire::challenge::{NATIVE, SCRAMBLE};
+use oarlock::wire::capability::Capabilities;
+use oarlock::wire::challenge::SCRAMBLE;
 use oarlock::wire::command::RESET_CONNECTION;
-use oarlock::wire::handshake::{Greeting, Response};
 use oarlock::wire::packet;
 
 pub const WRITER: NodeId = NodeId(0);
@@ -267,35 +266,12 @@ fn accounts() -> Accounts {
 
 /// The packets of a client that logs in as `app`.
 pub fn login(capabilities: Capabilities) -> Vec<u8> {
-    let response = Response {
-        capabilities,
-        packet_max: 1 << 24,
-        collation: 45,
-        user: b"app",
-        answer: b"",
-        schema: None,
-        plugin: NATIVE,
-        attributes: b"",
-    };
-    let mut out = Vec::new();
-    packet::put(&mut out, 1, |out| response.put(out));
-    out
+    crate::logins::response(capabilities)
 }
 
 /// The greeting of a node.
 pub fn greeting() -> Vec<u8> {
-    let greeting = Greeting {
-        version: b"5.5.5-10.11.19-MariaDB",
-        thread: 77,
-        capabilities: Capabilities::SUPPORTED,
-        collation: 45,
-        status: Status::AUTOCOMMIT,
-        plugin: NATIVE,
-        scramble: [b'n'; SCRAMBLE],
-    };
-    let mut out = Vec::new();
-    packet::put(&mut out, 0, |out| greeting.put(out));
-    out
+    crate::logins::greeting(77, Capabilities::SUPPORTED)
 }
 
 /// What most clients ask for.
