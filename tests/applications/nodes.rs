@@ -285,7 +285,8 @@ fn killed_by_a_nodes_id(proxy: SocketAddrV4) {
     }
 
     let mut victim = Raw::login(proxy, NEW_EOF, b"shop");
-    let list = "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(30)%'";
+    let list =
+        "SELECT id FROM information_schema.processlist WHERE info LIKE 'SELECT SLEEP(30)%' AND state = 'User sleep'";
     victim.send(&command(3, &[b"SELECT SLEEP(30) /* oarlock: node galera-72 */"]));
     let mut ids = Vec::new();
     let found = until(REACTION_MAX, || {
