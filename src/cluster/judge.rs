@@ -181,7 +181,7 @@ fn unfit(facts: &Facts, rules: Rules) -> Option<String> {
         (Kind::Galera, None) => return Some("not a Galera node: wsrep_on is OFF".to_owned()),
         (Kind::Galera, Some(wsrep)) => wsrep,
     };
-    if &*wsrep.status != "Primary" {
+    if !wsrep.is_primary() {
         return Some(format!("not in the primary component: wsrep_cluster_status is {}", wsrep.status));
     }
     if wsrep.rejects_queries {
@@ -225,6 +225,43 @@ struct Side {
     settled: bool,
 }
 
+fn primary_membership(node: &History) -> Option<&Membership> {
+    node.facts()?.wsrep.as_ref().filter(|wsrep| wsrep.is_primary()).map(|wsrep| &wsrep.membership)
+}
+
+/// The views that answering nodes name.
+fn reports(nodes: &[History]) -> impl Iterator<Item = (usize, &Membership)> {
+    let fresh = nodes.iter().enumerate().filter(|(_, node)| node.is_fresh());
+    fresh.filter_map(|(n, node)| Some((n, primary_membership(node)?)))
+}
+
+fn side(nodes: &[History], of: &Membership, writer: Option<usize>) -> Side {
+    let same = || reports(nodes).filter(|(_, m)| (m.view, &m.state_uuid) == (of.view, &of.state_uuid));
+    let reporters = same().count() as u64;
+    Side {
+        complete: reporters > 0 && reporters >= of.size,
+        reporters,
+        has_writer: same().any(|(n, _)| Some(n) == writer),
+        view: of.view,
+        settled: same().any(|(n, _)| nodes[n].is_settled()),
+    }
+}
+
+/// Is the writer on its way into the view that forms?
+///
+/// A change of the view takes every member out of the primary component for a moment, and probes see them leave and
+/// come back one after the other: another one must not win the role by that. A view that is whole without the writer
+/// proves that it is out. Where a member is never probed no view is ever whole, so there must be an end to the wait.
+pub fn is_writer_awaited(nodes: &[History], writer: NodeId) -> bool {
+    let writer = usize::from(writer.0);
+    let is_between_views = |node: &History| {
+        let outside = |facts: &Facts| facts.wsrep.as_ref().is_some_and(|wsrep| !wsrep.is_primary());
+        node.is_fresh() && node.facts().is_some_and(outside)
+    };
+    nodes.get(writer).is_some_and(is_between_views)
+        && !reports(nodes).map(|(_, of)| side(nodes, of, Some(writer))).any(|side| side.complete)
+}
+
 /// Nodes with different histories, or in different components that both call themselves primary, are two clusters.
 /// The one with more nodes here is the site's; the writer's side wins a tie, then the greater UUID or view.
 ///
@@ -232,30 +269,18 @@ struct Side {
 /// shows as soon as the others make up a whole view among themselves. While they don't (an arbitrator is never probed,
 /// and a change of the view reaches nodes and probes one after the other), only views named for a while are compared.
 fn set_split_apart(nodes: &[History], verdicts: &mut [Verdict], writer: Option<usize>) {
-    let primary = |n: usize| {
-        nodes[n].facts()?.wsrep.as_ref().filter(|wsrep| &*wsrep.status == "Primary").map(|wsrep| &wsrep.membership)
-    };
-    let fit: Vec<(usize, &Membership)> =
-        (0..nodes.len()).filter(|&n| verdicts[n].is_synced()).filter_map(|n| Some((n, primary(n)?))).collect();
+    let fit: Vec<(usize, &Membership)> = (0..nodes.len())
+        .filter(|&n| verdicts[n].is_synced())
+        .filter_map(|n| Some((n, primary_membership(&nodes[n])?)))
+        .collect();
     let followers = |of: &Membership| {
         let same = fit.iter().filter(|(_, m)| m.state_uuid == of.state_uuid);
         (same.clone().count(), same.clone().any(|(n, _)| Some(*n) == writer))
     };
     let Some((_, history)) = fit.iter().map(|(_, of)| (followers(of), &of.state_uuid)).max() else { return };
 
-    let fresh = || (0..nodes.len()).filter(|&n| nodes[n].is_fresh()).filter_map(|n| Some((n, primary(n)?)));
-    let side = |of: &Membership| {
-        let same = || fresh().filter(|(_, m)| (m.view, &m.state_uuid) == (of.view, &of.state_uuid));
-        let reporters = same().count() as u64;
-        Side {
-            complete: reporters > 0 && reporters >= of.size,
-            reporters,
-            has_writer: same().any(|(n, _)| Some(n) == writer),
-            view: of.view,
-            settled: same().any(|(n, _)| nodes[n].is_settled()),
-        }
-    };
-    let Some(best) = fresh().filter(|(_, of)| of.state_uuid == *history).map(|(_, of)| side(of)).max() else { return };
+    let sides = reports(nodes).filter(|(_, of)| of.state_uuid == *history).map(|(_, of)| side(nodes, of, writer));
+    let Some(best) = sides.max() else { return };
     for (n, of) in fit.iter() {
         if of.state_uuid != *history {
             let why = format!("belongs to another cluster: wsrep_cluster_state_uuid is {}", of.state_uuid);

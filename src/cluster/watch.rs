@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::judge::{History, NOT_PROBED, Observation, Rules, Verdict, judge};
+use super::judge::{History, NOT_PROBED, Observation, Rules, Verdict, is_writer_awaited, judge};
 use super::memory::WriterMemory;
 use super::probe::{Contact, Probe};
 use super::view::{ClusterView, Duty, Health, NodeId, NodeView, ViewHandle};
@@ -24,6 +24,10 @@ const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// A node that answers nothing for so long is silent: far below every timeout, far above a healthy answer.
 const SILENCE: Duration = Duration::from_millis(500);
+
+/// A writer that answers from outside the primary component may be back after a change of the view, which takes far
+/// less; then it has been left behind.
+const WRITER_AWAITED_MAX: Duration = Duration::from_secs(3);
 
 /// The view before the first probe: the configured nodes, all down.
 pub fn first_view(config: &Config) -> ClusterView {
@@ -99,6 +103,8 @@ struct Watch {
     histories: Box<[History]>,
     contacts: Box<[Option<Contact>]>,
     writer: Option<NodeId>,
+    /// Since when it has been on its way from one view into the next.
+    writer_awaited: Option<Instant>,
     memory: WriterMemory,
 }
 
@@ -108,7 +114,8 @@ impl Watch {
         let remembered = memory.recall().and_then(|name| config.nodes.iter().position(|node| node.name == name));
         let histories = config.nodes.iter().map(|_| History::default()).collect();
         let contacts = config.nodes.iter().map(|_| None).collect();
-        Self { histories, contacts, writer: remembered.map(|place| NodeId(place as u16)), memory, config, view }
+        let writer = remembered.map(|place| NodeId(place as u16));
+        Self { histories, contacts, writer, writer_awaited: None, memory, config, view }
     }
 
     fn note(&mut self, (id, report): (NodeId, Report)) {
@@ -158,8 +165,21 @@ impl Watch {
         node
     }
 
+    /// Does the writer only change views? It is asked again and again meanwhile.
+    fn awaits_writer(&mut self) -> bool {
+        let Some(writer) = self.writer.filter(|writer| is_writer_awaited(&self.histories, *writer)) else {
+            self.writer_awaited = None;
+            return false;
+        };
+        self.view.suspect(writer);
+        self.writer_awaited.get_or_insert_with(Instant::now).elapsed() < WRITER_AWAITED_MAX
+    }
+
     fn choose_writer(&mut self, nodes: &[NodeView]) -> Option<NodeId> {
         if !self.histories.iter().all(History::has_begun) {
+            return None;
+        }
+        if self.awaits_writer() {
             return None;
         }
         let candidate = |(place, node): (usize, &NodeView)| {

@@ -53,6 +53,13 @@ pub struct Wsrep {
     pub requests_pause: bool,
 }
 
+impl Wsrep {
+    /// Is it in the component that may write?
+    pub fn is_primary(&self) -> bool {
+        &*self.status == "Primary"
+    }
+}
+
 /// Which cluster, and which view of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Membership {

@@ -190,6 +190,32 @@ fn a_change_of_the_view_reaches_nodes_one_after_the_other() {
 }
 
 #[test]
+fn a_writer_between_two_views_is_waited_for() {
+    const OUTSIDE: Changes = &[("wsrep_cluster_status", "non-Primary"), ("wsrep_ready", "OFF")];
+    let between = || history([seen(&[]), seen(OUTSIDE)]);
+    let back = || history([seen(&[]), seen(OUTSIDE), seen(SMALLER)]);
+    let gone = || history([seen(&[]), unreachable()]);
+    let silent = || {
+        let mut node = between();
+        node.fall_silent();
+        node
+    };
+    for (nodes, awaited, why) in [
+        ([between(), back(), gone()], true, "one of two members is back"),
+        ([between(), between(), gone()], true, "none is back"),
+        ([back(), back(), gone()], false, "it is back"),
+        ([between(), back(), back()], false, "the others are a whole view"),
+        ([between(), steady(&[]), steady(&[])], true, "the others have not been asked since"),
+        ([between(), back(), steady(&[])], true, "one of them has"),
+        ([gone(), back(), between()], false, "it is lost"),
+        ([silent(), back(), gone()], false, "it does not answer"),
+    ] {
+        assert_eq!(is_writer_awaited(&nodes, NodeId(0)), awaited, "{why}");
+    }
+    assert!(!is_writer_awaited(&[back()], NodeId(7)), "a remembered writer that is no node any more");
+}
+
+#[test]
 fn a_split_with_an_arbitrator_shows_after_a_while() {
     // Size 3 with two nodes here: the third member is never probed, so no view is ever complete.
     let side = |view: &'static str| [("wsrep_cluster_conf_id", view), ("wsrep_cluster_size", "3")];
