@@ -2,10 +2,12 @@
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use oarlock::lab::until;
+
+use crate::support::service;
 
 /// A running HAProxy; ends with its owner.
 pub struct Haproxy {
@@ -29,8 +31,8 @@ impl Haproxy {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("haproxy.cfg");
         std::fs::write(&file, text).unwrap();
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "haproxy", "-db", "-f"])
+        let child = service("haproxy")
+            .args(["-db", "-f"])
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(Stdio::null())

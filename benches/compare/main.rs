@@ -1,5 +1,8 @@
 //! oarlock beside HAProxy and no proxy at all, in turn in one run, on a real cluster; and what idle sessions cost.
 //!
+//! Every server, proxy and sysbench has a session of its own, so that the kernel shares the processors out between them
+//! as between services on a host of their own.
+//!
 //! `BENCH_SECONDS` is the length of one measurement (5), `BENCH_ROUNDS` how many of them count by their median (3),
 //! `BENCH_SESSIONS` the number of idle sessions (9900), `BENCH_ONLY` = `idle` or `sysbench` for a part of it.
 

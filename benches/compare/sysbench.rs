@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use oarlock::lab::{APP_PASSWORD, APP_USER, until};
 
 use crate::process::Usage;
+use crate::support::service;
 
 const TABLES: &str = "4";
 const ROWS: &str = "10000";
@@ -48,7 +49,7 @@ pub struct Run {
 }
 
 fn command(to: SocketAddrV4, workload: &str) -> Command {
-    let mut command = Command::new("sysbench");
+    let mut command = service("sysbench");
     command.args([
         format!("oltp_{workload}"),
         format!("--mysql-host={}", to.ip()),

@@ -1,7 +1,6 @@
 //! Processes of servers: start, signal, look.
 
 use std::fs::{read, read_to_string};
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -15,9 +14,10 @@ use super::guardian::MARK;
 /// standard input it keeps open to its end, which the server itself would not.
 pub(super) fn mariadbd(lab: &Path, config: &Path, temporary: &Path) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", r#"exec "$0" "$@" 9<&0 </dev/null"#, MARIADBD]).arg(defaults_file(config));
-    // Not in the terminal's foreground group: Ctrl-C there ends the owner, not the servers behind its back.
-    command.env(MARK, lab).env("TMPDIR", temporary).process_group(0).stdin(Stdio::null());
+    // A session of its own, as a service has it. The kernel shares the processors out by sessions (autogroups), as it
+    // does by services where systemd runs; and Ctrl-C at a terminal ends the owner, not the servers behind its back.
+    command.args(["-c", r#"exec setsid "$0" "$@" 9<&0 </dev/null"#, MARIADBD]).arg(defaults_file(config));
+    command.env(MARK, lab).env("TMPDIR", temporary).stdin(Stdio::null());
     command
 }
 

@@ -100,12 +100,12 @@ impl Machine {
     pub(super) fn elsewhere(&mut self, slot: Slot, fault: Option<Fault>, desk: &mut Desk) {
         let Some(conn) = self.conns.get(usize::from(slot)) else { return };
         let node = conn.node;
-        let retry_at_us = desk.after(RETRY_PAUSE);
+        let (now_us, retry_at_us) = (desk.now_us, desk.after(RETRY_PAUSE));
         let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) else { return };
         if work.stage == Stage::Running
             && let Some(load) = desk.load(node)
         {
-            load.active = load.active.saturating_sub(1);
+            load.end(now_us);
         }
         let only_here = matches!(work.target, Target::Slot(_) | Target::Node(_)) || desk.view.writer == Some(node);
         match fault {
@@ -129,8 +129,9 @@ impl Machine {
         let slot = work.slot.take();
         work.stage = Stage::Waiting;
         let node = slot.and_then(|slot| self.conns.get(usize::from(slot))).map(|conn| conn.node);
+        let now_us = desk.now_us;
         if let Some(load) = node.and_then(|node| desk.load(node)) {
-            load.active = load.active.saturating_sub(1);
+            load.end(now_us);
         }
     }
 
@@ -176,8 +177,10 @@ impl Machine {
         let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) else { return };
         let active = work.stage == Stage::Running;
         work.stage = Stage::Discarding;
-        if let Some(load) = self.conns.get(usize::from(slot)).and_then(|conn| desk.load(conn.node)) {
-            load.active -= u32::from(active).min(load.active);
+        let now_us = desk.now_us;
+        let conn = self.conns.get(usize::from(slot)).filter(|_| active);
+        if let Some(load) = conn.and_then(|conn| desk.load(conn.node)) {
+            load.end(now_us);
         }
     }
 

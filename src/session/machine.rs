@@ -300,12 +300,12 @@ impl Machine {
 
     fn unload(&self, work: &Work, desk: &mut Desk) {
         let node = work.slot.and_then(|slot| self.conns.get(usize::from(slot))).map(|conn| conn.node);
-        let elapsed = desk.now_us.saturating_sub(work.begun_us);
+        let now_us = desk.now_us;
         let sampled = work.replied && work.retry && !matches!(work.after, After::Effect(_));
         if let Some(load) = node.and_then(|node| desk.load(node)) {
-            load.active = load.active.saturating_sub(1);
+            load.end(now_us);
             if sampled {
-                load.sample(elapsed);
+                load.sample(now_us.saturating_sub(work.begun_us));
             }
         }
     }

@@ -60,7 +60,8 @@ impl Machine {
     fn place(&mut self, desk: &mut Desk) -> Placed {
         let Some(work) = &self.work else { return Placed::Later(desk.now_us) };
         let view = &*desk.view;
-        let reader = || reader::choose(view, &desk.loads, desk.settings.readers, self.reader, work.avoided);
+        let reader =
+            || reader::choose(view, &desk.loads, desk.settings.readers, self.reader, work.avoided, desk.now_us);
         let node = match work.target {
             Target::Slot(slot) => {
                 let open = self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_open);
@@ -193,8 +194,9 @@ impl Machine {
         if work.upload.is_some() {
             conn.tracker.resume_after_upload();
         }
+        let now_us = desk.now_us;
         if let Some(load) = desk.load(conn.node) {
-            load.active += 1;
+            load.start(now_us);
         }
         if work.upload.is_none() {
             self.write_command(slot, source, desk);

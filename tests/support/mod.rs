@@ -48,9 +48,8 @@ impl Proxy {
         let mut options = fs::OpenOptions::new();
         options.write(true).create_new(true).mode(0o600).open(&file).unwrap().write_all(text.as_bytes()).unwrap();
         let log = fs::File::create(folder.path().join("log")).unwrap();
-        // The kernel ends it if the test is killed.
-        let child = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_oarlock"), "run", "--config"])
+        let child = service(env!("CARGO_BIN_EXE_oarlock"))
+            .args(["run", "--config"])
             .arg(&file)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -104,6 +103,14 @@ impl Drop for Proxy {
             eprintln!("--- log of the proxy\n{}---", self.log());
         }
     }
+}
+
+/// A program with a session of its own, as a service has it: the kernel shares the processors out by sessions
+/// (autogroups). The kernel also ends it if its owner is killed.
+pub fn service(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "setsid", program]);
+    command
 }
 
 /// Runs the mariadb client as the application user against an address.
