@@ -138,6 +138,7 @@ impl DataPlane {
             directory,
             counters: shared.counters.clone(),
             registry: worker::Registry::default(),
+            clock: tokio::runtime::Handle::current(),
         });
         let workers =
             worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;

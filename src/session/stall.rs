@@ -2,9 +2,8 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 /// A client of which less than this many bytes come or go in the stall timeout has stalled.
 const STALL_BYTES: usize = 4 << 10;
@@ -17,8 +16,8 @@ pub(super) struct Stall {
 }
 
 impl Stall {
-    pub(super) fn begin(limit: Duration, moved: usize) -> Self {
-        Self { timer: Box::pin(tokio::time::sleep_until(Instant::now() + limit)), moved }
+    pub(super) fn begin(timer: Pin<Box<Sleep>>, moved: usize) -> Self {
+        Self { timer, moved }
     }
 
     /// Whether enough has come and gone since.

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tracing::info;
 
 use crate::backend::pool::{Fit, Kept};
@@ -427,7 +427,8 @@ impl Task {
         if !waits_for_it && !self.client.is_blocked() {
             self.stall = None;
         } else if self.stall.as_ref().is_none_or(|stall| stall.is_over(moved)) {
-            self.stall = Some(Stall::begin(self.worker.stall_timeout(), moved));
+            let timer = bench.sleep_until(Instant::now() + self.worker.stall_timeout());
+            self.stall = Some(Stall::begin(timer, moved));
             // Registers the timer; it can't have passed yet.
             let _ = self.poll_timers(bench);
         }
