@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use fake_node::{FakeNode, SERVICE_USER, Say, Script};
 use oarlock::lab::until;
+use oarlock::wire::capability::Capabilities;
 use oarlock::wire::packet;
 use oarlock::wire::reply::Shape;
 use raw_client::{End, RawClient, command};
@@ -299,6 +300,20 @@ fn clients_that_break_commands() {
         client.send(&bytes);
         assert_eq!(client.rest().1, Some(1047));
     }
+    // What can't be decompressed. The answer is a frame, not compressed itself since it is short.
+    let mut client = RawClient::connect(scene.proxy.address().into());
+    assert!(matches!(client.reply(Shape::Text), End::Done(_)));
+    client.send(&logins::response(raw_client::capabilities() | Capabilities::COMPRESS));
+    assert_eq!(client.reply(Shape::Ok), End::Done(11));
+    client.send(b"\x09\0\0\0\xff\0\0no zlib..");
+    let mut answer = Vec::new();
+    std::io::Read::read_to_end(&mut client.stream, &mut answer).unwrap();
+    assert_eq!(packet::first(&answer).unwrap().0.sequence, 1, "{}", answer.escape_ascii());
+    assert!(
+        answer.ends_with(b"\xff\x85\x04#08S01Couldn't uncompress communication packet"),
+        "{}",
+        answer.escape_ascii()
+    );
     // Closed within a command, or before its answer.
     for length in [1, 4, 5, 9] {
         let mut client = scene.login();

@@ -135,7 +135,7 @@ fn look(idle: &mut Idle, buffer: &mut Vec<u8>) -> State {
                 Some((header, [OK, ..])) if header.total() == count => idle.seen_reset = true,
                 _ => return State::Ended,
             },
-            Poll::Ready(Fill::Closed) => return State::Ended,
+            Poll::Ready(Fill::Closed | Fill::Garbled) => return State::Ended,
         }
     }
     match idle.pipe.poll_fill(&mut context, buffer) {

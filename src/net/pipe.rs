@@ -5,6 +5,7 @@
 
 use std::task::{Context, Poll};
 
+use super::compress::{Frames, Garbled};
 use super::stream::Stream;
 
 /// Least room for new bytes in the shared buffer.
@@ -19,6 +20,7 @@ pub struct Pipe {
     written: usize,
     moved: usize,
     broken: bool,
+    frames: Option<Box<Frames>>,
 }
 
 /// What filling the shared buffer came to.
@@ -28,18 +30,23 @@ pub enum Fill {
     Bytes(usize),
     /// The peer has closed, or the stream broke.
     Closed,
+    /// What it sent can't be decompressed.
+    Garbled,
 }
 
 impl Pipe {
     /// A pipe with nothing in it.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, held: Vec::new(), blocked: Vec::new(), written: 0, moved: 0, broken: false }
+        Self { stream, held: Vec::new(), blocked: Vec::new(), written: 0, moved: 0, broken: false, frames: None }
     }
 
     /// Reads more behind what is held. The buffer grows if that needs it.
     pub fn poll_fill(&mut self, context: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Fill> {
         if self.broken {
             return Poll::Ready(Fill::Closed);
+        }
+        if self.frames.is_some() {
+            return self.poll_fill_compressed(context, buffer);
         }
         let held = self.held.len();
         if buffer.len() < held + ROOM_MIN {
@@ -53,6 +60,54 @@ impl Pipe {
                 self.moved = self.moved.wrapping_add(read);
                 Poll::Ready(Fill::Bytes(held + read))
             }
+        }
+    }
+
+    fn poll_fill_compressed(&mut self, context: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<Fill> {
+        let Some(frames) = &mut self.frames else { return Poll::Pending };
+        loop {
+            let mut plain = Vec::new();
+            match frames.take_out(&mut plain) {
+                Err(Garbled) => {
+                    frames.turn();
+                    return Poll::Ready(Fill::Garbled);
+                }
+                Ok(true) if !plain.is_empty() => {
+                    let held = self.held.len();
+                    self.held.extend_from_slice(&plain);
+                    self.unhold(buffer);
+                    return Poll::Ready(Fill::Bytes(held + plain.len()));
+                }
+                Ok(true) => {}
+                Ok(false) => {
+                    let room = buffer.len().max(ROOM_MIN);
+                    buffer.resize(room, 0);
+                    match self.stream.poll_read(context, buffer) {
+                        Poll::Pending => return Poll::Pending,
+                        Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Fill::Closed),
+                        Poll::Ready(Ok(read)) => {
+                            frames.take_in(&buffer[..read]);
+                            self.moved = self.moved.wrapping_add(read);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// From here on bytes come and go in compressed frames.
+    pub fn compress(&mut self) {
+        if self.frames.is_none() {
+            let mut frames = Frames::default();
+            frames.take_in(&std::mem::take(&mut self.held));
+            self.frames = Some(Box::new(frames));
+        }
+    }
+
+    /// What is written from here on answers what was read last.
+    pub fn turn(&mut self) {
+        if let Some(frames) = &mut self.frames {
+            frames.turn();
         }
     }
 
@@ -80,6 +135,13 @@ impl Pipe {
 
     /// Writes, and keeps what the stream does not take. With `more` to come at once, waits for that to save a system call.
     pub fn write(&mut self, context: &mut Context<'_>, bytes: &[u8], more: bool) {
+        if let Some(frames) = &mut self.frames {
+            if !self.broken {
+                frames.put(bytes, more, &mut self.blocked);
+                let _ = self.poll_drain(context);
+            }
+            return;
+        }
         let mut rest = bytes;
         if self.blocked.is_empty() && !more && !self.broken {
             match self.stream.poll_write(context, rest) {

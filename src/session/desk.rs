@@ -62,6 +62,8 @@ pub enum Action {
     },
     /// Send a deadline event at this time, instead of any armed before; none if `None`.
     Arm(Option<u64>),
+    /// What comes from the client and goes to it is compressed from here on.
+    Compress,
     /// Load the accounts again and tell.
     RefreshAccounts,
     /// A node behaved as if it were gone: have it probed.

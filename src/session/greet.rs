@@ -78,7 +78,7 @@ impl Machine {
             return self.hang_up(desk);
         };
         let common = known().fold(u64::MAX, |common, node| common & node.capabilities);
-        let capabilities = Capabilities::SUPPORTED & Capabilities::from_bits_retain(common);
+        let capabilities = Capabilities::SUPPORTED & Capabilities::from_bits_retain(common) | Capabilities::OWN;
         self.client.capabilities = capabilities;
         let greeting = Greeting {
             version: node.version.as_bytes(),

@@ -34,6 +34,15 @@ pub(super) enum Phase {
     Ended,
 }
 
+/// Why what the client sends can't be understood any more.
+#[derive(Clone, Copy, Debug)]
+pub enum ClientLost {
+    /// It has stopped in the middle of it.
+    Stalled,
+    /// It can't be decompressed.
+    Garbled,
+}
+
 /// One session.
 pub struct Machine {
     pub(super) id: u32,
@@ -100,10 +109,14 @@ impl Machine {
         self.end(desk);
     }
 
-    /// The client has stopped in the middle of what it sends.
-    pub fn on_client_stalled(&mut self, desk: &mut Desk) {
+    /// Nothing more of what the client sends can be understood.
+    pub fn on_client_lost(&mut self, why: ClientLost, desk: &mut Desk) {
+        let (code, text) = match why {
+            ClientLost::Stalled => (1159, "Got timeout reading communication packets"),
+            ClientLost::Garbled => (1157, "Couldn't uncompress communication packet"),
+        };
         if self.work.is_none() {
-            self.answer_ready(Fault::client(1159, b"08S01", "Got timeout reading communication packets"), desk);
+            self.answer_ready(Fault::client(code, b"08S01", text), desk);
         }
         self.hang_up(desk);
     }
@@ -255,7 +268,7 @@ impl Machine {
             }
         }
         let taken = match work.stage {
-            Stage::Running | Stage::Discarding => upload.advance(&bytes[at..]),
+            Stage::Running | Stage::Discarding => upload.advance(&mut bytes[at..]),
             Stage::Waiting | Stage::Finding => return 0,
         };
         if let (Stage::Running, Some(slot)) = (work.stage, work.slot) {

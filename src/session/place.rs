@@ -6,7 +6,7 @@ use crate::backend::pool::Fit;
 use crate::cluster::view::{ClusterView, NodeId};
 use crate::fault::Fault;
 use crate::routing::reader;
-use crate::wire::capability::Status;
+use crate::wire::capability::{Capabilities, Status};
 use crate::wire::command::Command;
 use crate::wire::ok;
 use crate::wire::packet::HEADER;
@@ -231,6 +231,9 @@ impl Machine {
         let status: Status = self.state.own_status();
         let schema = self.client.schema.as_deref().filter(|_| self.tracks());
         desk.write(Peer::Client, |out| ok::put_welcome(out, sequence, status, schema));
+        if self.client.has(Capabilities::COMPRESS) {
+            desk.act(Action::Compress);
+        }
         self.phase = Phase::Serving;
         self.finish(desk);
     }

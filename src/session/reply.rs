@@ -9,7 +9,7 @@ use crate::wire::capability::{Capabilities, Status};
 use crate::wire::command::{Command, QUERY};
 use crate::wire::err::Error;
 use crate::wire::ok::Ok as OkPacket;
-use crate::wire::packet::{self, HEADER};
+use crate::wire::packet::{self, HEADER, Header};
 use crate::wire::reply::{Kind, Part, ReplyTracker, Shape};
 use crate::wire::upload::Upload;
 
@@ -218,7 +218,8 @@ impl Machine {
             }
             Kind::Prepared => self.prepared_for_client(slot, &mut bytes[range]),
             Kind::Infile => {
-                work.upload = Some(Upload::file());
+                let request = Header::parse(&bytes[range]).map_or(0, |header| header.sequence);
+                work.upload = Some(Upload::file(request, self.client.has(Capabilities::COMPRESS)));
                 if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
                     conn.tracker.resume_after_upload();
                 }

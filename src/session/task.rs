@@ -18,7 +18,7 @@ use crate::net::signals::{SOURCES_MAX, Signals};
 use crate::net::stream::Stream;
 
 use super::desk::{Action, Found, Peer, Slot};
-use super::machine::Machine;
+use super::machine::{ClientLost, Machine};
 use super::stall::Stall;
 use super::worker::{Bench, Notice, Worker};
 
@@ -177,7 +177,7 @@ impl Task {
                 self.client.give_up();
                 self.machine.on_client_closed(&mut bench.desk);
             } else {
-                self.machine.on_client_stalled(&mut bench.desk);
+                self.machine.on_client_lost(ClientLost::Stalled, &mut bench.desk);
             }
             self.perform(bench);
             return true;
@@ -238,7 +238,7 @@ impl Task {
                         self.signals.rest(FIRST_NODE + place);
                         return false;
                     }
-                    Poll::Ready(Fill::Closed) => self.node_closed(slot, bench),
+                    Poll::Ready(Fill::Closed | Fill::Garbled) => self.node_closed(slot, bench),
                     Poll::Ready(Fill::Bytes(count)) => {
                         let taken = self.machine.on_node(slot, &mut bench.scratch[..count], &mut bench.desk);
                         self.perform(bench);
@@ -301,6 +301,11 @@ impl Task {
                 self.feed(count, bench);
                 true
             }
+            Poll::Ready(Fill::Garbled) => {
+                self.machine.on_client_lost(ClientLost::Garbled, &mut bench.desk);
+                self.perform(bench);
+                true
+            }
             Poll::Ready(Fill::Closed) => {
                 self.client_closed = true;
                 self.client_gone(bench)
@@ -324,6 +329,9 @@ impl Task {
             self.worker.refresh_accounts(&mut bench.desk);
         }
         bench.lay_out_scramble();
+        if self.machine.wants_client() {
+            self.client.turn();
+        }
         let taken = self.machine.on_client(&mut bench.scratch[..count], &mut bench.desk);
         self.perform(bench);
         self.client.hold(&bench.scratch[taken..count]);
@@ -363,6 +371,7 @@ impl Task {
                     self.deadline = deadline.map(|us| bench.timer(us));
                     self.signals.begin(OTHER);
                 }
+                Action::Compress => self.client.compress(),
                 Action::RefreshAccounts => self.start_errand(self.worker.accounts_errand(&bench.desk)),
                 Action::Suspect(node) => self.worker.suspect(*node),
                 Action::FindSession { id, ends } => self.start_errand(self.worker.find_errand(*id, *ends)),

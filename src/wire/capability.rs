@@ -58,6 +58,9 @@ impl Capabilities {
             .union(Self::NO_SCHEMA),
     );
 
+    /// What is the proxy's own affair with its client.
+    pub const OWN: Self = Self::COMPRESS;
+
     /// What a client must have: everything older than 4.1 speaks another protocol.
     pub const REQUIRED: Self = Self::PROTOCOL_41.union(Self::SECURE_CONNECTION);
 
@@ -66,7 +69,7 @@ impl Capabilities {
 
     /// What a node connection asks for: what the client has, and what the proxy needs for itself.
     pub fn towards_node(self, with_schema: bool, with_attributes: bool) -> Self {
-        let mut flags = self
+        let mut flags = self.difference(Self::OWN)
             | Self::REQUIRED
             | Self::PLUGIN_AUTH
             | Self::SESSION_TRACK

@@ -76,6 +76,13 @@ pub fn put_chain(out: &mut Vec<u8>, mut sequence: u8, payload: &[u8]) -> u8 {
     }
 }
 
+/// Gives the packet at the front of `bytes` another sequence number.
+pub fn set_sequence(bytes: &mut [u8], sequence: u8) {
+    if let Some(place) = bytes.get_mut(HEADER - 1) {
+        *place = sequence;
+    }
+}
+
 fn set_header(out: &mut [u8], at: usize, length: usize, sequence: u8) {
     let [a, b, c, ..] = (length as u32).to_le_bytes();
     out[at..at + HEADER].copy_from_slice(&[a, b, c, sequence]);

@@ -1,6 +1,6 @@
 //! Where a client's upload ends: a command of 16 MiB and more, or the file of LOAD DATA LOCAL INFILE.
 
-use super::packet::{HEADER, Header};
+use super::packet::{HEADER, Header, set_sequence};
 
 /// Follows the packets of an upload without looking into them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,7 @@ pub struct Upload {
     begun: bool,
     done: bool,
     sequence: u8,
+    renumbered: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,12 +26,14 @@ enum Until {
 impl Upload {
     /// A command, of which no byte has been seen.
     pub fn command() -> Self {
-        Self { left: 0, until: Until::ShortPacket, begun: false, done: false, sequence: 0 }
+        Self { left: 0, until: Until::ShortPacket, begun: false, done: false, sequence: 0, renumbered: false }
     }
 
-    /// The content of a file.
-    pub fn file() -> Self {
-        Self { left: 0, until: Until::EmptyPacket { chained: false }, begun: false, done: false, sequence: 0 }
+    /// The content of a file, asked for by a packet of this number. With `renumbered` its packets go on from there: over a
+    /// compressed connection a client counts frames instead (server: `net_flush` in sql/net_serv.cc).
+    pub fn file(sequence: u8, renumbered: bool) -> Self {
+        let until = Until::EmptyPacket { chained: false };
+        Self { left: 0, until, begun: false, done: false, sequence, renumbered }
     }
 
     /// Whether no byte of it has passed.
@@ -44,7 +47,7 @@ impl Upload {
     }
 
     /// How many of the front bytes belong to the upload and may be passed on; an incomplete header waits.
-    pub fn advance(&mut self, bytes: &[u8]) -> usize {
+    pub fn advance(&mut self, bytes: &mut [u8]) -> usize {
         let mut at = 0;
         loop {
             let step = self.left.min(bytes.len() - at);
@@ -53,7 +56,11 @@ impl Upload {
             if self.done || self.left > 0 {
                 return at;
             }
-            let Some(header) = Header::parse(&bytes[at..]) else { return at };
+            let Some(mut header) = Header::parse(&bytes[at..]) else { return at };
+            if self.renumbered {
+                header.sequence = self.sequence.wrapping_add(1);
+                set_sequence(&mut bytes[at..], header.sequence);
+            }
             at += HEADER;
             self.begun = true;
             self.left = header.length;
@@ -83,10 +90,11 @@ mod tests {
     use super::*;
 
     fn run(mut upload: Upload, bytes: &[u8], piece: usize) -> (usize, bool) {
+        let mut bytes = bytes.to_vec();
         let (mut at, mut end) = (0, 0);
         while end < bytes.len() && !upload.is_complete() {
             end = (end + piece).min(bytes.len());
-            at += upload.advance(&bytes[at..end]);
+            at += upload.advance(&mut bytes[at..end]);
         }
         (at, upload.is_complete())
     }
@@ -110,7 +118,7 @@ mod tests {
         put_chain(&mut bytes, 0, &vec![3; PAYLOAD_MAX + 1]);
         let mut upload = Upload::command();
         assert!(upload.is_fresh());
-        assert_eq!(upload.advance(&bytes[..HEADER + PAYLOAD_MAX]), HEADER + PAYLOAD_MAX);
+        assert_eq!(upload.advance(&mut bytes[..HEADER + PAYLOAD_MAX]), HEADER + PAYLOAD_MAX);
         assert!(!upload.is_fresh() && !upload.is_complete());
     }
 
@@ -122,7 +130,22 @@ mod tests {
         let total = bytes.len();
         put(&mut bytes, 0, |out| out.push(14));
         for piece in 1..bytes.len() {
-            assert_eq!(run(Upload::file(), &bytes, piece), (total, true), "{piece}");
+            assert_eq!(run(Upload::file(1, false), &bytes, piece), (total, true), "{piece}");
         }
+    }
+
+    #[test]
+    fn packets_of_a_file_are_renumbered() {
+        let packets = |numbers: [u8; 3]| {
+            let mut bytes = Vec::new();
+            for (number, content) in numbers.into_iter().zip([&b"1,2\n"[..], b"3,4\n", b""]) {
+                put(&mut bytes, number, |out| out.extend_from_slice(content));
+            }
+            bytes
+        };
+        let mut bytes = packets([9, 0, 9]);
+        let mut upload = Upload::file(254, true);
+        assert_eq!(upload.advance(&mut bytes), bytes.len());
+        assert_eq!((bytes, upload.next_sequence()), (packets([255, 0, 1]), 2));
     }
 }

@@ -38,7 +38,10 @@ pub fn every_byte(talk: &mut Talk) {
     talk.command("PING", &command(PING, &[]));
     talk.command("PING with data", &command(PING, &[b"x"]));
     talk.command("PROCESS_KILL nobody", &command(PROCESS_KILL, &[&4_000_000_000_u32.to_le_bytes()]));
-    talk.command("PROCESS_KILL short", &command(PROCESS_KILL, &[b"x"]));
+    if !talk.raw.is_compressed() {
+        // There a server reads on into what was in its buffer before.
+        talk.command("PROCESS_KILL short", &command(PROCESS_KILL, &[b"x"]));
+    }
     talk.command("DEBUG", &command(DEBUG, &[]));
     for option in [1_u16, 0, 7] {
         talk.command("SET_OPTION", &command(SET_OPTION, &[&option.to_le_bytes()]));

@@ -59,6 +59,7 @@ const CLIENTS: [(&str, Capabilities); 8] = [
         FULL.union(Capabilities::ODBC)
             .union(Capabilities::IGNORE_SPACE)
             .union(Capabilities::INTERACTIVE)
+            .union(Capabilities::COMPRESS)
             .union(Capabilities::CAN_HANDLE_EXPIRED_PASSWORDS),
     ),
     ("MySQL's flags, found rows", NEW_EOF.union(Capabilities::MYSQL).union(Capabilities::FOUND_ROWS)),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use oarlock::auth::native::{Sha1Password, answer};
 use oarlock::lab::{APP_PASSWORD, APP_USER};
+use oarlock::net::compress::Frames;
 use oarlock::wire::capability::Capabilities;
 use oarlock::wire::challenge::Switch;
 use oarlock::wire::command::{Command, STMT_EXECUTE};
@@ -37,6 +38,7 @@ pub struct Raw {
     /// The server's answer to the login.
     pub welcome: Vec<u8>,
     scramble: [u8; 20],
+    compressed: Option<Compressed>,
     /// The last command, as text.
     asked: String,
 }
@@ -55,6 +57,7 @@ impl Raw {
             offered: Capabilities::empty(),
             welcome: Vec::new(),
             scramble: [0; 20],
+            compressed: None,
             asked: String::new(),
         };
         let greeting = raw.packet();
@@ -65,6 +68,7 @@ impl Raw {
         let response = response(capabilities, schema, &raw.answer(APP_PASSWORD));
         raw.write(&packets(1, &response));
         raw.welcome = raw.packet();
+        raw.compressed = (capabilities & raw.offered).contains(Capabilities::COMPRESS).then(Compressed::default);
         raw
     }
 
@@ -75,7 +79,10 @@ impl Raw {
 
     /// Writes bytes as they are.
     pub fn write(&mut self, bytes: &[u8]) {
-        self.socket.write_all(bytes).unwrap();
+        match &mut self.compressed {
+            Some(compressed) => self.socket.write_all(&compressed.pack(bytes)).unwrap(),
+            None => self.socket.write_all(bytes).unwrap(),
+        }
     }
 
     /// Sends a command.
@@ -124,6 +131,10 @@ impl Raw {
         self.tracker.resume_after_upload();
         let mut at = 0;
         while !self.tracker.is_done() {
+            if self.is_compressed() {
+                // The frames are in order; the packets of a server need not be.
+                self.tracker.resume_after_upload();
+            }
             let Some(part) = self.tracker.next(&self.inbox[at..]).unwrap() else {
                 self.read();
                 continue;
@@ -147,9 +158,15 @@ impl Raw {
         self.inbox.drain(..at).collect()
     }
 
+    pub fn is_compressed(&self) -> bool {
+        self.compressed.is_some()
+    }
+
     /// All that comes until the server closes.
     pub fn rest(&mut self) -> Vec<u8> {
-        self.socket.read_to_end(&mut self.inbox).unwrap();
+        let mut bytes = Vec::new();
+        self.socket.read_to_end(&mut bytes).unwrap();
+        self.take_in(&bytes);
         std::mem::take(&mut self.inbox)
     }
 
@@ -159,7 +176,66 @@ impl Raw {
         let Some(count) = count.as_ref().ok().filter(|count| **count > 0) else {
             panic!("no whole reply to {:?}: {count:?} after {:?}", self.asked, lines(&self.inbox))
         };
-        self.inbox.extend_from_slice(&bytes[..*count]);
+        self.take_in(&bytes[..*count]);
+    }
+
+    fn take_in(&mut self, bytes: &[u8]) {
+        match &mut self.compressed {
+            Some(compressed) => compressed.unpack(bytes, &mut self.inbox),
+            None => self.inbox.extend_from_slice(bytes),
+        }
+    }
+}
+
+/// The frames of a compressed connection, whose numbers must be in order.
+#[derive(Default)]
+struct Compressed {
+    frames: Frames,
+    inbox: Vec<u8>,
+    /// The number of the next frame.
+    number: u8,
+}
+
+impl Compressed {
+    /// Packets into frames: those of a command count from 0, others go on from the server's. A command that shares its
+    /// frame with another is lost on a server.
+    fn pack(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let (mut packed, mut from, mut at) = (Vec::new(), 0, 0);
+        let mut own = Frames::default();
+        while let Some(header) = Header::parse(&bytes[at..]) {
+            at = (at + header.total()).min(bytes.len());
+            let next = Header::parse(&bytes[at..]);
+            if bytes[3] != 0 {
+                self.frames.turn();
+                self.frames.put(&bytes[from..], false, &mut packed);
+                break;
+            } else if next.is_none_or(|next| next.sequence == 0) {
+                own.put(&bytes[from..at], false, &mut packed);
+                (own, from) = (Frames::default(), at);
+            }
+        }
+        let mut rest = &packed[..];
+        while let Some(header) = Header::parse(rest) {
+            self.number = header.sequence.wrapping_add(1);
+            rest = &rest[header.total() + 3..];
+        }
+        packed
+    }
+
+    fn unpack(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.inbox.extend_from_slice(bytes);
+        while let Some(header) = Header::parse(&self.inbox).filter(|header| self.inbox.len() >= header.total() + 3) {
+            // Each of several commands sent at once has an answer that starts again.
+            assert!(
+                header.sequence == self.number || header.sequence == 1,
+                "{} after {}",
+                header.sequence,
+                self.number
+            );
+            self.number = header.sequence.wrapping_add(1);
+            self.frames.take_in(&self.inbox.drain(..header.total() + 3).collect::<Vec<u8>>());
+            assert_eq!(self.frames.take_out(out), Ok(true));
+        }
     }
 }
 

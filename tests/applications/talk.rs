@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 
 use oarlock::lab::APP_PASSWORD;
 use oarlock::wire::capability::Capabilities;
-use oarlock::wire::packet::HEADER;
+use oarlock::wire::packet::{self, HEADER, Header};
 use oarlock::wire::reply::Shape;
 
 use crate::raw::{Raw, command, lines, packets, shape};
@@ -54,6 +54,9 @@ impl Talk {
         if shape == Shape::Prepare && compared[HEADER] == 0 {
             compared[HEADER + 1..HEADER + 5].fill(0);
         }
+        if self.raw.is_compressed() {
+            blank_numbers(&mut compared);
+        }
         if what.starts_with("SET ") {
             // The server tells of the variables in any order.
             compared.sort_unstable();
@@ -77,6 +80,15 @@ impl Talk {
     pub fn prepare(&mut self, sql: &str) -> u32 {
         let reply = self.command(sql, &command(0x16, &[sql.as_bytes()]));
         u32::from_le_bytes(reply[HEADER + 1..HEADER + 5].try_into().unwrap())
+    }
+}
+
+/// Packets of the same content have the same place, whatever their numbers.
+fn blank_numbers(reply: &mut [u8]) {
+    let mut rest = reply;
+    while let Some(header) = Header::parse(rest) {
+        packet::set_sequence(rest, 0);
+        rest = rest.get_mut(header.total()..).unwrap_or_default();
     }
 }
 

@@ -44,11 +44,11 @@ fn end(stream: &Stream, file: bool) -> End {
 }
 
 fn follow(stream: &Stream, file: bool, cutting: &mut Cutting) -> End {
-    let mut upload = if file { Upload::file() } else { Upload::command() };
+    let mut upload = if file { Upload::file(0, false) } else { Upload::command() };
     let mut length = 0;
     // Only what may be the start of a header waits.
     stream.deliver(cutting, HEADER - 1, |bytes| {
-        let taken = upload.advance(bytes);
+        let taken = upload.advance(&mut bytes.to_vec());
         length += taken;
         assert_eq!(upload.is_fresh(), length == 0);
         (!upload.is_complete()).then_some(taken)
