@@ -127,7 +127,7 @@ pub(super) fn belongs_to_writer(facts: Facts) -> bool {
 }
 
 /// Why something that looks like a read belongs to the writer, the strongest reason first.
-const REASONS: [(Facts, &str); 12] = [
+const REASONS: [(Facts, &str); 13] = [
     (Facts::CONDITIONAL, "an executable comment may change its meaning"),
     (Facts::CHANGES_ROWS, "changes rows"),
     (Facts::LOCKING, "locks what it reads"),
@@ -139,6 +139,7 @@ const REASONS: [(Facts, &str); 12] = [
     (Facts::WRITER_FUNCTION, "calls a function that belongs to the writer"),
     (Facts::STORED_FUNCTION, "calls a stored function or a UDF, which may write"),
     (Facts::WRITER_VARIABLE, "reads a variable that only the writer's connection knows"),
+    (Facts::NODE_STATE, "shows the state of a node: the writer's"),
     (Facts::GLOBAL_VARIABLE, "reads a global variable, and SET GLOBAL changes the writer's"),
 ];
 

@@ -42,6 +42,8 @@ bitflags! {
         const CONDITIONAL = 1 << 13;
         /// A value of its own at each time or node.
         const VOLATILE = 1 << 14;
+        /// A table that shows what goes on in a node.
+        const NODE_STATE = 1 << 15;
     }
 }
 
@@ -114,7 +116,12 @@ impl Scan<'_, '_> {
                     Before::Other
                 }
                 Kind::Mark(b'.') => Before::Dot,
-                Kind::Quoted => Before::Quoted,
+                Kind::Quoted => {
+                    if self.before != Before::Dot {
+                        self.quoted(self.lexer.slice(start, self.lexer.position()));
+                    }
+                    Before::Quoted
+                }
                 Kind::Open => {
                     self.executable_comment();
                     continue;
@@ -170,6 +177,9 @@ impl Scan<'_, '_> {
             LOCK => Facts::LOCKING,
             INTO => Facts::INTO,
             PROCEDURE => Facts::PROCEDURE,
+            PERFORMANCE_SCHEMA => Facts::NODE_STATE,
+            INFORMATION_SCHEMA => self.table_of_a_node(),
+            PROCESSLIST if self.key_before() == FROM => Facts::NODE_STATE,
             VALUE if matches!(self.key_before(), NEXT | PREVIOUS) => Facts::SEQUENCE,
             WITH => {
                 self.with = true;
@@ -178,6 +188,34 @@ impl Scan<'_, '_> {
             key if volatile_word(key) => Facts::VOLATILE,
             _ => Facts::empty(),
         };
+    }
+
+    fn quoted(&mut self, text: &[u8]) {
+        self.facts |= match pack(unquoted(text)) {
+            PERFORMANCE_SCHEMA => Facts::NODE_STATE,
+            INFORMATION_SCHEMA => self.table_of_a_node(),
+            _ => Facts::empty(),
+        };
+    }
+
+    /// What is read of information_schema, whose name was just read. Most of it is the same on all nodes.
+    fn table_of_a_node(&self) -> Facts {
+        let mut ahead = self.lexer.clone();
+        if ahead.token() != Token::Mark(b'.') {
+            return Facts::empty();
+        }
+        let key = match ahead.token() {
+            Token::Word(word) => word.key,
+            Token::Quoted(text) => pack(unquoted(text)),
+            _ => 0,
+        };
+        match key {
+            SESSION_STATUS => Facts::PREVIOUS,
+            PROCESSLIST | GLOBAL_STATUS | GLOBAL_VARIABLES | INNODB_TRX | INNODB_LOCKS | INNODB_LOCK_WAITS
+            | INNODB_METRICS | METADATA_LOCK_INFO | USER_STATISTICS | CLIENT_STATISTICS | TABLE_STATISTICS
+            | INDEX_STATISTICS => Facts::NODE_STATE,
+            _ => Facts::empty(),
+        }
     }
 
     /// What is called, if the parenthesis that was just read belongs to a call.
@@ -291,6 +329,11 @@ pub(super) fn system_variable(lexer: &mut Lexer<'_>) -> Facts {
         _ if scope == Scope::Global => Facts::GLOBAL_VARIABLE,
         _ => Facts::empty(),
     }
+}
+
+/// A quoted name without its quotes.
+fn unquoted(text: &[u8]) -> &[u8] {
+    text.get(1..text.len().saturating_sub(1)).unwrap_or_default()
 }
 
 /// The scope before the name of a system variable.

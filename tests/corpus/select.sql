@@ -239,14 +239,10 @@ SELECT * FROM information_schema.tables WHERE table_schema = 'corpus'
 SELECT table_name, engine FROM information_schema.TABLES WHERE table_schema = DATABASE()
 SELECT * FROM information_schema.columns WHERE table_name = 't' ORDER BY ordinal_position
 SELECT * FROM information_schema.schemata
-SELECT * FROM information_schema.processlist
-SELECT * FROM information_schema.innodb_trx
-SELECT * FROM information_schema.global_status LIMIT 1
 SELECT * FROM information_schema.session_variables LIMIT 1
 SELECT * FROM information_schema.key_column_usage LIMIT 1
 SELECT * FROM information_schema.routines LIMIT 1
 SELECT * FROM information_schema.statistics WHERE table_name = 't'
-SELECT * FROM information_schema.global_variables LIMIT 1
 SELECT user, host FROM mysql.user
 SELECT * FROM mysql.gtid_slave_pos
 SELECT * FROM seq_1_to_10

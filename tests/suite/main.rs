@@ -2,7 +2,7 @@
 //!
 //! `main.list` has the tests of the suite `main` that a server with default options can run and that need nothing but its port.
 //! `cannot.list` has those that can't pass through a proxy, with the reason; one of them that passes fails the run, so the list stays
-//! true. A part of the tests is run by default, all of them with OARLOCK_SUITE=whole (`make conformance`).
+//! true. The same once more with a cluster of three in place of the server, where reads and writes go to different nodes. A part of the tests is run by default, all of them with OARLOCK_SUITE=whole (`make conformance`).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
 mod run;
@@ -10,45 +10,61 @@ mod stand;
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::sync::mpsc::channel;
+
 use run::Outcome;
-use stand::Stand;
+use stand::{Kind, Stand};
 
 const TESTS: &str = include_str!("main.list");
 const CANNOT: &str = include_str!("cannot.list");
+const CANNOT_IN_A_CLUSTER: &str = include_str!("cannot_in_a_cluster.list");
 /// Much of the protocol in little time.
 const PART: &str = include_str!("part.list");
+const PART_IN_A_CLUSTER: &str = include_str!("part_in_a_cluster.list");
 
 #[test]
 fn the_servers_own_suite_passes_through_the_proxy() {
-    let whole = std::env::var("OARLOCK_SUITE").is_ok_and(|value| value == "whole");
-    let names: Vec<&str> = if whole { TESTS } else { PART }.lines().collect();
-    let all = |way: &str, stand: Stand| -> Vec<Outcome> {
-        let outcomes = names.iter().map(|name| run(way, &stand, name)).collect();
-        stand.nothing_left();
-        outcomes
-    };
-    let (proxied, direct) = std::thread::scope(|scope| {
-        let direct = scope.spawn(|| all("direct", Stand::direct()));
-        (all("proxied", Stand::proxied()), direct.join().unwrap())
-    });
-
-    let passed = |outcomes: &[Outcome]| outcomes.iter().filter(|outcome| **outcome == Outcome::Passed).count();
-    let count = passed(&direct);
-    eprintln!("{} tests: {count} pass direct, {} through the proxy", names.len(), passed(&proxied));
-    let pairs = names.iter().zip(direct).zip(proxied).filter(|((_, direct), _)| *direct == Outcome::Passed);
-    let wrong: Vec<String> = pairs.filter_map(|((name, _), proxied)| fault(name, proxied == Outcome::Passed)).collect();
-    assert!(count > 0 && wrong.is_empty(), "\n{}", wrong.join("\n"));
+    compare(Kind::Server, PART, CANNOT);
 }
 
-fn run(way: &str, stand: &Stand, name: &str) -> Outcome {
+#[test]
+fn the_suite_passes_in_front_of_a_cluster() {
+    compare(Kind::Cluster, PART_IN_A_CLUSTER, CANNOT_IN_A_CLUSTER);
+}
+
+/// What passes direct must pass through the proxy, unless it is listed.
+fn compare(kind: Kind, part: &str, cannot: &str) {
+    let whole = std::env::var("OARLOCK_SUITE").is_ok_and(|value| value == "whole");
+    let names = if whole { TESTS } else { part };
+    let (passing, mut passed, mut wrong) = (channel(), 0, Vec::new());
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let stand = Stand::direct(kind);
+            names.lines().filter(|name| run("direct", &stand, name)).for_each(|name| passing.0.send(name).unwrap());
+            stand.nothing_left();
+        });
+        let stand = Stand::proxied(kind);
+        for name in passing.1 {
+            let passes = run("proxied", &stand, name);
+            passed += usize::from(passes);
+            wrong.extend(fault(name, cannot, passes));
+        }
+        stand.nothing_left();
+    });
+    eprintln!("{} tests, of which {passed} pass through the proxy", names.lines().count());
+    assert!(passed > 0 && wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+/// Whether the test passes.
+fn run(way: &str, stand: &Stand, name: &str) -> bool {
     let (outcome, time) = stand.run(name);
     eprintln!("{way} {} ms {name}: {outcome}", time.as_millis());
-    outcome
+    outcome == Outcome::Passed
 }
 
 /// What is wrong with how a test has ended through the proxy that passes without it.
-fn fault(name: &str, passes: bool) -> Option<String> {
-    let listed = CANNOT.lines().any(|line| line.split_whitespace().next() == Some(name));
+fn fault(name: &str, cannot: &str, passes: bool) -> Option<String> {
+    let listed = cannot.lines().any(|line| line.split_whitespace().next() == Some(name));
     match (passes, listed) {
         (true, true) => Some(format!("{name} passes through the proxy: it does not belong into cannot.list")),
         (false, false) => Some(format!("{name} passes direct and not through the proxy, see above")),

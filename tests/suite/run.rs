@@ -67,7 +67,7 @@ impl Stand {
         let folder = |name: &str| vardir.join(name).display().to_string();
         let mut command = Command::new("setpriv");
         // The server must be able to use files of the test, so they have one owner.
-        let owner = std::fs::metadata(self.server.data()).unwrap();
+        let owner = std::fs::metadata(self.server().data()).unwrap();
         if owner.uid() != std::fs::metadata("/proc/self").unwrap().uid() {
             command.args(["--clear-groups", &format!("--reuid={}", owner.uid()), &format!("--regid={}", owner.gid())]);
         }
@@ -94,7 +94,7 @@ impl Stand {
             ("MYSQLTEST_VARDIR", vardir),
             ("MASTER_MYPORT", self.port.to_string()),
             ("MASTER_MYPORT1", self.port.to_string()),
-            ("MASTER_MYSOCK", self.server.socket().display().to_string()),
+            ("MASTER_MYSOCK", self.server().socket().display().to_string()),
             ("DEFAULT_MASTER_PORT", "3306".into()),
             ("MYSQL_SHAREDIR", "/usr/share/mysql".into()),
             ("CHARSETSDIR", "/usr/share/mysql/charsets".into()),
