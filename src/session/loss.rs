@@ -70,6 +70,7 @@ impl Machine {
             _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node)),
             (false, _) => transaction_lost(desk.name(node)),
             (true, true) if !commits(work) => transaction_lost(desk.name(node)),
+            (true, false) if work.upload.is_some_and(|upload| upload.is_command_cut()) => cut_short(desk.name(node)),
             (true, false) if harmless(work) => interrupted(desk.name(node)),
             (true, _) => unknown_outcome(desk.name(node)),
         };
@@ -232,6 +233,14 @@ fn transaction_lost(node: &str) -> Fault {
         "Deadlock found when trying to get lock; try restarting transaction (rolled back: its connection to node {node} was lost)"
     );
     Fault::node(Retry::Replay, 1213, b"40001", text)
+}
+
+fn cut_short(node: &str) -> Fault {
+    let text = format!(
+        "The connection to node {node} was lost before all of the statement had been sent; it did not run. Is it longer \
+         than the node's max_allowed_packet?"
+    );
+    Fault::node(Retry::Never, 1105, b"08S01", text)
 }
 
 fn interrupted(node: &str) -> Fault {

@@ -41,6 +41,11 @@ impl Upload {
         !self.begun
     }
 
+    /// Whether it is a command that has not passed as a whole: no server has begun to run it.
+    pub fn is_command_cut(&self) -> bool {
+        self.until == Until::ShortPacket && !self.is_complete()
+    }
+
     /// The sequence number that an answer to it has.
     pub fn next_sequence(&self) -> u8 {
         self.sequence.wrapping_add(1)
@@ -132,6 +137,19 @@ mod tests {
         for piece in 1..bytes.len() {
             assert_eq!(run(Upload::file(1, false), &bytes, piece), (total, true), "{piece}");
         }
+    }
+
+    #[test]
+    fn a_command_is_cut_until_its_last_byte() {
+        let mut bytes = Vec::new();
+        put_chain(&mut bytes, 0, &vec![3; PAYLOAD_MAX + 1]);
+        let (mut command, mut file, end) = (Upload::command(), Upload::file(0, false), bytes.len() - 1);
+        assert!(command.is_command_cut() && !file.is_command_cut());
+        command.advance(&mut bytes[..end]);
+        file.advance(&mut bytes[..end]);
+        assert!(command.is_command_cut() && !file.is_command_cut());
+        command.advance(&mut bytes[end..]);
+        assert!(!command.is_command_cut());
     }
 
     #[test]
