@@ -268,7 +268,7 @@ impl Machine {
             }
         }
         let taken = match work.stage {
-            Stage::Running | Stage::Discarding => upload.advance(&mut bytes[at..]),
+            Stage::Running | Stage::Discarding => upload.pass(&mut bytes[at..]),
             Stage::Waiting | Stage::Finding => return 0,
         };
         if let (Stage::Running, Some(slot)) = (work.stage, work.slot) {

@@ -51,8 +51,27 @@ impl Upload {
         self.sequence.wrapping_add(1)
     }
 
-    /// How many of the front bytes belong to the upload and may be passed on; an incomplete header waits.
-    pub fn advance(&mut self, bytes: &mut [u8]) -> usize {
+    /// How many of the front bytes belong to the upload and may be passed on; an incomplete header waits. Their packets
+    /// get the numbers they need.
+    pub fn pass(&mut self, bytes: &mut [u8]) -> usize {
+        let mut numbers = Vec::new();
+        let renumbered = self.renumbered;
+        let taken = self.follow(bytes, |at, number| {
+            if renumbered {
+                numbers.push((at, number));
+            }
+        });
+        numbers.into_iter().for_each(|(at, number)| set_sequence(&mut bytes[at..], number));
+        taken
+    }
+
+    /// The same for bytes that have their numbers.
+    pub fn advance(&mut self, bytes: &[u8]) -> usize {
+        self.follow(bytes, |_, _| ())
+    }
+
+    /// Calls `header_at` with the place of each header and the number that belongs there.
+    fn follow(&mut self, bytes: &[u8], mut header_at: impl FnMut(usize, u8)) -> usize {
         let mut at = 0;
         loop {
             let step = self.left.min(bytes.len() - at);
@@ -64,8 +83,8 @@ impl Upload {
             let Some(mut header) = Header::parse(&bytes[at..]) else { return at };
             if self.renumbered {
                 header.sequence = self.sequence.wrapping_add(1);
-                set_sequence(&mut bytes[at..], header.sequence);
             }
+            header_at(at, header.sequence);
             at += HEADER;
             self.begun = true;
             self.left = header.length;
@@ -95,11 +114,10 @@ mod tests {
     use super::*;
 
     fn run(mut upload: Upload, bytes: &[u8], piece: usize) -> (usize, bool) {
-        let mut bytes = bytes.to_vec();
         let (mut at, mut end) = (0, 0);
         while end < bytes.len() && !upload.is_complete() {
             end = (end + piece).min(bytes.len());
-            at += upload.advance(&mut bytes[at..end]);
+            at += upload.advance(&bytes[at..end]);
         }
         (at, upload.is_complete())
     }
@@ -123,7 +141,7 @@ mod tests {
         put_chain(&mut bytes, 0, &vec![3; PAYLOAD_MAX + 1]);
         let mut upload = Upload::command();
         assert!(upload.is_fresh());
-        assert_eq!(upload.advance(&mut bytes[..HEADER + PAYLOAD_MAX]), HEADER + PAYLOAD_MAX);
+        assert_eq!(upload.advance(&bytes[..HEADER + PAYLOAD_MAX]), HEADER + PAYLOAD_MAX);
         assert!(!upload.is_fresh() && !upload.is_complete());
     }
 
@@ -145,10 +163,10 @@ mod tests {
         put_chain(&mut bytes, 0, &vec![3; PAYLOAD_MAX + 1]);
         let (mut command, mut file, end) = (Upload::command(), Upload::file(0, false), bytes.len() - 1);
         assert!(command.is_command_cut() && !file.is_command_cut());
-        command.advance(&mut bytes[..end]);
-        file.advance(&mut bytes[..end]);
+        command.advance(&bytes[..end]);
+        file.advance(&bytes[..end]);
         assert!(command.is_command_cut() && !file.is_command_cut());
-        command.advance(&mut bytes[end..]);
+        command.advance(&bytes[end..]);
         assert!(!command.is_command_cut());
     }
 
@@ -163,7 +181,7 @@ mod tests {
         };
         let mut bytes = packets([9, 0, 9]);
         let mut upload = Upload::file(254, true);
-        assert_eq!(upload.advance(&mut bytes), bytes.len());
+        assert_eq!(upload.pass(&mut bytes), bytes.len());
         assert_eq!((bytes, upload.next_sequence()), (packets([255, 0, 1]), 2));
     }
 }

@@ -48,7 +48,7 @@ fn follow(stream: &Stream, file: bool, cutting: &mut Cutting) -> End {
     let mut length = 0;
     // Only what may be the start of a header waits.
     stream.deliver(cutting, HEADER - 1, |bytes| {
-        let taken = upload.advance(&mut bytes.to_vec());
+        let taken = upload.advance(bytes);
         length += taken;
         assert_eq!(upload.is_fresh(), length == 0);
         (!upload.is_complete()).then_some(taken)
