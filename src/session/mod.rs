@@ -12,6 +12,8 @@ mod greet;
 mod kill;
 mod loss;
 pub mod machine;
+mod node_end;
+mod part;
 mod place;
 mod prepared;
 mod reply;

@@ -21,9 +21,10 @@ use tokio::time::{Instant, MissedTickBehavior, Sleep};
 
 use crate::auth::directory::Directory;
 use crate::backend::pool::Pool;
+use crate::backend::seats::{self, Lender, Seats};
 use crate::cluster::view::{NodeId, ViewHandle};
 use crate::net::stream::Stream;
-use crate::routing::reader::Load;
+use crate::routing::reader::{Load, NodeSet};
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
 
@@ -43,7 +44,9 @@ pub struct Shared {
     pub settings: Arc<Settings>,
     /// A client that takes or sends nothing for so long within a packet is cut off.
     pub stall_timeout: Duration,
-    /// How long a node connection is kept that no session uses.
+    /// Node connections kept for each node that no session uses, over all workers.
+    pub idle_connections_max: usize,
+    /// How long such a connection is kept.
     pub idle_connection_timeout: Duration,
     /// The cluster.
     pub view: ViewHandle,
@@ -194,16 +197,16 @@ pub fn start(shared: &Arc<Shared>, count: usize) -> std::io::Result<Vec<std::thr
     let _ = shared.registry.workers.set(handles.into());
     let thread = |(place, queue)| {
         let shared = shared.clone();
-        std::thread::Builder::new().name(format!("worker-{place}")).spawn(move || run(shared, queue))
+        std::thread::Builder::new().name(format!("worker-{place}")).spawn(move || run(shared, place, queue))
     };
     queues.into_iter().enumerate().map(thread).collect()
 }
 
-fn run(shared: Arc<Shared>, queue: mpsc::UnboundedReceiver<Order>) {
+fn run(shared: Arc<Shared>, place: usize, queue: mpsc::UnboundedReceiver<Order>) {
     yield_to_others();
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
     match runtime {
-        Ok(runtime) => runtime.block_on(Rc::new(Worker::new(shared)).work(queue)),
+        Ok(runtime) => runtime.block_on(Rc::new(Worker::new(shared, place)).work(queue)),
         Err(error) => tracing::error!("a worker could not start: {error}"),
     }
 }
@@ -223,6 +226,7 @@ pub(super) struct Worker {
     bench: RefCell<Bench>,
     sessions: RefCell<HashMap<u32, Resident>>,
     pool: RefCell<Pool>,
+    seats: Seats,
     published: RefCell<Vec<u32>>,
     draining: Cell<bool>,
 }
@@ -273,17 +277,20 @@ fn random_scramble() -> [u8; SCRAMBLE] {
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<Shared>, place: usize) -> Self {
         let view = shared.view.load().clone();
         let accounts = shared.directory.load().clone();
         let desk = Desk::new(shared.settings.clone(), view, accounts);
         let published = RefCell::new(vec![0; desk.loads.len()]);
         let bench = RefCell::new(Bench { scratch: vec![0; SCRATCH], desk, epoch: Instant::now() });
-        let (size_max, age_max) = (shared.settings.idle_connections_max, shared.idle_connection_timeout);
         let workers = shared.registry.workers.get().map_or(1, |workers| workers.len());
-        let pool = RefCell::new(Pool::new(size_max.div_ceil(workers), age_max));
+        let settings = &shared.settings;
+        let seats = Seats::new(published.borrow().len(), seats::share(settings.connections_max, place, workers));
+        // What is lent comes back to the pool.
+        let idle_max = if settings.multiplex { seats.share() } else { shared.idle_connections_max.div_ceil(workers) };
+        let pool = RefCell::new(Pool::new(idle_max, shared.idle_connection_timeout));
         let sessions = RefCell::default();
-        Self { shared, bench, sessions, pool, published, draining: Cell::new(false) }
+        Self { shared, bench, sessions, pool, seats, published, draining: Cell::new(false) }
     }
 
     async fn work(self: Rc<Self>, mut queue: mpsc::UnboundedReceiver<Order>) {
@@ -360,8 +367,16 @@ impl Worker {
         self.pool.borrow_mut().tidy(&bench.desk.view, std::time::Instant::now());
     }
 
+    /// Seats may be on offer now that were not when somebody began to wait.
+    fn ask_for_seats(&self) {
+        let mut bench = self.bench();
+        bench.tell_time();
+        self.seats.ask(bench.desk.now_us);
+    }
+
     fn publish(&self) {
         self.tidy_pool();
+        self.ask_for_seats();
         let mut bench = self.bench();
         bench.desk.loads.iter_mut().for_each(Load::age);
         let mut published = self.published.borrow_mut();
@@ -381,6 +396,14 @@ impl Worker {
 
     pub(super) fn pool(&self) -> RefMut<'_, Pool> {
         self.pool.borrow_mut()
+    }
+
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    pub(super) fn multiplexes(&self) -> bool {
+        self.shared.settings.multiplex
     }
 
     pub(super) fn stall_timeout(&self) -> Duration {
@@ -444,6 +467,8 @@ pub(super) struct Heard {
     pub(super) drain: bool,
     pub(super) end: bool,
     pub(super) spared: bool,
+    /// Others wait for connections to these nodes.
+    pub(super) asked_for: NodeSet,
     /// Who looks for it, and whether to kill it.
     pub(super) finds: Vec<(bool, oneshot::Sender<Found>)>,
     /// Who looks for sessions.
@@ -456,6 +481,12 @@ pub(super) struct Notice {
     heard: RefCell<Heard>,
     fresh: Cell<bool>,
     waker: RefCell<Option<Waker>>,
+}
+
+impl Lender for Notice {
+    fn ask_for(&self, node: NodeId) {
+        self.tell(|heard| heard.asked_for.insert(node));
+    }
 }
 
 impl Notice {

@@ -26,7 +26,7 @@ bitflags! {
         const WRITER_FUNCTION = 1 << 5;
         /// GET_LOCK().
         const USER_LOCK = 1 << 6;
-        /// NEXT VALUE FOR and its like.
+        /// NEXT VALUE FOR, NEXTVAL() and their like.
         const SEQUENCE = 1 << 7;
         /// FOUND_ROWS(), @@warning_count and their like.
         const PREVIOUS = 1 << 8;
@@ -42,6 +42,8 @@ bitflags! {
         const CONDITIONAL = 1 << 13;
         /// A value of its own at each time or node.
         const VOLATILE = 1 << 14;
+        /// FOUND_ROWS(), ROW_COUNT(), SQL_CALC_FOUND_ROWS.
+        const ROW_COUNTS = 1 << 15;
     }
 }
 
@@ -170,6 +172,7 @@ impl Scan<'_, '_> {
             LOCK => Facts::LOCKING,
             INTO => Facts::INTO,
             PROCEDURE => Facts::PROCEDURE,
+            SQL_CALC_FOUND_ROWS => Facts::ROW_COUNTS,
             VALUE if matches!(self.key_before(), NEXT | PREVIOUS) => Facts::SEQUENCE,
             WITH => {
                 self.with = true;
@@ -236,8 +239,9 @@ pub(super) fn call_facts(call: Call) -> Facts {
     match call {
         Call::Keyword | Call::Pure => Facts::empty(),
         Call::Volatile => Facts::VOLATILE,
-        Call::Previous => Facts::PREVIOUS,
+        Call::Previous => Facts::PREVIOUS | Facts::ROW_COUNTS,
         Call::Writer => Facts::WRITER_FUNCTION,
+        Call::Sequence => Facts::SEQUENCE,
         Call::Lock => Facts::USER_LOCK,
         Call::Unknown => Facts::STORED_FUNCTION,
     }
