@@ -23,7 +23,7 @@ use super::machine::Machine;
 use super::work::{After, Work};
 
 /// How long a connection stays for the sake of what the previous statement left on it.
-const FOLLOW_UP: Duration = Duration::from_secs(1);
+const FOLLOW_UP: Duration = Duration::from_millis(500);
 /// Tells what LAST_INSERT_ID() is.
 const ASK_INSERT_ID: &[u8] = b"SELECT LAST_INSERT_ID()";
 
