@@ -5,27 +5,28 @@
 
 mod support;
 
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, OptsBuilder};
-use oarlock::lab::{APP_PASSWORD, APP_USER, Node, Server, Site, until};
+use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Node, Server, Site, until};
 use support::Proxy;
 
 /// Until something shows that was done.
 const SEEN_MAX: Duration = Duration::from_secs(20);
 /// Sessions at once, far more than connections.
 const CROWD: usize = 40;
+/// Their connections.
+const CONNECTIONS: usize = 4;
 /// What each of the crowd does.
 const ROUNDS: usize = 25;
 
 /// One worker, so that all sessions share so many connections.
-fn start(server: &Server, connections: usize, limits: &str) -> Proxy {
-    let lab = server.lab();
-    let address = lab.proxy_address(Site::Dr);
-    let text =
-        lab.config_toml(Site::Dr, address).replacen("[site]\n", "[site]\nthreads = 1\nstate_dir = \"STATE\"\n", 1);
+fn start(lab: &Lab, site: Site, connections: usize, limits: &str) -> Proxy {
+    let address = lab.proxy_address(site);
+    let text = lab.config_toml(site, address).replacen("[site]\n", "[site]\nthreads = 1\nstate_dir = \"STATE\"\n", 1);
     let proxy = Proxy::launch(
         address,
         &format!("{text}\n[read-write-split]\nmultiplex = true\n[limits]\nconnections_max = {connections}\n{limits}"),
@@ -34,10 +35,10 @@ fn start(server: &Server, connections: usize, limits: &str) -> Proxy {
     proxy
 }
 
-async fn connect_as(proxy: &Proxy, user: &str, password: &str) -> Conn {
+async fn connect_to(address: SocketAddrV4, user: &str, password: &str) -> Conn {
     let options = OptsBuilder::default()
-        .ip_or_hostname(proxy.address().ip().to_string())
-        .tcp_port(proxy.address().port())
+        .ip_or_hostname(address.ip().to_string())
+        .tcp_port(address.port())
         .user(Some(user))
         .pass(Some(password))
         .prefer_socket(false)
@@ -47,7 +48,7 @@ async fn connect_as(proxy: &Proxy, user: &str, password: &str) -> Conn {
 }
 
 async fn connect(proxy: &Proxy) -> Conn {
-    connect_as(proxy, APP_USER, APP_PASSWORD).await
+    connect_to(proxy.address(), APP_USER, APP_PASSWORD).await
 }
 
 async fn run(conn: &mut Conn, statements: &[&str]) {
@@ -83,7 +84,7 @@ async fn sessions_share_connections() {
         .sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT); CREATE USER other IDENTIFIED BY 'o';
             GRANT ALL ON *.* TO other; CREATE SEQUENCE shop.numbers; CREATE FUNCTION shop.f() RETURNS INT READS SQL DATA RETURN @left := 3")
         .unwrap();
-    let proxy = start(&server, 1, "connection_wait = \"2s\"\n");
+    let proxy = start(server.lab(), Site::Dr, 1, "connection_wait = \"2s\"\n");
     all_of_a_session_is_kept(&proxy, &server).await;
     the_last_insert_id_is_kept(&proxy).await;
     what_a_statement_left_is_there_or_said_to_be_gone(&proxy).await;
@@ -92,7 +93,30 @@ async fn sessions_share_connections() {
     who_waits_is_served(&proxy, &server).await;
     sessions_without_a_connection_can_be_killed(&proxy).await;
     drop(proxy);
-    nobody_sees_anything_of_others(&start(&server, 4, ""), &server).await;
+    nobody_sees_anything_of_others(&start(server.lab(), Site::Dr, CONNECTIONS, ""), &server).await;
+}
+
+/// Whoever has one node's only connection waits for the other's.
+#[tokio::test]
+async fn nobody_waits_for_ever_for_two_nodes() {
+    let lab = Lab::builder().galera(2).start().unwrap();
+    let proxy = start(&lab, Site::Primary, 1, "");
+    proxy.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT)");
+    let readable = || proxy.client(&["-e", "SELECT * FROM shop.t"]).status.success();
+    assert!(until(SEEN_MAX, readable));
+    let member = async |number: usize| {
+        let mut conn = connect(&proxy).await;
+        for round in 0..ROUNDS {
+            run(&mut conn, &["INSERT INTO shop.t (v) VALUES (1)", "SELECT COUNT(*) FROM shop.t"]).await;
+            run(&mut conn, &["START TRANSACTION READ ONLY", "SELECT 1", "COMMIT", "BEGIN"]).await;
+            run(&mut conn, &[&format!("UPDATE shop.t SET v = {round} WHERE v = -{number}"), "COMMIT"]).await;
+        }
+    };
+    join_all((0..8).map(member)).await;
+    assert_eq!(proxy.sql("SELECT COUNT(*) FROM shop.t FOR UPDATE"), (8 * ROUNDS).to_string());
+    for node in lab.nodes() {
+        assert!(connections(node) <= 1, "{}", node.name());
+    }
 }
 
 async fn all_of_a_session_is_kept(proxy: &Proxy, node: &Node) {
@@ -174,7 +198,7 @@ async fn what_a_statement_left_is_there_or_said_to_be_gone(proxy: &Proxy) {
 }
 
 async fn users_take_turns(proxy: &Proxy, node: &Node) {
-    let (mut app, mut other) = (connect(proxy).await, connect_as(proxy, "other", "o").await);
+    let (mut app, mut other) = (connect(proxy).await, connect_to(proxy.address(), "other", "o").await);
     for _ in 0..5 {
         assert!(row(&mut app, "SELECT USER()").await.starts_with("app@"));
         assert!(row(&mut other, "SELECT USER()").await.starts_with("other@"));
@@ -268,8 +292,17 @@ async fn nobody_sees_anything_of_others(proxy: &Proxy, node: &Node) {
             assert_eq!(row(&mut conn, asks).await, format!("{number} {number} shop 0"));
         }
     };
-    join_all((0..CROWD).map(member)).await;
-    let most = node.value("SHOW GLOBAL STATUS LIKE 'Max_used_connections'").unwrap();
-    assert!(most.is_some());
-    assert_eq!(connections(node), 4);
+    let mut watcher = connect_to(node.address(), APP_USER, APP_PASSWORD).await;
+    let counts = "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app' AND id <> CONNECTION_ID()";
+    let mut most = 0;
+    let watch = async {
+        loop {
+            most = most.max(row(&mut watcher, counts).await.parse::<usize>().unwrap());
+        }
+    };
+    tokio::select! {
+        _ = join_all((0..CROWD).map(member)) => {}
+        () = watch => {}
+    }
+    assert_eq!(most, CONNECTIONS);
 }

@@ -109,6 +109,11 @@ impl NodeConn {
         if self.answer.len() > ANSWER_MAX { Err(Malformed("a longer answer than there can be")) } else { Ok(()) }
     }
 
+    /// Whether a reply for this will come.
+    pub(super) fn owes(&self, purpose: Purpose) -> bool {
+        self.owed.iter().any(|(owed, _)| *owed == purpose)
+    }
+
     /// What the reply that is arriving is for.
     pub(super) fn arriving(&self) -> Option<Purpose> {
         self.owed.front().map(|(purpose, _)| *purpose)

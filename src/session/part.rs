@@ -31,9 +31,10 @@ impl Machine {
     /// From when on the session can do without this connection, in microseconds of the desk's clock. None: not as things are.
     pub fn spare_from(&self, slot: Slot) -> Option<u64> {
         let conn = self.conns.get(usize::from(slot))?;
-        let idle = self.is_serving() && self.work.is_none() && conn.is_quiet() && !conn.tied;
+        // A command that waits for another node must not keep this one from whoever waits here.
+        let idle = self.is_serving() && conn.is_quiet() && !conn.tied && self.is_free(slot);
         let bound = self.state.next_transaction_set || self.prepared.holds_data() || self.condemned;
-        (idle && !bound && self.is_free(slot)).then_some(conn.spare_from_us)
+        (idle && !bound).then_some(conn.spare_from_us)
     }
 
     /// Others wait for a connection to this node: the session gives its own back, if it can.

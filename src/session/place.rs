@@ -154,7 +154,7 @@ impl Machine {
             && let Some(statement) = self.prepared.get(id)
             && statement.id_on(slot).is_none()
         {
-            if conn.is_quiet() {
+            if !conn.owes(Purpose::Prepare(id)) {
                 desk.write(Peer::Node(slot), |out| out.extend_from_slice(&statement.packet));
                 conn.owe(Purpose::Prepare(id), Shape::Prepare);
             }
