@@ -1,7 +1,7 @@
 //! Many clients of which few are active, over few node connections (`multiplex`), beside the same active ones with connections of
 //! their own: errors, statements a second, connections on the node.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddrV4;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -23,6 +23,8 @@ const CONNECTIONS_MAX: usize = 100;
 const ROWS: usize = 10_000;
 /// What a client does while it is active: so many reads, and a write.
 const READS: usize = 9;
+/// What an active client waits between two statements: not at all, or as one of flesh and blood may.
+const PAUSES: [Duration; 2] = [Duration::ZERO, Duration::from_millis(50)];
 /// Logins under way at once.
 const LOGINS: usize = 500;
 
@@ -30,7 +32,15 @@ const LOGINS: usize = 500;
 struct Outcome {
     statements: usize,
     errors: usize,
+    p95: Duration,
     elapsed: Duration,
+}
+
+/// What clients have seen so far.
+#[derive(Default)]
+struct Seen {
+    times: RefCell<Vec<Duration>>,
+    errors: Cell<usize>,
 }
 
 /// So many clients through the proxy, and as many as are active at a time directly; in turn, so many rounds.
@@ -50,16 +60,20 @@ pub fn measure(clients: usize, seconds: usize, rounds: usize) {
     );
     let direct = LocalSet::new().block_on(&runtime, logged_in(server.address(), active));
     let (mut crowd, mut direct) = (Some(crowd), Some(direct));
-    for round in 1..=rounds {
+    for (round, pause) in (1..=rounds).flat_map(|round| PAUSES.map(|pause| (round, pause))) {
         for (name, conns) in [("direct", &mut direct), ("oarlock", &mut crowd)] {
             let before = Usage::of(proxy.pid());
-            let (outcome, back) = LocalSet::new()
-                .block_on(&runtime, run(conns.take().unwrap(), active, Duration::from_secs(seconds as u64)));
+            let length = Duration::from_secs(seconds as u64);
+            let work = run(conns.take().unwrap(), active, pause, length);
+            let (outcome, back) = LocalSet::new().block_on(&runtime, work);
             let cpu_us = Usage::of(proxy.pid()).cpu_us - before.cpu_us;
             println!(
-                "round {round} {name:<8} {:>5} clients, {active} active: {:>7.0} statements/s, {} errors, proxy CPU {:.1} us/statement",
+                "round {round} {name:<8}{:>5} clients, {active} active, pause {:>2} ms: {:>6.0} statements/s, p95 {:>5.1} ms, {} errors, \
+                 proxy CPU {:.1} us/statement",
                 back.len(),
+                pause.as_millis(),
                 outcome.statements as f64 / outcome.elapsed.as_secs_f64(),
+                outcome.p95.as_secs_f64() * 1000.0,
                 outcome.errors,
                 cpu_us / outcome.statements as f64,
             );
@@ -115,43 +129,50 @@ async fn logged_in(address: SocketAddrV4, count: usize) -> Vec<Conn> {
 }
 
 /// Each client waits until it is active, does its piece of work, and waits again.
-async fn run(conns: Vec<Conn>, active: usize, length: Duration) -> (Outcome, Vec<Conn>) {
-    let gate = Rc::new(Semaphore::new(active));
-    let (statements, errors) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));
+async fn run(conns: Vec<Conn>, active: usize, pause: Duration, length: Duration) -> (Outcome, Vec<Conn>) {
+    let (gate, seen) = (Rc::new(Semaphore::new(active)), Rc::new(Seen::default()));
     let began = Instant::now();
-    let clients: Vec<_> = conns
-        .into_iter()
-        .enumerate()
-        .map(|(number, mut conn)| {
-            let (gate, statements, errors) = (gate.clone(), statements.clone(), errors.clone());
-            tokio::task::spawn_local(async move {
-                let mut id = number;
-                loop {
-                    let _turn = gate.acquire().await.unwrap();
-                    if began.elapsed() >= length {
-                        return conn;
-                    }
-                    for step in 0..=READS {
-                        id = (id * 7919 + 1) % ROWS;
-                        let sql = match step {
-                            READS => format!("UPDATE t SET v = v + 1 WHERE id = {id}"),
-                            _ => format!("SELECT v FROM t WHERE id = {id}"),
-                        };
-                        match conn.query_drop(sql).await {
-                            Ok(()) => statements.update(|count| count + 1),
-                            Err(error) => {
-                                eprintln!("{error}");
-                                errors.update(|count| count + 1);
-                            }
-                        }
+    let client = |(number, mut conn): (usize, Conn)| {
+        let (gate, seen) = (gate.clone(), seen.clone());
+        tokio::task::spawn_local(async move {
+            let mut id = number;
+            loop {
+                let _turn = gate.acquire().await.unwrap();
+                if began.elapsed() >= length {
+                    return conn;
+                }
+                for step in 0..=READS {
+                    id = (id * 7919 + 1) % ROWS;
+                    statement(&mut conn, step, id, &seen).await;
+                    if !pause.is_zero() {
+                        tokio::time::sleep(pause).await;
                     }
                 }
-            })
+            }
         })
-        .collect();
+    };
+    let clients: Vec<_> = conns.into_iter().enumerate().map(client).collect();
     let mut back = Vec::new();
     for client in clients {
         back.push(client.await.unwrap());
     }
-    (Outcome { statements: statements.get(), errors: errors.get(), elapsed: began.elapsed() }, back)
+    let mut times = seen.times.take();
+    times.sort_unstable();
+    let p95 = times[times.len() * 95 / 100];
+    (Outcome { statements: times.len(), errors: seen.errors.get(), p95, elapsed: began.elapsed() }, back)
+}
+
+async fn statement(conn: &mut Conn, step: usize, id: usize, seen: &Seen) {
+    let sql = match step {
+        READS => format!("UPDATE t SET v = v + 1 WHERE id = {id}"),
+        _ => format!("SELECT v FROM t WHERE id = {id}"),
+    };
+    let began = Instant::now();
+    match conn.query_drop(sql).await {
+        Ok(()) => seen.times.borrow_mut().push(began.elapsed()),
+        Err(error) => {
+            eprintln!("{error}");
+            seen.errors.update(|count| count + 1);
+        }
+    }
 }

@@ -9,10 +9,14 @@ use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::cluster::view::NodeId;
 
+/// While others wait, a seat is kept for so long where one command follows the other: it costs more to change seats than to wait.
+const SPELL_US: u64 = 100_000;
+/// The next command of such a spell comes within this time.
+const PAUSE_US: u64 = 3_000;
 /// A seat that is not offered.
 const IN_USE: u64 = u64::MAX;
 
@@ -26,14 +30,21 @@ pub trait Lender {
 pub struct Seat {
     node: NodeId,
     lender: Rc<dyn Lender>,
+    taken_us: u64,
     offered_us: Cell<u64>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Seat {
-    /// Offers it to others from this time of the worker's clock on, in microseconds; not at all if `None`.
-    pub fn offer(&self, from_us: Option<u64>) {
-        self.offered_us.set(from_us.unwrap_or(IN_USE));
+    /// Offers it to others: it is idle from this time of the worker's clock on, in microseconds, or in use if `None`.
+    pub fn offer(&self, idle_us: Option<u64>) {
+        let pause = |idle_us: u64| if idle_us < self.taken_us + SPELL_US { PAUSE_US } else { 0 };
+        self.offered_us.set(idle_us.map_or(IN_USE, |idle_us| idle_us + pause(idle_us)));
+    }
+
+    /// Whether others may have it now.
+    pub fn is_offered(&self, now_us: u64) -> bool {
+        self.offered_us.get() <= now_us
     }
 
     /// The node.
@@ -43,12 +54,16 @@ impl Seat {
 }
 
 /// A place in the line for a seat, which is given up with it.
-pub type Turn = Pin<Box<dyn Future<Output = Rc<Seat>>>>;
+pub type Turn = Pin<Box<dyn Future<Output = Permit>>>;
+
+/// A seat that nobody has taken yet.
+pub struct Permit(OwnedSemaphorePermit);
 
 /// A worker's seats.
 pub struct Seats {
     nodes: Box<[Rc<Node>]>,
     share: usize,
+    line: Notify,
 }
 
 struct Node {
@@ -65,30 +80,45 @@ impl Seats {
             let free = Arc::new(Semaphore::new(share));
             Rc::new(Node { free, waiting: Cell::new(0), taken: RefCell::default() })
         };
-        Self { nodes: (0..nodes).map(node).collect(), share }
+        Self { nodes: (0..nodes).map(node).collect(), share, line: Notify::new() }
     }
 
     /// A seat, if one is free and nobody waits.
-    pub fn take(&self, node: NodeId, lender: &Rc<dyn Lender>) -> Option<Rc<Seat>> {
+    pub fn take(&self, node: NodeId, lender: &Rc<dyn Lender>, now_us: u64) -> Option<Rc<Seat>> {
         let place = self.node(node)?;
         let permit = place.free.clone().try_acquire_owned().ok()?;
-        Some(place.seat(node, permit, lender.clone()))
+        Some(place.seat(node, permit, lender.clone(), now_us))
     }
 
     /// A place in the line for a seat. Somebody is asked for his, if anybody has offered one by now.
-    pub fn wait(&self, node: NodeId, lender: &Rc<dyn Lender>, now_us: u64) -> Turn {
+    pub fn wait(&self, node: NodeId, now_us: u64) -> Turn {
         let Some(place) = self.node(node).cloned() else { return Box::pin(std::future::pending()) };
         place.waiting.update(|waiting| waiting + 1);
+        self.line.notify_one();
         place.ask(node, now_us);
         let waiter = Waiter(place);
-        let lender = lender.clone();
         Box::pin(async move {
             match waiter.0.free.clone().acquire_owned().await {
-                Ok(permit) => waiter.0.seat(node, permit, lender),
+                Ok(permit) => Permit(permit),
                 // The seats are never closed.
                 Err(_) => std::future::pending().await,
             }
         })
+    }
+
+    /// The seat of whoever has come to the end of the line.
+    pub fn sit(&self, node: NodeId, permit: Permit, lender: &Rc<dyn Lender>, now_us: u64) -> Option<Rc<Seat>> {
+        Some(self.node(node)?.seat(node, permit.0, lender.clone(), now_us))
+    }
+
+    /// Returns when somebody has begun to wait.
+    pub async fn line(&self) {
+        self.line.notified().await;
+    }
+
+    /// Whether somebody waits for any seat.
+    pub fn has_line(&self) -> bool {
+        self.nodes.iter().any(|node| node.waiting.get() > 0)
     }
 
     /// Whether somebody waits for a seat at this node.
@@ -123,8 +153,8 @@ impl Seats {
 }
 
 impl Node {
-    fn seat(&self, node: NodeId, permit: OwnedSemaphorePermit, lender: Rc<dyn Lender>) -> Rc<Seat> {
-        let seat = Rc::new(Seat { node, lender, offered_us: Cell::new(IN_USE), _permit: permit });
+    fn seat(&self, node: NodeId, permit: OwnedSemaphorePermit, lender: Rc<dyn Lender>, taken_us: u64) -> Rc<Seat> {
+        let seat = Rc::new(Seat { node, lender, taken_us, offered_us: Cell::new(IN_USE), _permit: permit });
         let mut taken = self.taken.borrow_mut();
         if taken.len() == taken.capacity() {
             taken.retain(|seat| seat.strong_count() > 0);
@@ -137,7 +167,7 @@ impl Node {
     fn ask(&self, node: NodeId, now_us: u64) -> bool {
         let taken = self.taken.borrow();
         let oldest = taken.iter().filter_map(Weak::upgrade).min_by_key(|seat| seat.offered_us.get());
-        let Some(seat) = oldest.filter(|seat| seat.offered_us.get() <= now_us) else { return false };
+        let Some(seat) = oldest.filter(|seat| seat.is_offered(now_us)) else { return false };
         seat.offer(None);
         seat.lender.ask_for(node);
         true
@@ -180,9 +210,9 @@ mod tests {
         (owner.clone(), owner)
     }
 
-    fn poll(turn: &mut Turn) -> Option<Rc<Seat>> {
+    fn poll(turn: &mut Turn) -> Option<Permit> {
         match turn.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(seat) => Some(seat),
+            Poll::Ready(permit) => Some(permit),
             Poll::Pending => None,
         }
     }
@@ -191,39 +221,51 @@ mod tests {
     fn who_waits_is_served_in_turn() {
         let seats = Seats::new(1, 1);
         let (_, lender) = owner();
-        let seat = seats.take(NODE, &lender).unwrap();
-        let mut turns: Vec<Turn> = (0..3).map(|_| seats.wait(NODE, &lender, 0)).collect();
+        let seat = seats.take(NODE, &lender, 0).unwrap();
+        let mut turns: Vec<Turn> = (0..3).map(|_| seats.wait(NODE, 0)).collect();
         assert!(turns.iter_mut().all(|turn| poll(turn).is_none()) && seats.is_wanted(NODE));
         drop(seat);
-        assert!(seats.take(NODE, &lender).is_none(), "nobody jumps the line");
+        assert!(seats.take(NODE, &lender, 0).is_none(), "nobody jumps the line");
         assert!(poll(&mut turns[1]).is_none());
-        let seat = poll(&mut turns[0]).unwrap();
+        let permit = poll(&mut turns[0]).unwrap();
         // The second has gone: it is the third's turn.
-        drop((turns.remove(1), seat));
+        drop((turns.remove(1), permit));
         assert!(poll(&mut turns[1]).is_some());
         drop(turns);
-        assert!(!seats.is_wanted(NODE) && seats.take(NODE, &lender).is_some());
+        assert!(!seats.has_line() && seats.take(NODE, &lender, 0).is_some());
     }
 
     #[test]
     fn who_has_offered_for_the_longest_time_is_asked() {
+        let now_us = 10 * SPELL_US;
         let seats = Seats::new(1, 3);
         let owners: Vec<_> = (0..3).map(|_| owner()).collect();
-        let taken: Vec<_> = owners.iter().map(|(_, lender)| seats.take(NODE, lender).unwrap()).collect();
+        let taken: Vec<_> = owners.iter().map(|(_, lender)| seats.take(NODE, lender, 0).unwrap()).collect();
         let asked = || owners.iter().map(|(owner, _)| owner.0.get()).collect::<Vec<_>>();
-        let _first = seats.wait(NODE, &owners[0].1, 10);
+        let _first = seats.wait(NODE, now_us);
         assert_eq!(asked(), [0, 0, 0], "nobody has offered one");
-        taken[0].offer(Some(9));
-        taken[1].offer(Some(5));
-        taken[2].offer(Some(30));
-        seats.ask(10);
+        for (seat, idle_us) in taken.iter().zip([now_us - 1, now_us - 5, now_us + 10]) {
+            seat.offer(Some(idle_us));
+        }
+        seats.ask(now_us);
         assert_eq!(asked(), [0, 1, 0]);
-        let _second = seats.wait(NODE, &owners[0].1, 10);
+        let _second = seats.wait(NODE, now_us);
         assert_eq!(asked(), [1, 1, 0]);
-        seats.ask(20);
+        seats.ask(now_us + 9);
         assert_eq!(asked(), [1, 1, 0], "who has been asked is not asked again, and who offers later is not asked yet");
-        seats.ask(30);
+        seats.ask(now_us + 10);
         assert_eq!(asked(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn a_seat_is_kept_for_a_spell() {
+        let seats = Seats::new(1, 1);
+        let (_, lender) = owner();
+        let seat = seats.take(NODE, &lender, 1000).unwrap();
+        seat.offer(Some(2000));
+        assert!(!seat.is_offered(2000) && seat.is_offered(2000 + PAUSE_US), "a pause of the client");
+        seat.offer(Some(1000 + SPELL_US));
+        assert!(seat.is_offered(1000 + SPELL_US), "the spell is over");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use crate::backend::pool::{Fit, Kept};
-use crate::backend::seats::{Lender, Seat, Turn};
+use crate::backend::seats::{Lender, Permit, Seat, Turn};
 use crate::net::pipe::{Fill, Pipe};
 use crate::net::stream::Stream;
 use crate::routing::reader::NodeSet;
@@ -52,7 +52,7 @@ impl Task {
                         return false;
                     }
                     Poll::Pending => self.machine.on_queued(slot, &mut bench.desk),
-                    Poll::Ready(seat) => self.seated(place, seat, bench),
+                    Poll::Ready(permit) => self.seated(place, permit, bench),
                 }
             }
             NodeEnd::Dialling(dial, seat) => match dial.as_mut().poll(context) {
@@ -119,10 +119,10 @@ impl Task {
         }
         let seats = self.worker.seats();
         let lender: Rc<dyn Lender> = self.notice.clone();
-        self.nodes[place] = match seats.take(fit.node, &lender) {
+        self.nodes[place] = match seats.take(fit.node, &lender, bench.desk.now_us) {
             Some(seat) => self.connect(fit, seat, bench),
             None => {
-                let turn = seats.wait(fit.node, &lender, bench.desk.now_us);
+                let turn = seats.wait(fit.node, bench.desk.now_us);
                 NodeEnd::Queued(Queued { fit: fit.clone(), turn, told: false })
             }
         };
@@ -143,8 +143,11 @@ impl Task {
     }
 
     /// The line has come to this session.
-    fn seated(&mut self, place: usize, seat: Rc<Seat>, bench: &mut Bench) {
+    fn seated(&mut self, place: usize, permit: Permit, bench: &mut Bench) {
         let NodeEnd::Queued(queued) = self.vacate(place as Slot) else { return };
+        let lender: Rc<dyn Lender> = self.notice.clone();
+        let seat = self.worker.seats().sit(queued.fit.node, permit, &lender, bench.desk.now_us);
+        let Some(seat) = seat else { return };
         self.nodes[place] = self.connect(&queued.fit, seat, bench);
         self.signals.begin(FIRST_NODE + place);
         self.machine.on_seated(place as Slot, &mut bench.desk);
@@ -155,10 +158,8 @@ impl Task {
         let mut wanted = NodeSet::default();
         for (place, end) in self.nodes.iter().enumerate() {
             let NodeEnd::Open(_, seat) = end else { continue };
-            let spare_from = self.machine.spare_from(place as Slot);
-            seat.offer(spare_from);
-            let spare = spare_from.is_some_and(|from_us| from_us <= bench.desk.now_us);
-            if spare && self.worker.seats().is_wanted(seat.node()) {
+            seat.offer(self.machine.spare_from(place as Slot));
+            if seat.is_offered(bench.desk.now_us) && self.worker.seats().is_wanted(seat.node()) {
                 wanted.insert(seat.node());
             }
         }

@@ -38,6 +38,9 @@ const SCRATCH: usize = 256 << 10;
 /// How often a worker publishes its numbers.
 const PUBLISH_PERIOD: Duration = Duration::from_millis(200);
 
+/// How often those who wait for a node connection ask for one that is idle by now.
+const ASK_PERIOD: Duration = Duration::from_millis(2);
+
 /// What all workers share.
 pub struct Shared {
     /// The configuration of sessions.
@@ -297,6 +300,8 @@ impl Worker {
         let mut versions = self.shared.view.versions();
         let mut publish = tokio::time::interval(PUBLISH_PERIOD);
         publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ask = tokio::time::interval(ASK_PERIOD);
+        ask.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.look();
         loop {
             tokio::select! {
@@ -307,6 +312,8 @@ impl Worker {
                 },
                 Ok(()) = versions.changed() => self.look(),
                 _ = publish.tick() => self.publish(),
+                () = self.seats.line() => {}
+                _ = ask.tick(), if self.seats.has_line() => self.ask_for_seats(),
             }
         }
     }
@@ -376,7 +383,6 @@ impl Worker {
 
     fn publish(&self) {
         self.tidy_pool();
-        self.ask_for_seats();
         let mut bench = self.bench();
         bench.desk.loads.iter_mut().for_each(Load::age);
         let mut published = self.published.borrow_mut();
