@@ -13,6 +13,7 @@ mod kill;
 mod loss;
 pub mod machine;
 mod node_end;
+mod notice;
 mod part;
 mod place;
 mod prepared;

@@ -18,8 +18,9 @@ use crate::net::stream::Stream;
 use super::desk::{Action, Found, Peer};
 use super::machine::Machine;
 use super::node_end::NodeEnd;
+use super::notice::Notice;
 use super::stall::Stall;
-use super::worker::{Bench, Notice, Worker};
+use super::worker::{Bench, Worker};
 
 /// What a client may send ahead while a command is under way, in bytes.
 const AHEAD_MAX: usize = 16 << 10;

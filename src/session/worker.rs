@@ -10,7 +10,6 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::task::Waker;
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -21,16 +20,17 @@ use tokio::time::{Instant, MissedTickBehavior, Sleep};
 
 use crate::auth::directory::Directory;
 use crate::backend::pool::Pool;
-use crate::backend::seats::{self, Lender, Seats};
+use crate::backend::seats::{self, Seats};
 use crate::cluster::view::{NodeId, ViewHandle};
 use crate::net::stream::Stream;
-use crate::routing::reader::{Load, NodeSet};
+use crate::routing::reader::Load;
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
 
 use super::desk::{Desk, Found, Holder, Settings, Sought};
 use super::kill::FIRST_ID;
 use super::machine::Machine;
+use super::notice::Notice;
 use super::task::{Errand, Task, Word};
 
 /// Size of the shared read buffer in bytes.
@@ -463,53 +463,5 @@ impl Worker {
             service.sessions.fetch_sub(1, Ordering::Relaxed);
         }
         self.shared.registry.forget(id);
-    }
-}
-
-/// What others want of a session.
-#[derive(Default)]
-pub(super) struct Heard {
-    pub(super) view: bool,
-    pub(super) drain: bool,
-    pub(super) end: bool,
-    pub(super) spared: bool,
-    /// Others wait for connections to these nodes.
-    pub(super) asked_for: NodeSet,
-    /// Who looks for it, and whether to kill it.
-    pub(super) finds: Vec<(bool, oneshot::Sender<Found>)>,
-    /// Who looks for sessions.
-    pub(super) seeks: Vec<(Sought, mpsc::UnboundedSender<Holder>)>,
-}
-
-/// Where a session is told what others want of it.
-#[derive(Default)]
-pub(super) struct Notice {
-    heard: RefCell<Heard>,
-    fresh: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Lender for Notice {
-    fn ask_for(&self, node: NodeId) {
-        self.tell(|heard| heard.asked_for.insert(node));
-    }
-}
-
-impl Notice {
-    fn tell(&self, tell: impl FnOnce(&mut Heard)) {
-        tell(&mut self.heard.borrow_mut());
-        self.fresh.set(true);
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// Has the session woken by this waker from now on.
-    pub(super) fn attend(&self, waker: &Waker) {
-        *self.waker.borrow_mut() = Some(waker.clone());
-    }
-
-    pub(super) fn take(&self) -> Heard {
-        if self.fresh.replace(false) { self.heard.take() } else { Heard::default() }
     }
 }
