@@ -30,7 +30,7 @@ use crate::wire::challenge::SCRAMBLE;
 use super::desk::{Desk, Found, Holder, Settings, Sought};
 use super::kill::FIRST_ID;
 use super::machine::Machine;
-use super::notice::Notice;
+use super::notice::{Heard, Notice};
 use super::task::{Errand, Task, Word};
 
 /// Size of the shared read buffer in bytes.
