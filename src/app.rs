@@ -133,6 +133,7 @@ impl DataPlane {
         let data = Arc::new(worker::Shared {
             settings: Arc::new(settings(config)),
             stall_timeout: config.limits.stall_timeout,
+            idle_connections_max: usize::from(config.limits.idle_connections_max),
             idle_connection_timeout: config.limits.idle_connection_timeout,
             view: shared.view.clone(),
             directory,
@@ -197,12 +198,17 @@ fn service(config: &Config) -> Service {
 }
 
 fn settings(config: &Config) -> Settings {
+    // A session has one connection to a node at most.
+    let bounded = config.limits.connections_max < config.limits.sessions_max;
     Settings {
         readers: config.read_write_split.readers,
         handshake_timeout: config.limits.handshake_timeout,
         connect_timeout: config.cluster.connect_timeout,
         writer_wait: config.read_write_split.writer_wait,
-        idle_connections_max: usize::from(config.limits.idle_connections_max),
+        multiplex: config.read_write_split.multiplex,
+        keeps_connections: config.limits.idle_connections_max > 0 || config.read_write_split.multiplex,
+        connections_max: if bounded { config.limits.connections_max as usize } else { usize::MAX },
+        connection_wait: config.limits.connection_wait,
         prepared_max: config.limits.prepared_max as usize,
         history_bytes_max: HISTORY_BYTES_MAX,
     }

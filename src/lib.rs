@@ -9,7 +9,7 @@
 //! - [`routing`]: pure. Which node a statement goes to, which node is the writer.
 //! - [`auth`]: accounts of the cluster; the proxy as server and as client of a login.
 //! - [`net`]: sockets, and nothing of SQL or sessions.
-//! - [`backend`]: the pure login of a node connection.
+//! - [`backend`]: the pure login of a node connection; how many there may be, and those that nobody uses.
 //! - [`session`]: one client's connection: a pure machine, and the small shell that drives it on a worker.
 //! - [`telemetry`], [`admin`]: what an operator sees.
 //! - [`lab`]: real MariaDB servers on loopback addresses, for the demo, the tests and the benches.

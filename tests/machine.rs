@@ -125,7 +125,9 @@ fn chaos(dice: &mut Dice, spoiled_client: Option<usize>, spoiled_nodes: Option<u
             18 => {
                 let at = Found::At { node: NodeId(dice.below(3) as u16), thread: 5 };
                 let held = (0..dice.below(3) as u32).map(|session| Holder { session, node: NodeId(1) }).collect();
-                play.stage.return_errand(dice.pick(&[Found::Nobody, Found::Nowhere, at, Found::Held(held)]).clone());
+                play.stage.return_errand(
+                    dice.pick(&[Found::Nobody, Found::Nowhere((*b"app").into()), at, Found::Held(held)]).clone(),
+                );
             }
             _ => rare(dice, &mut play.stage),
         }

@@ -4,10 +4,12 @@
 //! as between services on a host of their own.
 //!
 //! `BENCH_SECONDS` is the length of one measurement (5), `BENCH_ROUNDS` how many of them count by their median (3),
-//! `BENCH_SESSIONS` the number of idle sessions (9900), `BENCH_ONLY` = `idle` or `sysbench` for a part of it.
+//! `BENCH_SESSIONS` the number of idle sessions (9900), `BENCH_CLIENTS` that of mostly idle ones over few connections (5000),
+//! `BENCH_ONLY` = `idle`, `crowd` or `sysbench` for a part of it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails says so and ends")]
 
+mod crowd;
 #[path = "../../tests/support/fake_node.rs"]
 mod fake_node;
 mod haproxy;
@@ -52,11 +54,15 @@ fn main() {
         return;
     }
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
-    if only != "idle" {
+    let wanted = |part: &str| only.is_empty() || only == part;
+    if wanted("sysbench") {
         compare();
     }
-    if only != "sysbench" {
+    if wanted("idle") {
         idle::measure(setting("BENCH_SESSIONS", 9900));
+    }
+    if wanted("crowd") {
+        crowd::measure(setting("BENCH_CLIENTS", 5000), setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
     }
 }
 

@@ -14,6 +14,9 @@ use super::pattern::HostPattern;
 /// EXECUTE; CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE; EVENT, TRIGGER; DELETE HISTORY; SHOW CREATE ROUTINE (11.3).
 const SCHEMA_PRIVILEGES: u64 = 0x3f | 0xf << 10 | 0x7 << 16 | 0xf << 21 | 0x3 << 26 | 1 << 29 | 1 << 39;
 
+/// Global privileges with which one may kill what others run: SUPER, CONNECTION ADMIN (server: `PRIV_KILL_OTHER_USER_PROCESS`).
+const KILL_PRIVILEGES: u64 = 1 << 15 | 1 << 32;
+
 /// One way to prove who one is.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Auth {
@@ -70,6 +73,11 @@ pub struct Account {
 }
 
 impl Account {
+    /// May kill sessions of other users.
+    pub fn may_kill_others(&self) -> bool {
+        self.access & KILL_PRIVILEGES != 0
+    }
+
     /// Of a row. As on the server, a key of the wrong type counts as missing; a document that is none, or a list of ways in
     /// that is not one of objects, is an error in words.
     pub fn parse(user: &str, host: &str, document: &[u8]) -> Result<Self, &'static str> {

@@ -44,22 +44,31 @@ pub struct Kept {
     pub thread: u32,
     /// The status that its login ended with, and a reset ends with again.
     pub status: Status,
-    /// It has been told to reset itself since its last statement.
-    pub is_reset: bool,
+    /// How far its reset is.
+    pub reset: Reset,
+}
+
+/// How far the reset of a connection is that serves one session after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reset {
+    /// It has not been told to.
+    Due,
+    /// It has been told to, and has not answered.
+    Sent,
+    /// It is as after its login.
+    Done,
 }
 
 struct Idle {
     pipe: Pipe,
     kept: Kept,
     since: Instant,
-    /// Its word of its reset has been read.
-    seen_reset: bool,
 }
 
 /// Idle connections by what they fit.
 pub struct Pool {
     idle: HashMap<Fit, Vec<Idle>>,
-    /// The most of them a node, in connections.
+    /// The most of them a node.
     size_max: usize,
     /// How long one is kept.
     age_max: Duration,
@@ -77,27 +86,44 @@ impl Pool {
         if pipe.is_blocked() || pipe.is_broken() || pipe.held() > 0 {
             return;
         }
-        let of_node = |(other, idle): (&Fit, &Vec<Idle>)| if other.node == fit.node { idle.len() } else { 0 };
-        if self.idle.iter().map(of_node).sum::<usize>() >= self.size_max {
+        if self.count(fit.node) >= self.size_max {
             return close(&mut pipe);
         }
-        self.idle.entry(fit).or_default().push(Idle { pipe, kept, since: Instant::now(), seen_reset: false });
+        self.idle.entry(fit).or_default().push(Idle { pipe, kept, since: Instant::now() });
     }
 
-    /// A connection that is still open and not in the middle of its reset, if there is one.
-    pub fn take(&mut self, fit: &Fit) -> Option<(Pipe, Kept)> {
+    /// A connection that is still open. One in the middle of its reset is taken only where there is no room for a new one: how long
+    /// a reset takes depends on what is rolled back.
+    pub fn take(&mut self, fit: &Fit, room: bool) -> Option<(Pipe, Kept)> {
         let idle = self.idle.get_mut(fit)?;
+        let mut resetting = None;
         for place in (0..idle.len()).rev().take(LOOKS_MAX) {
             match look(&mut idle[place], &mut self.buffer) {
-                State::Busy => {}
-                State::Ended => drop(idle.swap_remove(place)),
-                State::Fit => {
-                    let Idle { pipe, kept, .. } = idle.swap_remove(place);
-                    return Some((pipe, kept));
+                State::Busy => resetting = Some(place),
+                State::Ended => {
+                    // What was behind it has been looked at.
+                    drop(idle.remove(place));
+                    resetting = resetting.map(|later| later - 1);
                 }
+                State::Fit => return Some(idle.remove(place).parts()),
             }
         }
-        None
+        let place = resetting.filter(|_| !room)?;
+        Some(idle.remove(place).parts())
+    }
+
+    /// Closes the oldest connections to a node, so that no more than this many are left.
+    pub fn shrink(&mut self, node: NodeId, most: usize) {
+        for _ in most..self.count(node) {
+            let of_node = self.idle.iter_mut().filter(|(fit, idle)| fit.node == node && !idle.is_empty());
+            let Some((_, idle)) = of_node.min_by_key(|(_, idle)| idle[0].since) else { return };
+            close(&mut idle.remove(0).pipe);
+        }
+    }
+
+    /// How many connections to this node are kept.
+    pub fn count(&self, node: NodeId) -> usize {
+        self.idle.iter().filter(|(fit, _)| fit.node == node).map(|(_, idle)| idle.len()).sum()
     }
 
     /// Closes what has been kept long enough, and what is of nodes that are not to be used.
@@ -117,6 +143,12 @@ impl Pool {
     }
 }
 
+impl Idle {
+    fn parts(self) -> (Pipe, Kept) {
+        (self.pipe, self.kept)
+    }
+}
+
 /// What has become of an idle connection.
 enum State {
     /// It has not been reset yet.
@@ -128,11 +160,11 @@ enum State {
 
 fn look(idle: &mut Idle, buffer: &mut Vec<u8>) -> State {
     let mut context = Context::from_waker(Waker::noop());
-    if idle.kept.is_reset && !idle.seen_reset {
+    if idle.kept.reset == Reset::Sent {
         match idle.pipe.poll_fill(&mut context, buffer) {
             Poll::Pending => return State::Busy,
             Poll::Ready(Fill::Bytes(count)) => match packet::first(&buffer[..count]) {
-                Some((header, [OK, ..])) if header.total() == count => idle.seen_reset = true,
+                Some((header, [OK, ..])) if header.total() == count => idle.kept.reset = Reset::Done,
                 _ => return State::Ended,
             },
             Poll::Ready(Fill::Closed | Fill::Garbled) => return State::Ended,

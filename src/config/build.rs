@@ -13,6 +13,7 @@ use super::model::*;
 
 /// Fills in the defaults and judges what depends on more than one value.
 pub(super) fn build(file: file::File) -> Result<Config, ConfigError> {
+    let (multiplex, connections_max) = (multiplex(&file)?, connections_max(&file)?);
     Ok(Config {
         nodes: nodes(&file)?,
         listeners: listeners(&file)?,
@@ -21,11 +22,14 @@ pub(super) fn build(file: file::File) -> Result<Config, ConfigError> {
         read_write_split: ReadWriteSplit {
             readers: file.read_write_split.readers.unwrap_or_default(),
             writer_wait: or(file.read_write_split.writer_wait, WRITER_WAIT),
+            multiplex,
         },
         admin: admin(&file.admin)?,
         limits: Limits {
             sessions_max: file.limits.sessions_max.map_or(SESSIONS_MAX, |count| count.0),
             prepared_max: file.limits.prepared_max.map_or(PREPARED_MAX, |count| count.0),
+            connections_max,
+            connection_wait: or(file.limits.connection_wait, CONNECTION_WAIT),
             idle_connections_max: file.limits.idle_connections_max.unwrap_or(IDLE_CONNECTIONS_MAX),
             idle_connection_timeout: or(file.limits.idle_connection_timeout, IDLE_CONNECTION_TIMEOUT),
             handshake_timeout: or(file.limits.handshake_timeout, HANDSHAKE_TIMEOUT),
@@ -37,6 +41,26 @@ pub(super) fn build(file: file::File) -> Result<Config, ConfigError> {
 
 fn or(given: Option<file::Interval>, default: Duration) -> Duration {
     given.map_or(default, |interval| interval.0)
+}
+
+fn multiplex(file: &file::File) -> Result<bool, ConfigError> {
+    let Some(multiplex) = &file.read_write_split.multiplex else { return Ok(false) };
+    if *multiplex.get_ref() && file.limits.connections_max.is_none() {
+        let message = "multiplex shares out the connections of a node, and nothing says how many: set connections_max in [limits]";
+        return Err(ConfigError::at_offset(multiplex.span().start, message));
+    }
+    Ok(*multiplex.get_ref())
+}
+
+fn connections_max(file: &file::File) -> Result<u32, ConfigError> {
+    let sessions = file.limits.sessions_max.map_or(SESSIONS_MAX, |count| count.0);
+    let Some(given) = &file.limits.connections_max else { return Ok(sessions) };
+    let (count, threads) = (given.get_ref().0, file.site.threads.unwrap_or(Threads::Auto).count());
+    if count < sessions && (count as usize) < threads {
+        let message = format!("connections_max is less than the {threads} worker threads, each of which needs one");
+        return Err(ConfigError::at_offset(given.span().start, message));
+    }
+    Ok(count)
 }
 
 fn site(site: file::Site) -> Result<Site, ConfigError> {

@@ -79,6 +79,7 @@ pub(super) struct Listener {
 pub(super) struct ReadWriteSplit {
     pub readers: Option<Policy>,
     pub writer_wait: Option<Interval>,
+    pub multiplex: Option<Spanned<bool>>,
 }
 
 #[derive(Default, serde::Deserialize)]
@@ -92,6 +93,8 @@ pub(super) struct Admin {
 pub(super) struct Limits {
     pub sessions_max: Option<Count>,
     pub prepared_max: Option<Count>,
+    pub connections_max: Option<Spanned<Count>>,
+    pub connection_wait: Option<Interval>,
     pub idle_connections_max: Option<u16>,
     pub idle_connection_timeout: Option<Interval>,
     pub handshake_timeout: Option<Interval>,

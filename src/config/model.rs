@@ -31,6 +31,7 @@ pub(super) const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const WRITER_WAIT: Duration = Duration::from_secs(30);
 pub(super) const SESSIONS_MAX: u32 = 10_000;
 pub(super) const PREPARED_MAX: u32 = 16_382;
+pub(super) const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 pub(super) const IDLE_CONNECTIONS_MAX: u16 = 0;
 pub(super) const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -226,6 +227,8 @@ pub struct ReadWriteSplit {
     pub readers: Policy,
     /// How long a statement that needs the writer waits for one.
     pub writer_wait: Duration,
+    /// Do sessions lend their node connections to others between transactions?
+    pub multiplex: bool,
 }
 
 /// The JSON API for operators.
@@ -242,6 +245,10 @@ pub struct Limits {
     pub sessions_max: u32,
     /// Binary prepared statements of one session.
     pub prepared_max: u32,
+    /// Connections to each node at a time, over all workers. A session has one at most, so as many as sessions is no bound.
+    pub connections_max: u32,
+    /// How long a session waits for one of them.
+    pub connection_wait: Duration,
     /// Node connections kept for each node while no session uses them, rounded up to a multiple of the workers; 0 keeps none.
     pub idle_connections_max: u16,
     /// How long such a connection is kept.

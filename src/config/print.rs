@@ -42,12 +42,19 @@ impl fmt::Display for Config {
         }
         writeln!(
             f,
-            "\n[read-write-split]\nreaders = \"{}\"\nwriter_wait = {}",
+            "\n[read-write-split]\nreaders = \"{}\"\nwriter_wait = {}\nmultiplex = {}",
             policy(split.readers),
-            time(split.writer_wait)
+            time(split.writer_wait),
+            split.multiplex
         )?;
         writeln!(f, "\n[admin]\naddress = \"{}\"", self.admin.address)?;
         writeln!(f, "\n[limits]\nsessions_max = {}\nprepared_max = {}", limits.sessions_max, limits.prepared_max)?;
+        writeln!(
+            f,
+            "connections_max = {}\nconnection_wait = {}",
+            limits.connections_max,
+            time(limits.connection_wait)
+        )?;
         writeln!(
             f,
             "idle_connections_max = {}\nidle_connection_timeout = {}",

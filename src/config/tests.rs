@@ -141,6 +141,16 @@ fn values_are_judged_together() {
             "[[node]]\nname = \"b\"\naddress = \"b\"\n[cluster]\nkind = \"standalone\"\n",
             "configuration:16: a standalone site has one node; set kind = \"galera\" in [cluster] for a cluster",
         ),
+        (
+            "",
+            "[read-write-split]\nmultiplex = true\n",
+            "configuration:16: multiplex shares out the connections of a node, and nothing says how many: set connections_max in [limits]",
+        ),
+        (
+            "[site]",
+            "[limits]\nconnections_max = 3\n[site]\nthreads = 4",
+            "configuration:3: connections_max is less than the 4 worker threads, each of which needs one",
+        ),
     ] {
         assert_eq!(error(old, new), expected, "{old:?} -> {new:?}");
     }

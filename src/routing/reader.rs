@@ -99,6 +99,16 @@ impl NodeSet {
         self.0 |= 1 << (id.0 & 63);
     }
 
+    /// Whether there is none in it.
+    pub fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its nodes.
+    pub fn iter(self) -> impl Iterator<Item = NodeId> {
+        (0..Self::NODES_MAX as u16).map(NodeId).filter(move |id| self.contains(*id))
+    }
+
     /// Whether the node is in it.
     pub fn contains(self, id: NodeId) -> bool {
         self.0 & 1 << (id.0 & 63) != 0

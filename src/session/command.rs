@@ -83,6 +83,9 @@ impl Machine {
                 if verdict.class == Class::Kill {
                     return self.kill(&bytes[range], desk);
                 }
+                if let Some(fault) = self.forgotten(verdict) {
+                    return self.answer_ready(fault, desk);
+                }
                 let work = self.statement(command, verdict, desk);
                 Ok(self.hinted(payload, work, desk))
             }
@@ -229,7 +232,10 @@ impl Machine {
         let Some((id, statement)) = self.named(named) else {
             return Err(unknown_statement(named, "mysqld_stmt_execute"));
         };
-        let (verdict, held) = (statement.verdict, statement.held);
+        let (verdict, held) = (statement.verdict, statement.held());
+        if let Some(fault) = self.forgotten(verdict) {
+            return Err(fault);
+        }
         let work = self.statement(command, verdict, desk);
         let shape = if command == Command::StmtExecute && wants_cursor(packet) { Shape::Cursor } else { work.shape };
         let work = Work { statement: Some(id), after: After::Execute(verdict), shape, ..work };
@@ -251,7 +257,7 @@ impl Machine {
     fn long_data(&mut self, packet: &[u8], desk: &Desk) -> Option<Work> {
         let id = self.prepared.resolve(statement_id(packet)?)?;
         let statement = self.prepared.get(id)?;
-        let (verdict, held) = (statement.verdict, statement.held);
+        let (verdict, held) = (statement.verdict, statement.held());
         let work = self.statement(Command::StmtSendLongData, verdict, desk);
         let target = match held {
             Held::LongData(slot) => Target::Slot(slot),
@@ -265,7 +271,7 @@ impl Machine {
         let Some((id, statement)) = self.named(named) else {
             return Err(unknown_statement(named, "mysqld_stmt_fetch"));
         };
-        let held = statement.held;
+        let held = statement.held();
         if held == Held::Lost {
             self.prepared.release(id);
             return Err(loss::statement_data_lost());
@@ -284,7 +290,8 @@ impl Machine {
         let Some((id, statement)) = self.named(named) else {
             return Err(unknown_statement(named, "mysqld_stmt_reset"));
         };
-        let held = std::mem::replace(&mut statement.held, Held::Nothing).slot();
+        let held = statement.held().slot();
+        self.prepared.release(id);
         let work = |slot| Work::new(Command::StmtReset, Target::Slot(slot), After::Nothing, desk.now_us);
         Ok(held.map(|slot| Work { statement: Some(id), ..work(slot) }))
     }

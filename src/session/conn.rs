@@ -3,16 +3,22 @@
 use std::collections::VecDeque;
 
 use crate::backend::login::Login;
-use crate::backend::pool::Kept;
+use crate::backend::pool::{Kept, Reset};
 use crate::cluster::view::NodeId;
+use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
 use crate::wire::reply::{ReplyTracker, Shape};
+
+/// The longest answer to the session itself in bytes: one column of one row.
+const ANSWER_MAX: usize = 1 << 10;
 
 /// Where a node connection is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
     /// The slot is free.
     Closed,
+    /// Waits until there is room for it.
+    Queued,
     Dialling,
     LoggingIn(Login),
     Ready,
@@ -31,6 +37,8 @@ pub(super) enum Purpose {
     Prepare(u32),
     /// The types of a statement's parameters, told by an execute that the node must refuse.
     Types,
+    /// What LAST_INSERT_ID() is.
+    InsertId,
 }
 
 /// One node connection.
@@ -41,17 +49,34 @@ pub(super) struct NodeConn {
     pub(super) kept: Kept,
     /// Nothing has run on it that could have left anything: no lock, no table, no transaction.
     pub(super) spotless: bool,
+    /// Something may be left on it that nobody knows of.
+    pub(super) tied: bool,
+    /// When the session can do without it, in microseconds of the desk's clock.
+    pub(super) spare_from_us: u64,
     pub(super) tracker: ReplyTracker,
     owed: VecDeque<(Purpose, Shape)>,
     /// Session effects up to this version have been sent.
     pub(super) sent: u64,
+    /// What has come of an answer to the session itself.
+    pub(super) answer: Vec<u8>,
 }
 
 impl NodeConn {
     pub(super) fn dialling(node: NodeId) -> Self {
         let tracker = ReplyTracker::idle(Capabilities::empty());
-        let kept = Kept { thread: 0, status: Status::empty(), is_reset: false };
-        Self { node, phase: Phase::Dialling, kept, spotless: true, tracker, owed: VecDeque::new(), sent: 0 }
+        let kept = Kept { thread: 0, status: Status::empty(), reset: Reset::Due };
+        Self {
+            node,
+            phase: Phase::Dialling,
+            kept,
+            spotless: true,
+            tied: false,
+            spare_from_us: 0,
+            tracker,
+            owed: VecDeque::new(),
+            sent: 0,
+            answer: Vec::new(),
+        }
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -76,6 +101,17 @@ impl NodeConn {
             self.tracker.begin(shape);
         }
         self.owed.push_back((purpose, shape));
+    }
+
+    /// Takes a piece of an answer to the session itself.
+    pub(super) fn take_answer(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        self.answer.extend_from_slice(bytes);
+        if self.answer.len() > ANSWER_MAX { Err(Malformed("a longer answer than there can be")) } else { Ok(()) }
+    }
+
+    /// Whether a reply for this will come.
+    pub(super) fn owes(&self, purpose: Purpose) -> bool {
+        self.owed.iter().any(|(owed, _)| *owed == purpose)
     }
 
     /// What the reply that is arriving is for.

@@ -99,8 +99,8 @@ pub enum Sought {
 pub enum Found {
     /// No session has this id.
     Nobody,
-    /// It has no node connection.
-    Nowhere,
+    /// This user's session has no node connection.
+    Nowhere(Box<[u8]>),
     /// On this node, under this connection id of the node's.
     At {
         /// The node.
@@ -132,8 +132,14 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a statement waits for a node that can run it.
     pub writer_wait: Duration,
-    /// The most idle connections kept for each node.
-    pub idle_connections_max: usize,
+    /// Sessions lend their node connections between transactions.
+    pub multiplex: bool,
+    /// A connection may serve one session after the other.
+    pub keeps_connections: bool,
+    /// The most connections to each node, over all workers.
+    pub connections_max: usize,
+    /// How long a session waits for one of them.
+    pub connection_wait: Duration,
     /// The most prepared statements of one session.
     pub prepared_max: usize,
     /// The most bytes of session commands kept for new node connections.

@@ -2,9 +2,11 @@
 //!
 //! A client sees its session's id in the greeting, and nodes' ids in CONNECTION_ID() and SHOW PROCESSLIST. By a node's id the
 //! session is meant that has the connection; if nodes gave the same id to connections of several sessions, nobody is killed. The
-//! killer's own connection to the node at work runs the KILL, so the node decides whether he may. An id that no session has is
+//! killer's own connection to the node at work runs the KILL, so the node decides whether he may; the proxy does where the session
+//! has lent all its connections. An id that no session has is
 //! passed on as it is, and so is KILL USER, once the sessions of that user know of it.
 
+use crate::auth::account::Account;
 use crate::cluster::view::NodeId;
 use crate::fault::Fault;
 use crate::sql::statement::{Class, Traits, Verdict};
@@ -62,9 +64,9 @@ impl Machine {
     pub fn on_found(&mut self, found: Found, desk: &mut Desk) {
         let Some(work) = self.work.as_mut().filter(|work| work.stage == Stage::Finding) else { return };
         match (found, work.after) {
-            (Found::Nowhere, _) => {
+            (Found::Nowhere(user), After::Kill { id, ends }) => {
                 self.finish(desk);
-                return self.answer_ok(desk);
+                return self.kill_nowhere(&user, id, ends, desk);
             }
             (Found::At { node, thread }, _) => aim(work, node, thread),
             (Found::Held(holders), After::KillThread { thread, ends }) => match holders[..] {
@@ -83,10 +85,26 @@ impl Machine {
                     return self.answer_ready(fault, desk);
                 }
             },
-            (Found::Nobody | Found::Held(_), _) => work.after = After::Statement(KILL),
+            (Found::Nobody | Found::Nowhere(_) | Found::Held(_), _) => work.after = After::Statement(KILL),
         }
         work.stage = Stage::Waiting;
         self.advance(None, desk);
+    }
+
+    /// KILL of a session that no node knows of: the proxy decides as a server does (`kill_one_thread` in sql/sql_parse.cc).
+    fn kill_nowhere(&mut self, user: &[u8], id: u32, ends: bool, desk: &mut Desk) {
+        let account = desk.accounts.lookup(&self.client.user, self.client.address);
+        if *self.client.user != *user && !account.is_some_and(Account::may_kill_others) {
+            let text = format!("You are not owner of thread {id}");
+            return self.answer_ready(Fault::client(1095, b"HY000", text), desk);
+        }
+        if id == self.id && ends {
+            return self.hang_up(desk);
+        }
+        if ends {
+            desk.act(Action::EndSession(id));
+        }
+        self.answer_ok(desk);
     }
 
     /// A KILL looks for this session. If it is to end, and then loses a node connection, it ends as its client expects.
@@ -120,7 +138,10 @@ impl Machine {
         let running = self.work.as_ref().and_then(|work| work.slot);
         let open = |slot: &Slot| self.conns.get(usize::from(*slot)).filter(|conn| conn.is_ready());
         let conn = running.as_ref().and_then(open).or_else(|| self.conns.iter().find(|conn| conn.is_ready()));
-        conn.map_or(Found::Nowhere, |conn| Found::At { node: conn.node, thread: conn.kept.thread })
+        conn.map_or_else(
+            || Found::Nowhere(self.client.user.clone()),
+            |conn| Found::At { node: conn.node, thread: conn.kept.thread },
+        )
     }
 }
 

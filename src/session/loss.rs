@@ -17,6 +17,7 @@ use crate::wire::err;
 use crate::wire::packet::HEADER;
 use crate::wire::reply::Shape;
 
+use super::conn::Phase as ConnPhase;
 use super::desk::{Desk, Peer, Slot};
 use super::machine::{Machine, Phase};
 use super::work::{After, Stage, Target, Work};
@@ -140,11 +141,22 @@ impl Machine {
     pub(super) fn overdue(&mut self, desk: &mut Desk) {
         let Some(work) = self.work.as_ref().filter(|work| work.stage == Stage::Waiting) else { return };
         match work.slot {
+            Some(slot) if self.conns.get(usize::from(slot)).is_some_and(|conn| conn.phase == ConnPhase::Queued) => {
+                self.leave_queue(slot, desk);
+            }
             Some(slot) if self.conns.get(usize::from(slot)).is_some_and(|conn| !conn.is_ready()) => {
                 self.mistrust(slot, desk);
             }
             _ => self.advance(None, desk),
         }
+    }
+
+    /// The wait for a connection was too long.
+    fn leave_queue(&mut self, slot: Slot, desk: &mut Desk) {
+        let Some(conn) = self.conns.get(usize::from(slot)) else { return };
+        let fault = too_many(desk.name(conn.node), desk);
+        self.drop_conn(slot, desk);
+        self.fail(fault, desk);
     }
 
     /// Ends the command under way with an error.
@@ -261,6 +273,15 @@ fn unknown_outcome(node: &str) -> Fault {
 pub(super) fn statement_data_lost() -> Fault {
     let text = "The node connection that held the cursor, the long data or the result of the previous statement was lost; run the statement again";
     Fault::node(Retry::Replay, 1105, b"08S01", text)
+}
+
+/// No connection to the node came free.
+fn too_many(node: &str, desk: &Desk) -> Fault {
+    let (limit, waited) = (desk.settings.connections_max, desk.settings.connection_wait.as_secs_f32());
+    let text = format!(
+        "Too many connections: all {limit} to node {node} that connections_max allows are in use (waited {waited} s, connection_wait)"
+    );
+    Fault::proxy(Retry::Replay, 1040, b"08004", text)
 }
 
 /// No node can run the command.

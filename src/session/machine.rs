@@ -6,15 +6,16 @@
 //! the client sends behind it stays with the driver until [`Machine::wants_client`].
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use tracing::debug;
 
 use crate::backend::login::Login;
-use crate::backend::pool::Kept;
+use crate::backend::pool::{Kept, Reset};
 use crate::cluster::view::{Health, NodeId};
 use crate::fault::Fault;
 use crate::wire::capability::Capabilities;
-use crate::wire::command::{Command, QUIT, RESET_CONNECTION};
+use crate::wire::command::{Command, RESET_CONNECTION};
 use crate::wire::packet;
 use crate::wire::reply::ReplyTracker;
 
@@ -121,6 +122,24 @@ impl Machine {
         self.hang_up(desk);
     }
 
+    /// All connections to the node are in use: this one has to wait for another to be given back.
+    pub fn on_queued(&mut self, slot: Slot, desk: &mut Desk) {
+        self.enter(slot, ConnPhase::Queued, desk.settings.connection_wait, desk);
+    }
+
+    /// There is room for the connection, which is dialled now.
+    pub fn on_seated(&mut self, slot: Slot, desk: &mut Desk) {
+        self.enter(slot, ConnPhase::Dialling, desk.settings.connect_timeout, desk);
+    }
+
+    fn enter(&mut self, slot: Slot, phase: ConnPhase, limit: Duration, desk: &mut Desk) {
+        if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
+            conn.phase = phase;
+            let deadline = desk.after(limit);
+            self.arm(Some(deadline), desk);
+        }
+    }
+
     /// A dialled connection stands.
     pub fn on_dialled(&mut self, slot: Slot) {
         if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
@@ -135,8 +154,10 @@ impl Machine {
         conn.kept = kept;
         conn.phase = ConnPhase::Ready;
         conn.tracker = ReplyTracker::idle(capabilities);
-        if !kept.is_reset {
+        if kept.reset == Reset::Due {
             desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(RESET_CONNECTION)));
+        }
+        if kept.reset != Reset::Done {
             conn.owe(Purpose::Reset, Command::ResetConnection.shape());
         }
         if self.is_greeting() {
@@ -335,49 +356,5 @@ impl Machine {
             self.part(slot as Slot, desk);
         }
         self.phase = Phase::Ended;
-    }
-
-    /// Leaves a connection that is not needed any more to others, or ends it.
-    pub(super) fn part(&mut self, slot: Slot, desk: &mut Desk) {
-        let Some(conn) = self.conns.get(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
-        if !conn.is_quiet() {
-            return self.drop_conn(slot, desk);
-        }
-        // What a handshake alone sets, a reset does not bring back.
-        let keeps = desk.settings.idle_connections_max > 0
-            && self.state.is_resettable(conn.sent)
-            && !self.client.capabilities.intersects(Capabilities::ONLY_AT_LOGIN)
-            && desk.accounts.keeps_connections();
-        let mut tell = |command| desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(command)));
-        if !keeps {
-            // A node logs a connection that just vanishes as aborted.
-            tell(QUIT);
-            return self.drop_conn(slot, desk);
-        }
-        let is_reset = !conn.spotless || self.state.transaction == Some(slot);
-        if is_reset {
-            tell(RESET_CONNECTION);
-        }
-        let (fit, kept) = (self.fit(conn.node), Kept { is_reset, ..conn.kept });
-        self.forget_conn(slot, desk);
-        desk.act(Action::Keep { slot, fit, kept });
-    }
-
-    /// Closes a connection whose loss nobody feels.
-    pub(super) fn drop_conn(&mut self, slot: Slot, desk: &mut Desk) {
-        if self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_open) {
-            self.forget_conn(slot, desk);
-            desk.act(Action::Close(slot));
-        }
-    }
-
-    fn forget_conn(&mut self, slot: Slot, desk: &mut Desk) {
-        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
-        conn.phase = ConnPhase::Closed;
-        if let Some(load) = desk.load(conn.node) {
-            load.connections = load.connections.saturating_sub(1);
-        }
-        self.prepared.forget(slot);
-        self.state.lost(slot);
     }
 }

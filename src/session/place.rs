@@ -154,7 +154,7 @@ impl Machine {
             && let Some(statement) = self.prepared.get(id)
             && statement.id_on(slot).is_none()
         {
-            if conn.is_quiet() {
+            if !conn.owes(Purpose::Prepare(id)) {
                 desk.write(Peer::Node(slot), |out| out.extend_from_slice(&statement.packet));
                 conn.owe(Purpose::Prepare(id), Shape::Prepare);
             }
@@ -186,10 +186,10 @@ impl Machine {
         if self.work.as_ref().is_some_and(|work| work.keeps_packet()) {
             self.keep_packet(&source, desk);
         }
+        self.note_traces(slot);
         let (Some(work), Some(conn)) = (&mut self.work, self.conns.get_mut(usize::from(slot))) else { return };
         work.stage = Stage::Running;
         work.begun_us = desk.now_us;
-        conn.spotless &= work.is_spotless();
         conn.owe(Purpose::Client, work.shape);
         if work.upload.is_some() {
             conn.tracker.resume_after_upload();
@@ -239,10 +239,8 @@ impl Machine {
     }
 
     pub(super) fn sent_without_reply(&mut self, slot: Slot, desk: &mut Desk) {
-        if let Some(id) = self.work.as_ref().and_then(|work| work.statement)
-            && let Some(statement) = self.prepared.get_mut(id)
-        {
-            statement.held = Held::LongData(slot);
+        if let Some(id) = self.work.as_ref().and_then(|work| work.statement) {
+            self.prepared.hold(id, Held::LongData(slot));
         }
         self.finish(desk);
     }

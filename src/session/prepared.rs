@@ -30,7 +30,7 @@ pub(super) struct Statement {
     pub(super) parameters: u16,
     types: Box<[u8]>,
     places: Vec<Place>,
-    pub(super) held: Held,
+    held: Held,
 }
 
 /// What one connection holds for a statement, besides the statement itself.
@@ -65,6 +65,8 @@ struct Place {
 #[derive(Default)]
 pub(super) struct Prepared {
     statements: BTreeMap<u32, Statement>,
+    /// How many of them have data or a cursor on some connection.
+    holding: usize,
     last: u32,
     /// The last PREPARE succeeded.
     last_valid: bool,
@@ -115,14 +117,27 @@ impl Prepared {
     }
 
     pub(super) fn remove(&mut self, id: u32) -> Option<Statement> {
+        self.release(id);
         self.statements.remove(&id)
+    }
+
+    /// Something is held for a statement on a connection now, or nothing any more.
+    pub(super) fn hold(&mut self, id: u32, held: Held) {
+        if let Some(statement) = self.statements.get_mut(&id) {
+            let before = std::mem::replace(&mut statement.held, held);
+            self.holding -= usize::from(before.slot().is_some());
+            self.holding += usize::from(held.slot().is_some());
+        }
+    }
+
+    /// Whether any connection has data or a cursor for a statement.
+    pub(super) fn holds_data(&self) -> bool {
+        self.holding > 0
     }
 
     /// Nothing is held for a statement any more.
     pub(super) fn release(&mut self, id: u32) {
-        if let Some(statement) = self.statements.get_mut(&id) {
-            statement.held = Held::Nothing;
-        }
+        self.hold(id, Held::Nothing);
     }
 
     /// The connection of this slot is gone.
@@ -131,6 +146,7 @@ impl Prepared {
             statement.places.retain(|place| place.slot != slot);
             if statement.held.slot() == Some(slot) {
                 statement.held = Held::Lost;
+                self.holding -= 1;
             }
         }
     }
@@ -141,6 +157,11 @@ impl Prepared {
 }
 
 impl Statement {
+    /// What a connection holds for it.
+    pub(super) fn held(&self) -> Held {
+        self.held
+    }
+
     /// Its id on a connection, if it is prepared there.
     pub(super) fn id_on(&self, slot: Slot) -> Option<u32> {
         self.places.iter().find(|place| place.slot == slot).map(|place| place.id)
@@ -333,10 +354,12 @@ mod tests {
     fn a_lost_connection_is_forgotten() {
         let mut prepared = Prepared::default();
         let id = prepared.add(b"", READ, 0, 0, 7);
-        prepared.get_mut(id).unwrap().held = Held::Cursor(0);
+        prepared.hold(id, Held::Cursor(0));
+        assert!(prepared.holds_data());
         prepared.forget(0);
+        assert!(!prepared.holds_data());
         let statement = prepared.get(id).unwrap();
-        assert_eq!((statement.id_on(0), statement.held), (None, Held::Lost));
+        assert_eq!((statement.id_on(0), statement.held()), (None, Held::Lost));
     }
 
     #[test]

@@ -8,13 +8,13 @@ use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
 use crate::wire::command::{Command, QUERY};
 use crate::wire::err::Error;
-use crate::wire::ok::Ok as OkPacket;
+use crate::wire::ok::{self, Ok as OkPacket};
 use crate::wire::packet::{self, HEADER, Header};
 use crate::wire::reply::{Kind, Part, ReplyTracker, Shape};
 use crate::wire::upload::Upload;
 
 use crate::backend::login::Step;
-use crate::backend::pool::Kept;
+use crate::backend::pool::{Kept, Reset};
 
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
@@ -111,7 +111,7 @@ impl Machine {
         match step {
             Step::More(login) => conn.phase = Phase::LoggingIn(login),
             Step::Done { thread, status } => {
-                conn.kept = Kept { thread, status, is_reset: false };
+                conn.kept = Kept { thread, status, reset: Reset::Due };
                 conn.phase = Phase::Ready;
                 conn.tracker = ReplyTracker::idle(self.client.capabilities.towards_node(true, true));
                 if self.is_greeting() {
@@ -165,6 +165,7 @@ impl Machine {
                 self.fail(fault, desk);
             }
             (Purpose::Reset, Kind::Err) => self.renounce(slot, desk),
+            (Purpose::InsertId, Kind::Opaque) => conn.take_answer(bytes)?,
             (_, Kind::Infile) => return Err(Malformed("a file is asked for nobody")),
             _ => {}
         }
@@ -187,6 +188,7 @@ impl Machine {
         match part.kind {
             Kind::Opaque => {}
             Kind::Ok(status) => {
+                work.warned |= ok::warnings(&bytes[range.start + HEADER..range.end]) > 0;
                 self.state.observe(status, slot);
                 if status.contains(Status::SESSION_STATE_CHANGED) {
                     let packet = &bytes[range.clone()];
@@ -204,6 +206,7 @@ impl Machine {
                 self.succeeded(slot, status, desk);
             }
             Kind::Eof(status) => {
+                work.warned |= ok::warnings(&bytes[range.start + HEADER..range.end]) > 0;
                 self.state.observe(status, slot);
                 self.bind_cursor(slot, status);
                 self.succeeded(slot, status, desk);
@@ -250,6 +253,7 @@ impl Machine {
     /// The client gets an error.
     fn failed(&mut self) {
         let Some(work) = &mut self.work else { return };
+        work.warned = true;
         if matches!(work.after, After::Prepare(_)) {
             self.prepared.failed();
         }
@@ -272,10 +276,8 @@ impl Machine {
     fn bind_cursor(&mut self, slot: Slot, status: Status) {
         let Some(work) = &self.work else { return };
         let (After::Execute(_), Some(id)) = (work.after, work.statement) else { return };
-        if let Some(statement) = self.prepared.get_mut(id) {
-            let cursor = work.shape == Shape::Cursor && status.contains(Status::CURSOR_EXISTS);
-            statement.held = if cursor { Held::Cursor(slot) } else { Held::Nothing };
-        }
+        let cursor = work.shape == Shape::Cursor && status.contains(Status::CURSOR_EXISTS);
+        self.prepared.hold(id, if cursor { Held::Cursor(slot) } else { Held::Nothing });
     }
 
     /// A result of the client's command is a success: what it changes in the session.
@@ -350,18 +352,22 @@ impl Machine {
         let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|conn| conn.is_ready()) else { return };
         let Some(purpose) = conn.arriving().filter(|_| conn.tracker.is_done()) else { return };
         conn.settle();
-        if purpose == Purpose::Client {
-            desk.forward(Peer::Client, *run..at);
-            *run = at;
-            self.replied(slot, desk);
-        } else {
-            self.advance(None, desk);
+        match purpose {
+            Purpose::Client => {
+                desk.forward(Peer::Client, *run..at);
+                *run = at;
+                return self.replied(slot, desk);
+            }
+            Purpose::InsertId => self.keep_insert_id(slot, desk),
+            _ => {}
         }
+        self.advance(None, desk);
     }
 
     /// The client's reply has ended.
     fn replied(&mut self, slot: Slot, desk: &mut Desk) {
-        self.state.previous = Some(slot);
+        self.state.follow(slot);
+        self.note_aftermath(slot, desk);
         let Some(work) = &mut self.work else { return };
         match work.stage {
             Stage::Running => work.replied = true,
@@ -382,6 +388,9 @@ impl Machine {
             self.prepared.clear();
             self.client.capabilities -= Capabilities::ONLY_AT_LOGIN;
             self.in_force(slot);
+            if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
+                conn.tied = false;
+            }
         }
     }
 

@@ -11,7 +11,8 @@ use crate::routing::split::Facts;
 use crate::sql::effect::{self, Lexing, Nature};
 use crate::sql::statement::{Class, LexMode, Traits, Verdict};
 use crate::wire::capability::Status;
-use crate::wire::packet::HEADER;
+use crate::wire::command::QUERY;
+use crate::wire::packet::{self, HEADER};
 
 use super::desk::Slot;
 
@@ -36,6 +37,9 @@ const FOLLOWED: Pins = Pins::TEMPORARY_TABLES.union(Pins::TABLE_LOCKS).union(Pin
 
 /// The key of the current schema (as `sql::effect` has it for USE).
 pub(super) const SCHEMA: &[u8] = b"schema";
+
+/// The key of LAST_INSERT_ID().
+const INSERT_ID: &[u8] = b"@@last_insert_id";
 
 /// The key of COM_SET_OPTION.
 pub(super) const OPTION: &[u8] = b"option";
@@ -63,6 +67,14 @@ pub(super) struct SessionState {
     pub(super) next_transaction_set: bool,
     /// The node connection of the previous statement.
     pub(super) previous: Option<Slot>,
+    /// It had warnings, or failed.
+    pub(super) previous_warned: bool,
+    /// That connection is gone.
+    pub(super) previous_gone: bool,
+    /// The session asks for FOUND_ROWS() or ROW_COUNT().
+    pub(super) asks_row_counts: bool,
+    /// The node connection that knows LAST_INSERT_ID(); where none does, an effect has it, or it is 0.
+    pub(super) insert_id_at: Option<Slot>,
     pub(super) pins: Pins,
     pub(super) pinned: Option<Slot>,
     pub(super) mode: LexMode,
@@ -236,10 +248,42 @@ impl SessionState {
 
     /// The node connection of this slot is gone. True if the session can't go on without it.
     pub(super) fn lost(&mut self, slot: Slot) -> bool {
-        if self.previous == Some(slot) {
-            self.previous = None;
+        self.forget_previous(slot);
+        if self.insert_id_at == Some(slot) {
+            self.insert_id_at = None;
+            self.forget_keys(&[INSERT_ID.into()].into());
         }
         self.pinned == Some(slot)
+    }
+
+    /// A statement has run on this connection.
+    pub(super) fn follow(&mut self, slot: Slot) {
+        self.previous = Some(slot);
+        self.previous_gone = false;
+    }
+
+    /// What the previous statement has left is not on this connection any more.
+    pub(super) fn forget_previous(&mut self, slot: Slot) {
+        if self.previous == Some(slot) {
+            self.previous = None;
+            self.previous_gone = true;
+        }
+    }
+
+    /// The connection of this slot, which knew it, has said what LAST_INSERT_ID() is.
+    pub(super) fn keep_insert_id(&mut self, id: u64, slot: Slot, bytes_max: usize) {
+        self.insert_id_at = None;
+        let mut set = Vec::new();
+        packet::put(&mut set, 0, |out| {
+            out.push(QUERY);
+            out.extend_from_slice(format!("SET last_insert_id={id}").as_bytes());
+        });
+        let known = self.effects.iter().any(|effect| *effect.packet == *set);
+        if id == 0 {
+            self.forget_keys(&[INSERT_ID.into()].into());
+        } else if !known {
+            self.changed_key(INSERT_ID, &set, slot, bytes_max);
+        }
     }
 
     /// The open transaction is over: its node has gone with it.

@@ -3,7 +3,6 @@
 //! It decides nothing about SQL. It owns the client's and the nodes' pipes, the session's timers and the one thing the
 //! session may be waiting for outside of its own sockets (an errand). Reads stop where writes are blocked.
 
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -11,16 +10,17 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep};
 use tracing::info;
 
-use crate::backend::pool::{Fit, Kept};
 use crate::config::model::NODES_MAX;
 use crate::net::pipe::{Fill, Pipe};
 use crate::net::signals::{SOURCES_MAX, Signals};
 use crate::net::stream::Stream;
 
-use super::desk::{Action, Found, Peer, Slot};
+use super::desk::{Action, Found, Peer};
 use super::machine::{ClientLost, Machine};
+use super::node_end::NodeEnd;
+use super::notice::Notice;
 use super::stall::Stall;
-use super::worker::{Bench, Notice, Worker};
+use super::worker::{Bench, Worker};
 
 /// What a client may send ahead while a command is under way, in bytes.
 const AHEAD_MAX: usize = 16 << 10;
@@ -28,10 +28,8 @@ const AHEAD_MAX: usize = 16 << 10;
 /// The session's sources of events: what is no socket, the client, the nodes by their slots.
 const OTHER: usize = 0;
 const CLIENT: usize = 1;
-const FIRST_NODE: usize = 2;
+pub(super) const FIRST_NODE: usize = 2;
 const _: () = assert!(FIRST_NODE + NODES_MAX <= SOURCES_MAX);
-
-type Dial = Pin<Box<dyn Future<Output = io::Result<Stream>>>>;
 
 /// Something a session waits for that is no socket of its own.
 pub(super) type Errand = Pin<Box<dyn Future<Output = Word>>>;
@@ -44,22 +42,14 @@ pub(super) enum Word {
     Found(Found),
 }
 
-enum NodeEnd {
-    Closed,
-    Dialling(Dial),
-    /// Found in the pool.
-    TakenOver(Pipe, Kept),
-    Open(Pipe),
-}
-
 /// One session's task.
 pub(super) struct Task {
-    machine: Machine,
-    client: Pipe,
-    nodes: Vec<NodeEnd>,
-    signals: Signals,
-    worker: Rc<Worker>,
-    notice: Rc<Notice>,
+    pub(super) machine: Machine,
+    pub(super) client: Pipe,
+    pub(super) nodes: Vec<NodeEnd>,
+    pub(super) signals: Signals,
+    pub(super) worker: Rc<Worker>,
+    pub(super) notice: Rc<Notice>,
     deadline: Option<Pin<Box<Sleep>>>,
     stall: Option<Stall>,
     errand: Option<Errand>,
@@ -131,6 +121,9 @@ impl Task {
         for (ends, asker) in heard.finds {
             let _ = asker.send(self.machine.sought(ends));
         }
+        if !heard.asked_for.is_empty() {
+            self.give_back(heard.asked_for, bench);
+        }
         for (sought, asker) in heard.seeks {
             let _ = self.machine.on_sought(&sought).map(|holder| asker.send(holder));
         }
@@ -151,6 +144,9 @@ impl Task {
     /// Nothing moves: what is to be done before the session waits.
     fn rest(&mut self, bench: &mut Bench) {
         self.watch_stall(bench);
+        if self.worker.multiplexes() {
+            self.offer_seats(bench);
+        }
         if self.draining {
             self.machine.on_drain(&mut bench.desk);
             self.perform(bench);
@@ -207,63 +203,6 @@ impl Task {
         }
         self.perform(bench);
         true
-    }
-
-    fn poll_node(&mut self, place: usize, bench: &mut Bench) -> bool {
-        let slot = place as Slot;
-        let context = &mut Context::from_waker(self.signals.waker(FIRST_NODE + place));
-        match &mut self.nodes[place] {
-            NodeEnd::Closed => return false,
-            NodeEnd::Dialling(dial) => match dial.as_mut().poll(context) {
-                Poll::Pending => {
-                    self.signals.rest(FIRST_NODE + place);
-                    return false;
-                }
-                Poll::Ready(Ok(stream)) => {
-                    self.nodes[place] = NodeEnd::Open(Pipe::new(stream));
-                    self.machine.on_dialled(slot);
-                }
-                Poll::Ready(Err(_)) => self.node_closed(slot, bench),
-            },
-            NodeEnd::TakenOver(..) => self.take_over(place, bench),
-            NodeEnd::Open(pipe) => {
-                if pipe.is_blocked() {
-                    let _ = pipe.poll_drain(context);
-                }
-                if self.client.is_blocked() {
-                    return false;
-                }
-                match pipe.poll_fill(context, &mut bench.scratch) {
-                    Poll::Pending => {
-                        self.signals.rest(FIRST_NODE + place);
-                        return false;
-                    }
-                    Poll::Ready(Fill::Closed | Fill::Garbled) => self.node_closed(slot, bench),
-                    Poll::Ready(Fill::Bytes(count)) => {
-                        let taken = self.machine.on_node(slot, &mut bench.scratch[..count], &mut bench.desk);
-                        self.perform(bench);
-                        if let NodeEnd::Open(pipe) = &mut self.nodes[place] {
-                            pipe.hold(&bench.scratch[taken..count]);
-                        }
-                        return true;
-                    }
-                }
-            }
-        }
-        self.perform(bench);
-        true
-    }
-
-    fn take_over(&mut self, place: usize, bench: &mut Bench) {
-        if let NodeEnd::TakenOver(pipe, kept) = self.vacate(place as Slot) {
-            self.nodes[place] = NodeEnd::Open(pipe);
-            self.machine.on_taken_over(place as Slot, kept, &mut bench.desk);
-        }
-    }
-
-    fn node_closed(&mut self, slot: Slot, bench: &mut Bench) {
-        self.nodes[usize::from(slot)] = NodeEnd::Closed;
-        self.machine.on_node_closed(slot, &mut bench.desk);
     }
 
     fn poll_client(&mut self, bench: &mut Bench) -> bool {
@@ -344,11 +283,11 @@ impl Task {
 
     fn upload_is_blocked(&self) -> bool {
         let node = self.machine.upload_slot().and_then(|slot| self.nodes.get(usize::from(slot)));
-        matches!(node, Some(NodeEnd::Open(pipe)) if pipe.is_blocked())
+        matches!(node, Some(NodeEnd::Open(pipe, _)) if pipe.is_blocked())
     }
 
     /// Does what the machine has said, in order.
-    fn perform(&mut self, bench: &mut Bench) {
+    pub(super) fn perform(&mut self, bench: &mut Bench) {
         if bench.desk.actions.is_empty() {
             return;
         }
@@ -363,7 +302,8 @@ impl Task {
                 Action::Dial { slot, fit } => self.dial(*slot, fit, bench),
                 Action::Close(slot) => drop(self.vacate(*slot)),
                 Action::Keep { slot, fit, kept } => {
-                    if let NodeEnd::Open(pipe) = self.vacate(*slot) {
+                    // The seat is free once the pool has what was on it: whoever is next in line will look there.
+                    if let NodeEnd::Open(pipe, _seat) = self.vacate(*slot) {
                         self.worker.pool().put(fit.clone(), pipe, *kept);
                     }
                 }
@@ -387,26 +327,6 @@ impl Task {
         bench.desk.clear();
     }
 
-    fn vacate(&mut self, slot: Slot) -> NodeEnd {
-        let end = self.nodes.get_mut(usize::from(slot));
-        end.map_or(NodeEnd::Closed, |end| std::mem::replace(end, NodeEnd::Closed))
-    }
-
-    fn dial(&mut self, slot: Slot, fit: &Fit, bench: &Bench) {
-        let place = usize::from(slot);
-        if self.nodes.len() <= place {
-            self.nodes.resize_with(place + 1, || NodeEnd::Closed);
-        }
-        self.nodes[place] = match self.worker.pool().take(fit) {
-            Some((pipe, kept)) => NodeEnd::TakenOver(pipe, kept),
-            None => {
-                let address = bench.desk.view.node(fit.node).map(|node| node.address.clone()).unwrap_or_default();
-                NodeEnd::Dialling(Box::pin(Stream::dial(address)))
-            }
-        };
-        self.signals.begin(FIRST_NODE + place);
-    }
-
     fn start_errand(&mut self, errand: Errand) {
         self.errand = Some(errand);
         self.signals.begin(OTHER);
@@ -418,7 +338,7 @@ impl Task {
         let (source, pipe) = match to {
             Peer::Client => (CLIENT, &mut self.client),
             Peer::Node(slot) => match self.nodes.get_mut(usize::from(slot)) {
-                Some(NodeEnd::Open(pipe)) => (FIRST_NODE + usize::from(slot), pipe),
+                Some(NodeEnd::Open(pipe, _)) => (FIRST_NODE + usize::from(slot), pipe),
                 _ => return,
             },
         };

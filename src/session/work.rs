@@ -82,6 +82,8 @@ pub(super) struct Work {
     pub(super) packet: Vec<u8>,
     /// A byte of the reply has reached the client.
     pub(super) answered: bool,
+    /// The reply has told of warnings or an error.
+    pub(super) warned: bool,
     /// The reply has ended.
     pub(super) replied: bool,
     /// How often it was run again because a node's own work had aborted it.
@@ -111,6 +113,7 @@ impl Work {
             statement: None,
             packet: Vec::new(),
             answered: false,
+            warned: false,
             aborted: 0,
             replied: false,
             avoided: NodeSet::default(),

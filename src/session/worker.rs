@@ -14,17 +14,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::task::Waker;
 use std::time::Duration;
 
 use dashmap::DashMap;
 use preempt_rt::sched::{Scheduler, SchedulerParams};
 use tokio::runtime::{self, Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, Sleep};
+use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
 
 use crate::auth::directory::Directory;
 use crate::backend::pool::Pool;
+use crate::backend::seats::{self, Seats};
 use crate::cluster::view::{NodeId, ViewHandle};
 use crate::net::stream::Stream;
 use crate::routing::reader::Load;
@@ -34,6 +34,7 @@ use crate::wire::challenge::SCRAMBLE;
 use super::desk::{Desk, Found, Holder, Settings, Sought};
 use super::kill::FIRST_ID;
 use super::machine::Machine;
+use super::notice::{Heard, Notice};
 use super::task::{Errand, Task, Word};
 
 /// Size of the shared read buffer in bytes.
@@ -41,13 +42,18 @@ const SCRATCH: usize = 256 << 10;
 /// How often a worker publishes its numbers.
 const PUBLISH_PERIOD: Duration = Duration::from_millis(200);
 
+/// How often those who wait for a node connection ask for one that is idle by now.
+const ASK_PERIOD: Duration = Duration::from_millis(2);
+
 /// What all workers share.
 pub struct Shared {
     /// The configuration of sessions.
     pub settings: Arc<Settings>,
     /// A client that takes or sends nothing for so long within a packet is cut off.
     pub stall_timeout: Duration,
-    /// How long a node connection is kept that no session uses.
+    /// Node connections kept for each node that no session uses, over all workers.
+    pub idle_connections_max: usize,
+    /// How long such a connection is kept.
     pub idle_connection_timeout: Duration,
     /// The cluster.
     pub view: ViewHandle,
@@ -200,16 +206,16 @@ pub fn start(shared: &Arc<Shared>, count: usize) -> std::io::Result<Vec<std::thr
     let _ = shared.registry.workers.set(handles.into());
     let thread = |(place, queue)| {
         let shared = shared.clone();
-        std::thread::Builder::new().name(format!("worker-{place}")).spawn(move || run(shared, queue))
+        std::thread::Builder::new().name(format!("worker-{place}")).spawn(move || run(shared, place, queue))
     };
     queues.into_iter().enumerate().map(thread).collect()
 }
 
-fn run(shared: Arc<Shared>, queue: mpsc::UnboundedReceiver<Order>) {
+fn run(shared: Arc<Shared>, place: usize, queue: mpsc::UnboundedReceiver<Order>) {
     yield_to_others();
     let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default());
     match runtime {
-        Ok(runtime) => runtime.block_on(Rc::new(Worker::new(shared)).work(queue)),
+        Ok(runtime) => runtime.block_on(Rc::new(Worker::new(shared, place)).work(queue)),
         Err(error) => tracing::error!("a worker could not start: {error}"),
     }
 }
@@ -229,6 +235,7 @@ pub(super) struct Worker {
     bench: RefCell<Bench>,
     sessions: RefCell<HashMap<u32, Resident>>,
     pool: RefCell<Pool>,
+    seats: Seats,
     published: RefCell<Vec<u32>>,
     draining: Cell<bool>,
 }
@@ -286,27 +293,26 @@ fn random_scramble() -> [u8; SCRAMBLE] {
 }
 
 impl Worker {
-    fn new(shared: Arc<Shared>) -> Self {
+    fn new(shared: Arc<Shared>, place: usize) -> Self {
         let view = shared.view.load().clone();
         let accounts = shared.directory.load().clone();
         let desk = Desk::new(shared.settings.clone(), view, accounts);
         let published = RefCell::new(vec![0; desk.loads.len()]);
         let bench =
             RefCell::new(Bench { scratch: vec![0; SCRATCH], desk, epoch: Instant::now(), clock: shared.clock.clone() });
-        let (size_max, age_max) = (shared.settings.idle_connections_max, shared.idle_connection_timeout);
         let workers = shared.registry.workers.get().map_or(1, |workers| workers.len());
-        let pool = RefCell::new(Pool::new(size_max.div_ceil(workers), age_max));
+        let settings = &shared.settings;
+        let seats = Seats::new(published.borrow().len(), seats::share(settings.connections_max, place, workers));
+        // What is lent comes back to the pool.
+        let idle_max = if settings.multiplex { seats.share() } else { shared.idle_connections_max.div_ceil(workers) };
+        let pool = RefCell::new(Pool::new(idle_max, shared.idle_connection_timeout));
         let sessions = RefCell::default();
-        Self { shared, bench, sessions, pool, published, draining: Cell::new(false) }
+        Self { shared, bench, sessions, pool, seats, published, draining: Cell::new(false) }
     }
 
     async fn work(self: Rc<Self>, mut queue: mpsc::UnboundedReceiver<Order>) {
         let mut versions = self.shared.view.versions();
-        let mut publish = {
-            let _clock = self.shared.clock.enter();
-            tokio::time::interval(PUBLISH_PERIOD)
-        };
-        publish.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut publish, mut ask) = (self.ticks(PUBLISH_PERIOD), self.ticks(ASK_PERIOD));
         self.look();
         loop {
             tokio::select! {
@@ -317,8 +323,17 @@ impl Worker {
                 },
                 Ok(()) = versions.changed() => self.look(),
                 _ = publish.tick() => self.publish(),
+                () = self.seats.line() => {}
+                _ = ask.tick(), if self.seats.has_line() => self.ask_for_seats(),
             }
         }
+    }
+
+    fn ticks(&self, period: Duration) -> Interval {
+        let _clock = self.shared.clock.enter();
+        let mut ticks = tokio::time::interval(period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        ticks
     }
 
     fn follow(self: &Rc<Self>, order: Order) {
@@ -377,6 +392,13 @@ impl Worker {
         self.pool.borrow_mut().tidy(&bench.desk.view, std::time::Instant::now());
     }
 
+    /// Seats may be on offer now that were not when somebody began to wait.
+    fn ask_for_seats(&self) {
+        let mut bench = self.bench();
+        bench.tell_time();
+        self.seats.ask(bench.desk.now_us);
+    }
+
     fn publish(&self) {
         self.tidy_pool();
         let mut bench = self.bench();
@@ -398,6 +420,14 @@ impl Worker {
 
     pub(super) fn pool(&self) -> RefMut<'_, Pool> {
         self.pool.borrow_mut()
+    }
+
+    pub(super) fn seats(&self) -> &Seats {
+        &self.seats
+    }
+
+    pub(super) fn multiplexes(&self) -> bool {
+        self.shared.settings.multiplex
     }
 
     pub(super) fn stall_timeout(&self) -> Duration {
@@ -451,45 +481,5 @@ impl Worker {
             service.sessions.fetch_sub(1, Ordering::Relaxed);
         }
         self.shared.registry.forget(id);
-    }
-}
-
-/// What others want of a session.
-#[derive(Default)]
-pub(super) struct Heard {
-    pub(super) view: bool,
-    pub(super) drain: bool,
-    pub(super) end: bool,
-    pub(super) spared: bool,
-    /// Who looks for it, and whether to kill it.
-    pub(super) finds: Vec<(bool, oneshot::Sender<Found>)>,
-    /// Who looks for sessions.
-    pub(super) seeks: Vec<(Sought, mpsc::UnboundedSender<Holder>)>,
-}
-
-/// Where a session is told what others want of it.
-#[derive(Default)]
-pub(super) struct Notice {
-    heard: RefCell<Heard>,
-    fresh: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Notice {
-    fn tell(&self, tell: impl FnOnce(&mut Heard)) {
-        tell(&mut self.heard.borrow_mut());
-        self.fresh.set(true);
-        if let Some(waker) = &*self.waker.borrow() {
-            waker.wake_by_ref();
-        }
-    }
-
-    /// Has the session woken by this waker from now on.
-    pub(super) fn attend(&self, waker: &Waker) {
-        *self.waker.borrow_mut() = Some(waker.clone());
-    }
-
-    pub(super) fn take(&self) -> Heard {
-        if self.fresh.replace(false) { self.heard.take() } else { Heard::default() }
     }
 }

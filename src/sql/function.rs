@@ -18,6 +18,8 @@ pub enum Call {
     Previous,
     /// Belongs to the writer: changes something, or tells what only the session's connection to the writer knows.
     Writer,
+    /// Takes, or tells of, the values of a sequence.
+    Sequence,
     /// GET_LOCK.
     Lock,
     /// A stored function or a UDF.
@@ -51,13 +53,14 @@ struct List {
     names: &'static str,
 }
 
-const LISTS: [List; 8] = [
+const LISTS: [List; 9] = [
     List { call: Call::Pure, must_touch: true, names: AGGREGATES },
     List { call: Call::Volatile, must_touch: true, names: "now curdate curtime session_user system_user" },
     List { call: Call::Pure, must_touch: false, names: PURE },
     List { call: Call::Volatile, must_touch: false, names: VOLATILE },
     List { call: Call::Previous, must_touch: false, names: "found_rows row_count" },
     List { call: Call::Writer, must_touch: false, names: WRITER },
+    List { call: Call::Sequence, must_touch: false, names: "lastval nextval setval" },
     List { call: Call::Lock, must_touch: false, names: "get_lock" },
     List { call: Call::Keyword, must_touch: false, names: KEYWORDS },
 ];
@@ -111,8 +114,8 @@ const VOLATILE: &str = "benchmark current_date current_role current_time current
     localtime localtimestamp rand random_bytes sleep sys_guid sysdate unix_timestamp user utc_date utc_time \
     utc_timestamp uuid uuid_short version";
 
-const WRITER: &str = "binlog_gtid_pos connection_id is_free_lock is_used_lock last_insert_id lastval load_file \
-    master_gtid_wait master_pos_wait nextval release_all_locks release_lock setval wsrep_last_seen_gtid \
+const WRITER: &str = "binlog_gtid_pos connection_id is_free_lock is_used_lock last_insert_id load_file \
+    master_gtid_wait master_pos_wait release_all_locks release_lock wsrep_last_seen_gtid \
     wsrep_last_written_gtid wsrep_sync_wait_upto_gtid";
 
 const KEYWORDS: &str = "against all and any as between bigint binary bit blob by case character columns cross dec \

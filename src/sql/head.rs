@@ -33,7 +33,10 @@ pub(super) fn statement<'a>(lexer: &mut Lexer<'a>, first: Token<'a>, mode: LexMo
         EXECUTE => dynamic::execute(lexer, mode),
         GET => {
             let why = "GET DIAGNOSTICS reads what the previous statement left";
-            add(plain(lexer, first, Class::Diagnostics, why), Traits::TAINTS_VARIABLES)
+            add(
+                plain(lexer, first, Class::Diagnostics, why),
+                Traits::TAINTS_VARIABLES | Traits::ROW_COUNTS | Traits::WARNINGS,
+            )
         }
         KILL => administration::kill(lexer),
         _ => write(lexer, word),
@@ -62,7 +65,11 @@ fn write<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
         HANDLER => administration::handler(lexer),
         XA => transaction::xa(lexer),
         IF | CASE | LOOP | WHILE | REPEAT | FOR | DECLARE => transaction::compound(lexer, first),
-        DO | RELEASE | SAVEPOINT => other(lexer, first, Traits::empty()),
+        DO => {
+            let facts = scan::statement(lexer, first);
+            verdict(Class::Write, traces(facts), facts, "not known as a read")
+        }
+        RELEASE | SAVEPOINT => other(lexer, first, Traits::empty()),
         _ => add(other(lexer, first, Traits::empty()), Traits::MAY_COMMIT),
     }
 }
@@ -72,6 +79,8 @@ pub(super) fn verdict(class: Class, traits: Traits, facts: Facts, why: &'static 
     let mut traits = traits;
     traits.set(Traits::READS_VARIABLE, facts.contains(Facts::VARIABLE));
     traits.set(Traits::USER_LOCK, facts.contains(Facts::USER_LOCK));
+    traits.set(Traits::ROW_COUNTS, facts.contains(Facts::ROW_COUNTS));
+    traits.set(Traits::WARNINGS, facts.contains(Facts::PREVIOUS));
     traits |= if facts.contains(Facts::ASSIGNS) { Traits::TAINTS_VARIABLES } else { Traits::empty() };
     Verdict { class, traits, why }
 }
@@ -104,7 +113,7 @@ pub(super) fn read<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Verdict {
 
 /// The class of something that reads, by what is in it.
 pub(super) fn judge_read(lexer: &Lexer<'_>, facts: Facts) -> Verdict {
-    let reasons = Facts::from_bits_truncate(!(Facts::VARIABLE | Facts::VOLATILE).bits());
+    let reasons = Facts::from_bits_truncate(!(Facts::VARIABLE | Facts::VOLATILE | Facts::ROW_COUNTS).bits());
     if !lexer.doubtful() && !facts.intersects(reasons) {
         return verdict(Class::Read, Traits::empty(), facts, "reads only");
     }
@@ -116,13 +125,20 @@ pub(super) fn judge_read(lexer: &Lexer<'_>, facts: Facts) -> Verdict {
         let reason = REASONS.iter().find(|(fact, _)| facts.contains(*fact));
         (Class::Write, reason.map_or("not known as a read", |(_, why)| *why))
     };
-    verdict(class, Traits::empty(), facts, why)
+    verdict(class, traces(facts), facts, why)
+}
+
+/// What the calls of a statement may leave behind.
+fn traces(facts: Facts) -> Traits {
+    let unknown = facts.intersects(Facts::STORED_FUNCTION | Facts::SEQUENCE);
+    if unknown { Traits::LEAVES_UNKNOWN } else { Traits::empty() }
 }
 
 /// Whether something other than an assignment to a user variable needs the writer.
 pub(super) fn belongs_to_writer(facts: Facts) -> bool {
     let into_file = facts.contains(Facts::INTO) && !facts.contains(Facts::ASSIGNS);
-    let harmless = Facts::PREVIOUS | Facts::VARIABLE | Facts::VOLATILE | Facts::ASSIGNS | Facts::INTO;
+    let harmless =
+        Facts::PREVIOUS | Facts::ROW_COUNTS | Facts::VARIABLE | Facts::VOLATILE | Facts::ASSIGNS | Facts::INTO;
     into_file || !facts.difference(harmless).is_empty()
 }
 

@@ -26,7 +26,7 @@ bitflags! {
         const WRITER_FUNCTION = 1 << 5;
         /// GET_LOCK().
         const USER_LOCK = 1 << 6;
-        /// NEXT VALUE FOR and its like.
+        /// NEXT VALUE FOR, NEXTVAL() and their like.
         const SEQUENCE = 1 << 7;
         /// FOUND_ROWS(), @@warning_count and their like.
         const PREVIOUS = 1 << 8;
@@ -44,6 +44,8 @@ bitflags! {
         const VOLATILE = 1 << 14;
         /// A table that shows what goes on in a node.
         const NODE_STATE = 1 << 15;
+        /// FOUND_ROWS(), ROW_COUNT(), SQL_CALC_FOUND_ROWS.
+        const ROW_COUNTS = 1 << 16;
     }
 }
 
@@ -180,6 +182,7 @@ impl Scan<'_, '_> {
             PERFORMANCE_SCHEMA => Facts::NODE_STATE,
             INFORMATION_SCHEMA => self.table_of_a_node(),
             PROCESSLIST if self.key_before() == FROM => Facts::NODE_STATE,
+            SQL_CALC_FOUND_ROWS => Facts::ROW_COUNTS,
             VALUE if matches!(self.key_before(), NEXT | PREVIOUS) => Facts::SEQUENCE,
             WITH => {
                 self.with = true;
@@ -274,8 +277,9 @@ pub(super) fn call_facts(call: Call) -> Facts {
     match call {
         Call::Keyword | Call::Pure => Facts::empty(),
         Call::Volatile => Facts::VOLATILE,
-        Call::Previous => Facts::PREVIOUS,
+        Call::Previous => Facts::PREVIOUS | Facts::ROW_COUNTS,
         Call::Writer => Facts::WRITER_FUNCTION,
+        Call::Sequence => Facts::SEQUENCE,
         Call::Lock => Facts::USER_LOCK,
         Call::Unknown => Facts::STORED_FUNCTION,
     }

@@ -1,6 +1,6 @@
 //! Statements that tell about the server: SHOW, EXPLAIN, ANALYZE.
 
-use super::head::{judge_read, other, plain, read, verdict};
+use super::head::{add, judge_read, other, plain, read, verdict};
 use super::keyword::*;
 use super::lexer::{Lexer, Token, Word};
 use super::scan::{self, Facts};
@@ -20,7 +20,10 @@ pub(super) fn show(lexer: &mut Lexer<'_>) -> Verdict {
     };
     let key = if let Token::Word(word) = token { word.key } else { 0 };
     match key {
-        WARNINGS | ERRORS | COUNT => plain(lexer, token, Class::Diagnostics, "shows what the previous statement left"),
+        WARNINGS | ERRORS | COUNT => {
+            let why = "shows what the previous statement left";
+            add(plain(lexer, token, Class::Diagnostics, why), Traits::WARNINGS)
+        }
         PROFILE | PROFILES => plain(lexer, token, Class::Diagnostics, "shows the profile of previous statements"),
         STATUS if !global => {
             plain(lexer, token, Class::Diagnostics, "shows the counters of the connection that was used last")

@@ -76,6 +76,12 @@ bitflags! {
         const SETS_VARIABLES_ONLY = 1 << 12;
         /// May end an open transaction, for all that is known of it: stored code, texts run by name, unknown statements.
         const MAY_COMMIT = 1 << 13;
+        /// Asks for, or is meant to be asked for, the row counts of a statement: FOUND_ROWS(), ROW_COUNT(), SQL_CALC_FOUND_ROWS.
+        const ROW_COUNTS = 1 << 14;
+        /// Asks for the warnings and errors of the previous statement.
+        const WARNINGS = 1 << 15;
+        /// Calls a stored function or takes a sequence's value: what that leaves on the node connection is not known.
+        const LEAVES_UNKNOWN = 1 << 16;
     }
 }
 

@@ -82,6 +82,14 @@ pub fn eof_status(payload: &[u8]) -> Result<Status, Malformed> {
     Result::Ok(Status::from_bits_retain(cursor.u16()?))
 }
 
+/// How many warnings an OK or EOF payload tells of.
+pub fn warnings(payload: &[u8]) -> u16 {
+    match payload {
+        [EOF, low, high, ..] if payload.len() <= EOF_LENGTH_MAX => u16::from_le_bytes([*low, *high]),
+        _ => Ok::parse(payload).map_or(0, |ok| ok.warnings),
+    }
+}
+
 /// Appends an OK packet of the proxy's own. Returns the next sequence number.
 pub fn put(out: &mut Vec<u8>, sequence: u8, status: Status) -> u8 {
     let ok = Ok { marker: OK, affected_rows: 0, insert_id: 0, status, warnings: 0, info: &[], tracking: &[] };

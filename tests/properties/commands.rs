@@ -87,7 +87,7 @@ fn play(login: Vec<u8>, mut events: &[u8]) {
             13 => change_view(dice, &mut play.stage),
             14 => {
                 let at = Found::At { node: NodeId(u16::from(about % 3)), thread: 5 };
-                play.stage.return_errand(dice.pick(&[Found::Nobody, Found::Nowhere, at]).clone());
+                play.stage.return_errand(dice.pick(&[Found::Nobody, Found::Nowhere((*b"app").into()), at]).clone());
             }
             _ => rare(dice, &mut play.stage),
         }

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oarlock::backend::pool::Kept;
+use oarlock::backend::pool::{Kept, Reset};
 use oarlock::cluster::view::{Duty, Health, NodeId};
 use oarlock::session::desk::{Found, Slot, Sought};
 use oarlock::wire::capability::Status;
@@ -61,7 +61,11 @@ impl Play {
                     self.nodes[place] = Node::kept(self.stage.fits[place]);
                     self.held[place].clear();
                     self.outboxes[place].clear();
-                    let kept = Kept { thread: 78, status: Status::AUTOCOMMIT, is_reset: place % 4 == 1 };
+                    let kept = Kept {
+                        thread: 78,
+                        status: Status::AUTOCOMMIT,
+                        reset: if place % 4 == 1 { Reset::Done } else { Reset::Due },
+                    };
                     self.stage.taken_over(place as Slot, kept);
                     moved = true;
                 }
@@ -181,6 +185,19 @@ pub fn rare(dice: &mut Dice, stage: &mut Stage) {
         2 => stage.event(|machine, desk| machine.on_client_closed(desk)),
         3 => drop(stage.machine.sought(true)),
         4 => stage.machine.on_spared(),
+        6..=9 => {
+            let node = NodeId(dice.below(3) as u16);
+            stage.event(|machine, desk| machine.on_asked_for(node, desk));
+        }
+        10..=12 => {
+            let slot = dice.below(3) as Slot;
+            if matches!(stage.ends.get(usize::from(slot)), Some(End::Dialling(_))) {
+                stage.event(|machine, desk| machine.on_queued(slot, desk));
+                if dice.one_in(2) {
+                    stage.event(|machine, desk| machine.on_seated(slot, desk));
+                }
+            }
+        }
         5 => drop(stage.machine.on_sought(&Sought::User((*b"app").into()))),
         _ => drop((stage.machine.sought(false), stage.machine.on_sought(&Sought::Thread(77)))),
     }

@@ -11,7 +11,7 @@ use oarlock::auth::account::{Account, Auth};
 use oarlock::auth::accounts::{Accounts, Naming};
 use oarlock::auth::grants::Grants;
 use oarlock::auth::pattern::HostPattern;
-use oarlock::backend::pool::Kept;
+use oarlock::backend::pool::{Kept, Reset};
 use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView};
 use oarlock::routing::reader::Policy;
 use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot, Sought};
@@ -186,7 +186,7 @@ impl Stage {
                 let place = usize::from(*slot);
                 assert_eq!(self.ends[place], End::Open(fit.node));
                 let reset = self.to_nodes[place].ends_with(&command(RESET_CONNECTION, b""));
-                assert_eq!(kept.is_reset, reset, "slot {slot} is not reset as it is said to be");
+                assert_eq!(kept.reset == Reset::Sent, reset, "slot {slot} is not reset as it is said to be");
                 self.ends[place] = End::Closed;
             }
             Action::Close(slot) => self.ends[usize::from(*slot)] = End::Closed,
@@ -226,7 +226,10 @@ fn settings() -> Settings {
         handshake_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(3),
         writer_wait: Duration::from_secs(30),
-        idle_connections_max: 4,
+        multiplex: true,
+        keeps_connections: true,
+        connections_max: 4,
+        connection_wait: Duration::from_secs(10),
         prepared_max: 8,
         history_bytes_max: 1 << 16,
     }

@@ -1,0 +1,175 @@
+//! Leaving node connections: for good, or to other sessions, between two transactions of this one or at its end.
+//!
+//! With `multiplex` a session lends what it does not need. Its effects and prepared statements are repeated on the next connection, as
+//! after the loss of a node. LAST_INSERT_ID() is asked for before the connection goes, and set on the next one. What can't be had
+//! elsewhere keeps the connection: a transaction, pins, cursors and long data, whatever stored code may have left. What the
+//! previous statement left (warnings, FOUND_ROWS(), ROW_COUNT()) keeps it for a while where it is likely to be asked for; who
+//! asks too late is told so.
+
+use std::time::Duration;
+
+use crate::backend::pool::{Kept, Reset};
+use crate::cluster::view::NodeId;
+use crate::fault::{Fault, Retry};
+use crate::sql::statement::{Class, Traits, Verdict};
+use crate::wire::capability::Capabilities;
+use crate::wire::command::{QUERY, QUIT, RESET_CONNECTION};
+use crate::wire::packet::{self, HEADER, Header};
+use crate::wire::reply::Shape;
+
+use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
+use super::desk::{Action, Desk, Peer, Slot};
+use super::machine::Machine;
+use super::work::{After, Work};
+
+/// How long a connection stays for the sake of what the previous statement left on it.
+const FOLLOW_UP: Duration = Duration::from_millis(500);
+/// Tells what LAST_INSERT_ID() is.
+const ASK_INSERT_ID: &[u8] = b"SELECT LAST_INSERT_ID()";
+
+impl Machine {
+    /// From when on the session can do without this connection, in microseconds of the desk's clock. None: not as things are.
+    pub fn spare_from(&self, slot: Slot) -> Option<u64> {
+        let conn = self.conns.get(usize::from(slot))?;
+        // A command that waits for another node must not keep this one from whoever waits here.
+        let idle = self.is_serving() && conn.is_quiet() && !conn.tied && self.is_free(slot);
+        let bound = self.state.next_transaction_set || self.prepared.holds_data() || self.condemned;
+        (idle && !bound).then_some(conn.spare_from_us)
+    }
+
+    /// Others wait for a connection to this node: the session gives its own back, if it can.
+    pub fn on_asked_for(&mut self, node: NodeId, desk: &mut Desk) {
+        let Some(place) = self.conns.iter().position(|conn| conn.is_open() && conn.node == node) else { return };
+        let slot = place as Slot;
+        if self.spare_from(slot).is_none_or(|from_us| from_us > desk.now_us) {
+            return;
+        }
+        if self.state.insert_id_at != Some(slot) {
+            return self.part(slot, desk);
+        }
+        desk.write(Peer::Node(slot), |out| {
+            packet::put(out, 0, |out| {
+                out.push(QUERY);
+                out.extend_from_slice(ASK_INSERT_ID);
+            });
+        });
+        self.state.forget_previous(slot);
+        let conn = &mut self.conns[place];
+        conn.answer.clear();
+        conn.owe(Purpose::InsertId, Shape::Results);
+    }
+
+    /// All of the node's word of LAST_INSERT_ID() has been read. If the client has not sent a command meanwhile, the connection goes.
+    pub(super) fn keep_insert_id(&mut self, slot: Slot, desk: &mut Desk) {
+        let limit = desk.settings.history_bytes_max;
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
+        let Some(id) = insert_id(&std::mem::take(&mut conn.answer)) else {
+            conn.tied = true;
+            return;
+        };
+        let current = conn.sent == self.state.version();
+        self.state.keep_insert_id(id, slot, limit);
+        if current {
+            conn.sent = self.state.version();
+        }
+        if self.spare_from(slot).is_some() {
+            self.part(slot, desk);
+        }
+    }
+
+    /// A command is about to run on a connection: what it may leave there.
+    pub(super) fn note_traces(&mut self, slot: Slot) {
+        let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return };
+        conn.spotless &= work.is_spotless();
+        let Some(verdict) = verdict(work) else { return };
+        conn.tied |= verdict.traits.intersects(Traits::MAY_COMMIT | Traits::LEAVES_UNKNOWN);
+        if verdict.class == Class::Write {
+            self.state.insert_id_at = Some(slot);
+        }
+    }
+
+    /// The client's command has run on a connection: how long it stays for the sake of what will be asked of it.
+    pub(super) fn note_aftermath(&mut self, slot: Slot, desk: &Desk) {
+        let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return };
+        let counts = verdict(work).is_some_and(|verdict| verdict.traits.contains(Traits::ROW_COUNTS));
+        let asked_for = work.warned || counts || self.state.asks_row_counts;
+        conn.spare_from_us = if asked_for { desk.after(FOLLOW_UP) } else { desk.now_us };
+        self.state.previous_warned = work.warned;
+    }
+
+    /// What a statement asks of the previous one, if the connection that knew it is gone.
+    pub(super) fn forgotten(&mut self, verdict: Verdict) -> Option<Fault> {
+        let counts = verdict.class == Class::Diagnostics && verdict.traits.contains(Traits::ROW_COUNTS);
+        self.state.asks_row_counts |= counts;
+        let warnings = self.state.previous_warned && verdict.traits.contains(Traits::WARNINGS);
+        let gone = self.state.previous_gone && verdict.class == Class::Diagnostics && (counts || warnings);
+        gone.then(|| {
+            let text = "Row counts and warnings of the previous statement are gone with its node connection; run the statement again";
+            Fault::proxy(Retry::Never, 1105, b"HY000", text)
+        })
+    }
+
+    /// Leaves a connection that is not needed any more to others, or ends it.
+    pub(super) fn part(&mut self, slot: Slot, desk: &mut Desk) {
+        let Some(conn) = self.conns.get(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
+        if !conn.is_quiet() {
+            return self.drop_conn(slot, desk);
+        }
+        // What a handshake alone sets, a reset does not bring back.
+        let keeps = desk.settings.keeps_connections
+            && self.state.is_resettable(conn.sent)
+            && !self.client.capabilities.intersects(Capabilities::ONLY_AT_LOGIN)
+            && desk.accounts.keeps_connections();
+        let mut tell = |command| desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(command)));
+        if !keeps {
+            // A node logs a connection that just vanishes as aborted.
+            tell(QUIT);
+            return self.drop_conn(slot, desk);
+        }
+        let reset = if conn.spotless && self.state.transaction != Some(slot) { Reset::Due } else { Reset::Sent };
+        if reset == Reset::Sent {
+            tell(RESET_CONNECTION);
+        }
+        let (fit, kept) = (self.fit(conn.node), Kept { reset, ..conn.kept });
+        self.forget_conn(slot, desk);
+        desk.act(Action::Keep { slot, fit, kept });
+    }
+
+    /// Closes a connection whose loss nobody feels.
+    pub(super) fn drop_conn(&mut self, slot: Slot, desk: &mut Desk) {
+        if self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_open) {
+            self.forget_conn(slot, desk);
+            desk.act(Action::Close(slot));
+        }
+    }
+
+    fn forget_conn(&mut self, slot: Slot, desk: &mut Desk) {
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
+        conn.phase = ConnPhase::Closed;
+        if let Some(load) = desk.load(conn.node) {
+            load.connections = load.connections.saturating_sub(1);
+        }
+        self.prepared.forget(slot);
+        self.state.lost(slot);
+    }
+}
+
+/// The verdict on the statement of a command.
+fn verdict(work: &Work) -> Option<Verdict> {
+    match work.after {
+        After::Statement(verdict) | After::Execute(verdict) => Some(verdict),
+        _ => None,
+    }
+}
+
+/// The value in the packets of a result of one row and one column, its end left out. None if there is no row.
+fn insert_id(mut packets: &[u8]) -> Option<u64> {
+    let mut last = &packets[..0];
+    while let Some(header) = Header::parse(packets) {
+        let (packet, rest) = packets.split_at_checked(header.total())?;
+        (last, packets) = (&packet[HEADER..], rest);
+    }
+    let (length, digits) = last.split_first()?;
+    let digits = (usize::from(*length) == digits.len()).then_some(digits)?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
