@@ -49,6 +49,7 @@ pub fn route(verdict: Verdict, facts: Facts) -> Route {
         Class::Diagnostics => Route::Previous,
         Class::Session => Route::Home,
         _ if facts.autocommit_off || facts.next_transaction_set => Route::Writer,
+        Class::Read if verdict.traits.contains(Traits::NODE_STATE) => Route::Writer,
         Class::Read | Class::Begin { read_only: true } => Route::Reader,
         _ => Route::Writer,
     }
@@ -60,6 +61,13 @@ mod tests {
 
     fn verdict(class: Class) -> Verdict {
         Verdict { class, traits: Traits::empty(), why: "" }
+    }
+
+    #[test]
+    fn the_state_of_a_node_is_the_writers() {
+        let of_node = Verdict { traits: Traits::NODE_STATE, ..verdict(Class::Read) };
+        assert_eq!(route(of_node, Facts::default()), Route::Writer);
+        assert_eq!(route(of_node, Facts { pinned: true, ..Facts::default() }), Route::Pinned);
     }
 
     #[test]

@@ -184,14 +184,20 @@ impl Machine {
     /// A read goes where a hint in its text says, unless the session is tied elsewhere.
     fn hinted(&self, text: &[u8], work: Work, desk: &Desk) -> Work {
         let (After::Statement(verdict) | After::Execute(verdict)) = work.after else { return work };
-        if !verdict.traits.contains(Traits::HINT) || verdict.class != Class::Read || work.target != Target::Reader {
+        if !verdict.traits.contains(Traits::HINT) {
+            return work;
+        }
+        let plain = Verdict { traits: verdict.traits - Traits::NODE_STATE, ..verdict };
+        let free = verdict.class == Class::Read && route(plain, self.state.facts()) == Route::Reader;
+        if !free {
             return work;
         }
         let target = match hint(text, self.state.mode) {
             Some(Hint::Writer) => Target::Writer,
             Some(Hint::Previous) => self.target(Route::Previous),
             Some(Hint::Node(name)) => desk.named(name).map_or(work.target, Target::Node),
-            Some(Hint::Reader) | None => work.target,
+            Some(Hint::Reader) => Target::Reader,
+            None => work.target,
         };
         Work { target, ..work }
     }

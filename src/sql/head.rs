@@ -113,9 +113,13 @@ pub(super) fn read<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Verdict {
 
 /// The class of something that reads, by what is in it.
 pub(super) fn judge_read(lexer: &Lexer<'_>, facts: Facts) -> Verdict {
-    let reasons = Facts::from_bits_truncate(!(Facts::VARIABLE | Facts::VOLATILE | Facts::ROW_COUNTS).bits());
+    let reasons =
+        Facts::from_bits_truncate(!(Facts::VARIABLE | Facts::VOLATILE | Facts::ROW_COUNTS | Facts::NODE_STATE).bits());
     if !lexer.doubtful() && !facts.intersects(reasons) {
-        return verdict(Class::Read, Traits::empty(), facts, "reads only");
+        let of_node = facts.contains(Facts::NODE_STATE);
+        let (traits, why) =
+            if of_node { (Traits::NODE_STATE, "shows the state of a node") } else { (Traits::empty(), "reads only") };
+        return verdict(Class::Read, traits, facts, why);
     }
     let (class, why) = if lexer.doubtful() {
         (Class::Write, "can be read in more than one way")
@@ -137,13 +141,18 @@ fn traces(facts: Facts) -> Traits {
 /// Whether something other than an assignment to a user variable needs the writer.
 pub(super) fn belongs_to_writer(facts: Facts) -> bool {
     let into_file = facts.contains(Facts::INTO) && !facts.contains(Facts::ASSIGNS);
-    let harmless =
-        Facts::PREVIOUS | Facts::ROW_COUNTS | Facts::VARIABLE | Facts::VOLATILE | Facts::ASSIGNS | Facts::INTO;
+    let harmless = Facts::PREVIOUS
+        | Facts::ROW_COUNTS
+        | Facts::VARIABLE
+        | Facts::VOLATILE
+        | Facts::ASSIGNS
+        | Facts::INTO
+        | Facts::NODE_STATE;
     into_file || !facts.difference(harmless).is_empty()
 }
 
 /// Why something that looks like a read belongs to the writer, the strongest reason first.
-const REASONS: [(Facts, &str); 13] = [
+const REASONS: [(Facts, &str); 12] = [
     (Facts::CONDITIONAL, "an executable comment may change its meaning"),
     (Facts::CHANGES_ROWS, "changes rows"),
     (Facts::LOCKING, "locks what it reads"),
@@ -155,7 +164,6 @@ const REASONS: [(Facts, &str); 13] = [
     (Facts::WRITER_FUNCTION, "calls a function that belongs to the writer"),
     (Facts::STORED_FUNCTION, "calls a stored function or a UDF, which may write"),
     (Facts::WRITER_VARIABLE, "reads a variable that only the writer's connection knows"),
-    (Facts::NODE_STATE, "shows the state of a node: the writer's"),
     (Facts::GLOBAL_VARIABLE, "reads a global variable, and SET GLOBAL changes the writer's"),
 ];
 

@@ -32,6 +32,10 @@ pub(super) fn show(lexer: &mut Lexer<'_>) -> Verdict {
             let facts = scan::statement(lexer, token);
             verdict(Class::Write, Traits::empty(), facts, "shows global values, and SET GLOBAL changes the writer's")
         }
+        PROCESSLIST => {
+            let facts = scan::statement(lexer, token);
+            judge_read(lexer, facts & Facts::CONDITIONAL | Facts::NODE_STATE)
+        }
         // Accounts look like variables.
         GRANTS | CREATE => {
             let facts = scan::statement(lexer, token);

@@ -82,6 +82,8 @@ bitflags! {
         const WARNINGS = 1 << 15;
         /// Calls a stored function or takes a sequence's value: what that leaves on the node connection is not known.
         const LEAVES_UNKNOWN = 1 << 16;
+        /// Reads what goes on in a node: the writer is asked, so that two answers are of one node.
+        const NODE_STATE = 1 << 17;
     }
 }
 

@@ -239,6 +239,12 @@ SELECT * FROM information_schema.tables WHERE table_schema = 'corpus'
 SELECT table_name, engine FROM information_schema.TABLES WHERE table_schema = DATABASE()
 SELECT * FROM information_schema.columns WHERE table_name = 't' ORDER BY ordinal_position
 SELECT * FROM information_schema.schemata
+SELECT * FROM information_schema.processlist
+SELECT * FROM information_schema.innodb_trx
+SELECT * FROM information_schema.global_status LIMIT 1
+SELECT * FROM information_schema.global_variables LIMIT 1
+SELECT id FROM `information_schema`.`PROCESSLIST` WHERE user = CURRENT_USER()
+SELECT thread_id FROM performance_schema.threads LIMIT 1
 SELECT * FROM information_schema.session_variables LIMIT 1
 SELECT * FROM information_schema.key_column_usage LIMIT 1
 SELECT * FROM information_schema.routines LIMIT 1

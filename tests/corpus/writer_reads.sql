@@ -10,12 +10,6 @@
 -- setup CREATE FUNCTION `odd name`() RETURNS INT DETERMINISTIC NO SQL RETURN 1
 -- setup CREATE AGGREGATE FUNCTION fa(x INT) RETURNS INT BEGIN DECLARE n INT DEFAULT 0; DECLARE CONTINUE HANDLER FOR NOT FOUND RETURN n; LOOP FETCH GROUP NEXT ROW; SET n = n + x; END LOOP; END
 -- expect write
-SELECT * FROM information_schema.processlist
-SELECT * FROM information_schema.innodb_trx
-SELECT * FROM information_schema.global_status LIMIT 1
-SELECT * FROM information_schema.global_variables LIMIT 1
-SELECT id FROM `information_schema`.`PROCESSLIST` WHERE user = CURRENT_USER()
-SELECT thread_id FROM performance_schema.threads LIMIT 1
 -- locking reads
 SELECT * FROM t FOR UPDATE
 SELECT * FROM t WHERE id = 1 FOR UPDATE

@@ -60,8 +60,6 @@ fn plain_reads() {
             "SHOW FULL COLUMNS FROM t",
             "SHOW CREATE TABLE t",
             "SHOW VARIABLES LIKE 'x'",
-            "SELECT table_name FROM information_schema.tables",
-            "SELECT processlist, global_status FROM t",
             "SHOW GRANTS FOR u@h",
             "SHOW PROCEDURE STATUS",
             "DESC t",
@@ -122,12 +120,6 @@ fn what_looks_like_a_read_and_belongs_to_the_writer() {
             "ANALYZE TABLE t",
             "SHOW MASTER STATUS",
             "SHOW GLOBAL VARIABLES LIKE 'x'",
-            "SHOW PROCESSLIST",
-            "SELECT * FROM information_schema.processlist",
-            "SELECT * FROM `INFORMATION_SCHEMA`.`PROCESSLIST`",
-            "SELECT id FROM t WHERE id IN (SELECT id FROM information_schema . innodb_trx)",
-            "SELECT id FROM processlist",
-            "SELECT * FROM performance_schema.threads",
             "SET STATEMENT sql_mode='' FOR SELECT 1",
             "SET STATEMENT a=1 FOR SELECT f()",
             "BEGIN NOT ATOMIC SELECT 1; END",
@@ -137,6 +129,24 @@ fn what_looks_like_a_read_and_belongs_to_the_writer() {
             "nonsense",
         ],
     );
+}
+
+#[test]
+fn the_state_of_a_node() {
+    for text in [
+        "SHOW FULL PROCESSLIST",
+        "SELECT * FROM information_schema.processlist",
+        "SELECT * FROM `INFORMATION_SCHEMA`.`PROCESSLIST`",
+        "SELECT id FROM t WHERE id IN (SELECT id FROM information_schema . innodb_trx)",
+        "SELECT id FROM processlist",
+        "SELECT * FROM performance_schema.threads",
+    ] {
+        let verdict = classify(text.as_bytes(), LexMode::default());
+        assert_eq!((verdict.class, verdict.traits), (Class::Read, Traits::NODE_STATE), "{text}");
+    }
+    for text in ["SELECT table_name FROM information_schema.tables", "SELECT processlist, global_status FROM t"] {
+        assert_eq!(classify(text.as_bytes(), LexMode::default()).traits, Traits::empty(), "{text}");
+    }
 }
 
 #[test]
