@@ -159,6 +159,11 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Before anything is known.
+    pub fn first() -> Self {
+        Self::new(State::Waiting, "nothing is known yet")
+    }
+
     fn new(state: State, reason: impl Into<Box<str>>) -> Self {
         Self { state, reason: reason.into(), remedy: "".into(), action: None }
     }
@@ -205,12 +210,14 @@ pub fn start_from(link: Link<'_>, site: Site<'_>, remote: &Remote, from: &Positi
     Ok(case.start(writer, status, remote.address.clone(), Some(position)))
 }
 
-/// Why a node must not count as fit for work: the link runs there beside the writer.
-pub fn hold(link: Link<'_>, site: Site<'_>, node: NodeId) -> Option<Box<str>> {
+/// Why a node must not count as fit for work: the link runs there beside the writer. One that `returns` must not even
+/// have it configured, where that can be helped.
+pub fn hold(link: Link<'_>, site: Site<'_>, node: NodeId, returns: bool) -> Option<Box<str>> {
     let is_other = site.writer.is_some_and(|writer| writer != node);
-    let status = site.nodes.get(usize::from(node.0))?.current()?;
-    let runs = status.channel(link.name).is_some_and(Channel::is_active);
-    (is_other && runs).then(|| format!("the link '{}' still runs there", link.name).into())
+    let node = site.nodes.get(usize::from(node.0))?;
+    let channel = node.current()?.channel(link.name)?;
+    let is_held = is_other && (channel.is_active() || returns && node.may_remove);
+    is_held.then(|| format!("the link '{}' has not been removed there yet", link.name).into())
 }
 
 struct Case<'a> {

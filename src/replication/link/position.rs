@@ -40,6 +40,7 @@ pub(super) mod tests {
             ignores_duplicates: true,
             shares_gtids: true,
             member: Some("71".into()),
+            is_outside: false,
         }
     }
 

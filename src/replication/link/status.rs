@@ -38,8 +38,10 @@ pub struct Facts {
     pub ignores_duplicates: bool,
     /// Do all nodes give a transaction the same GTID? A cluster's do with `wsrep_gtid_mode`.
     pub shares_gtids: bool,
-    /// Its part in a cluster's primary component; `None` outside of one.
+    /// Its UUID as a member of a cluster's primary component; `None` outside of one.
     pub member: Option<Box<str>>,
+    /// It belongs to a cluster, and is outside of its primary component: it commits nothing, and answers little.
+    pub is_outside: bool,
 }
 
 /// What a node says of itself.
@@ -152,6 +154,13 @@ pub struct Unreadable {
     value: Option<Box<str>>,
 }
 
+impl Unreadable {
+    /// A value that makes no sense.
+    pub(super) fn new(name: &'static str, value: &str) -> Self {
+        Self { name, value: Some(value.into()) }
+    }
+}
+
 impl fmt::Display for Unreadable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.value {
@@ -178,6 +187,7 @@ impl Facts {
             ignores_duplicates: rows.is("gtid_ignore_duplicates", "ON"),
             shares_gtids: !in_cluster || rows.is("wsrep_gtid_mode", "ON"),
             member: if is_primary { Some(rows.text("wsrep_gcomm_uuid")?.into()) } else { None },
+            is_outside: in_cluster && !is_primary,
         })
     }
 }
@@ -230,12 +240,12 @@ impl<'a> Values<'a> {
 
     fn number<T: std::str::FromStr>(&self, name: &'static str) -> Result<T, Unreadable> {
         let text = self.text(name)?;
-        text.parse().map_err(|_| Unreadable { name, value: Some(text.into()) })
+        text.parse().map_err(|_| Unreadable::new(name, text))
     }
 
     fn position(&self, name: &'static str) -> Result<Position, Unreadable> {
         let text = self.text(name)?;
-        text.parse().map_err(|_| Unreadable { name, value: Some(text.into()) })
+        text.parse().map_err(|_| Unreadable::new(name, text))
     }
 }
 
@@ -264,7 +274,8 @@ mod tests {
         assert_eq!(facts.slave_position.to_string(), "81-8000-3");
         assert!(facts.ignores_duplicates && facts.shares_gtids);
         assert_eq!(facts.member.as_deref(), Some("71-a"));
-        assert_eq!(Facts::read(&rows(&NODE.replace("=Primary", "=non-Primary"))).unwrap().member, None);
+        let outside = Facts::read(&rows(&NODE.replace("=Primary", "=non-Primary"))).unwrap();
+        assert_eq!((outside.member, outside.is_outside, facts.is_outside), (None, true, false));
         let same = Facts::read(&rows(&NODE.replace("gtid_domain_id=71", "gtid_domain_id=70"))).unwrap();
         assert_eq!(same.local_domain, None, "a node in the cluster's domain has none of its own");
         assert!(!Facts::read(&rows(&NODE.replace("mode=ON", "mode=OFF"))).unwrap().shares_gtids);

@@ -207,12 +207,16 @@ fn a_node_that_may_be_running_it_is_waited_for() {
 #[test]
 fn a_node_that_runs_it_beside_the_writer_is_held_back() {
     let remote = ["192.168.56.80:4007".parse().unwrap()];
-    let held = |world: &World, node: u16| {
-        hold(world.link(&remote), Site { nodes: &world.nodes, writer: world.writer }, NodeId(node)).is_some()
+    let hold = |world: &World, node: u16, returns: bool| {
+        hold(world.link(&remote), Site { nodes: &world.nodes, writer: world.writer }, NodeId(node), returns).is_some()
     };
+    let held = |world: &World, node: u16| hold(world, node, false);
     let world = World::new().writer(1).channel(0, running()).channel(1, running());
     assert_eq!([held(&world, 0), held(&world, 1), held(&world, 2)], [true, false, false]);
-    assert!(!held(&World::new().writer(1).channel(0, stopped()), 0));
+    let left = World::new().writer(1).channel(0, stopped());
+    assert_eq!((hold(&left, 0, false), hold(&left, 0, true)), (false, true));
+    let stays = |world: &mut World| world.nodes[0].may_remove = false;
+    assert!(!hold(&left.with(stays), 0, true), "for ever");
     assert!(!held(&World::new().channel(0, running()).with(|world| world.writer = None), 0), "it may be the writer");
 }
 
