@@ -282,7 +282,7 @@ fn oarlock(proxy: &Proxy, arguments: &[&str]) -> Output {
 
 #[test]
 fn operators_and_links() {
-    let lab = Lab::builder().galera(1).standalone(true).start().unwrap();
+    let lab = Lab::builder().galera(2).standalone(true).start().unwrap();
     let (dc, dr) = (lab.node("galera-71").unwrap(), lab.node("server-81").unwrap());
     // Both sites have written before they are linked: what of it the other one holds is for a person to say.
     for node in [dc, dr] {

@@ -2,9 +2,9 @@
 //!
 //! The lease is a lock on the writer, held by the very connection that changes links there, and freed with it. Locks are
 //! local to a node, so two proxies that see different writers can hold one each: then the lower member UUID wins, which
-//! all proxies compare alike.
+//! all proxies compare alike. A proxy that can't reach a member of the cluster can't know, and takes none.
 
-use super::plan::{Node, Site};
+use super::plan::{Node, Site, silent_members};
 use super::status::LeaseMark;
 use crate::cluster::view::NodeId;
 
@@ -25,6 +25,8 @@ pub enum Lease {
         /// Its address as that node sees it.
         holder: Box<str>,
     },
+    /// This node does not answer, and may hold it for another proxy, which can reach it.
+    Unknown(Box<str>),
     /// No writer answers.
     Nowhere,
 }
@@ -47,7 +49,10 @@ pub fn lease(site: Site<'_>, usable: impl Fn(NodeId) -> bool) -> Lease {
         }
         (_, Some((_, lease))) => lease,
         (Some((_, status)), None) if status.lease == LeaseMark::Own => Lease::Held,
-        (Some(_), None) => Lease::Free,
+        (Some((_, status)), None) => match silent_members(site, status).next() {
+            Some(node) => Lease::Unknown(node.name.clone()),
+            None => Lease::Free,
+        },
         (None, None) => Lease::Nowhere,
     }
 }
@@ -71,7 +76,8 @@ mod tests {
             "+" => LeaseMark::Own,
             holder => LeaseMark::Other(holder.into()),
         };
-        let status = NodeStatus { facts, members: [].into(), channels: [].into(), lease };
+        let members = ["71".into(), "72".into()].into();
+        let status = NodeStatus { facts, members, channels: [].into(), lease };
         Node { name: member.into(), status: Some(status), answers, may_remove: true }
     }
 
@@ -92,6 +98,9 @@ mod tests {
             (node("71", "-", true), node("70", "b", false), Some(0), Lease::Free),
             (node("71", "+", false), node("72", "-", true), Some(0), Lease::Nowhere),
             (node("71", "-", true), node("72", "-", true), None, Lease::Nowhere),
+            // It can't be asked, and is a member: another proxy may reach it.
+            (node("71", "-", true), node("72", "-", false), Some(0), Lease::Unknown("72".into())),
+            (node("71", "+", true), node("72", "b", false), Some(0), Lease::Held),
         ] {
             let nodes = [first, second];
             let site = Site { nodes: &nodes, writer: writer.map(NodeId) };

@@ -220,6 +220,19 @@ pub fn hold(link: Link<'_>, site: Site<'_>, node: NodeId, returns: bool) -> Opti
     is_held.then(|| format!("the link '{}' has not been removed there yet", link.name).into())
 }
 
+/// Nodes that do not answer although they are, or may be, members of the writer's component: what they do is unknown, and
+/// it counts.
+pub(super) fn silent_members<'a>(site: Site<'a>, writer: &'a NodeStatus) -> impl Iterator<Item = &'a Node> {
+    let member = |node: &'a Node| node.status.as_ref().and_then(|status| status.facts.member.as_deref());
+    let known: Vec<&str> = site.nodes.iter().filter_map(member).collect();
+    // A node that has never answered may be any member that no other node is.
+    let has_strangers = writer.members.iter().any(|member| !known.contains(&&**member));
+    site.nodes.iter().filter(|node| !node.answers).filter(move |node| match &node.status {
+        None => has_strangers,
+        Some(last) => last.facts.member.as_ref().is_some_and(|member| writer.members.contains(member)),
+    })
+}
+
 struct Case<'a> {
     link: Link<'a>,
     site: Site<'a>,
@@ -381,19 +394,12 @@ impl<'a> Case<'a> {
 
     /// No node that doesn't answer can be running the link.
     fn nobody_else(&self, writer: &NodeStatus) -> Result<(), Plan> {
-        let known: Vec<&str> =
-            self.nodes().filter_map(|(_, node)| node.status.as_ref()?.facts.member.as_deref()).collect();
-        let has_strangers = writer.members.iter().any(|member| !known.contains(&&**member));
-        let may_run = |node: &Node| match &node.status {
-            None => has_strangers,
-            Some(last) => {
-                let is_member = last.facts.member.as_ref().is_some_and(|member| writer.members.contains(member));
-                is_member && last.channel(self.link.name).is_some_and(Channel::is_active)
-            }
+        let may_run = |node: &&Node| {
+            node.status.as_ref().is_none_or(|last| last.channel(self.link.name).is_some_and(Channel::is_active))
         };
-        match self.others().find(|(_, node)| !node.answers && may_run(node)) {
+        match silent_members(self.site, writer).find(may_run) {
             None => Ok(()),
-            Some((_, node)) => {
+            Some(node) => {
                 let why =
                     format!("{} does not answer, is still a member of the cluster, and may be running it", node.name);
                 let remedy = format!("make {0} answer, or end its server: then it goes on by itself", node.name);
@@ -466,10 +472,12 @@ impl<'a> Case<'a> {
         Some(Plan::new(State::Blocked, why).remedy(self.named(remedy)))
     }
 
-    /// What is left on nodes that are not the writer: first what runs there without being able to commit.
+    /// What is left on nodes that are not the writer: first what runs there.
     fn leftover(&self) -> Option<Action> {
         self.site.writer?;
         let found = self.others().filter_map(|(id, node)| Some((id, node, self.channel(node.current()?)?)));
+        // Outside of the primary component nothing can be changed, and by nothing.
+        let found = found.filter(|(_, node, _)| node.current().is_some_and(|status| !status.facts.is_outside));
         let found = found.filter(|(_, node, channel)| channel.is_active() || node.may_remove);
         let (id, _, channel) = found.min_by_key(|(_, _, channel)| !channel.is_active())?;
         Some(if channel.is_active() { Action::Stop(id) } else { Action::Remove(id) })

@@ -116,8 +116,8 @@ impl Reconciler {
         let view = Arc::clone(&self.view.load());
         self.read_nodes(&view).await;
         self.writer = view.writer;
-        self.hold_nodes(&view);
         self.see_lease(&view).await;
+        self.hold_nodes(&view);
         self.plan();
     }
 
@@ -181,14 +181,16 @@ impl Reconciler {
                 status.lease = LeaseMark::Free;
             }
         }
-        self.view.adopt(match &found {
-            Lease::Other { node, .. } => Some(*node),
-            Lease::Held | Lease::Free | Lease::Nowhere => None,
-        });
+        let adopted = if let Lease::Other { node, .. } = &found { Some(*node) } else { None };
+        self.view.adopt(adopted);
+        self.writer = adopted.or(self.writer);
         if found != self.lease {
             match &found {
                 Lease::Held => tracing::info!("this proxy drives the links of the site"),
                 Lease::Other { holder, .. } => tracing::info!(%holder, "another proxy drives the links of the site"),
+                Lease::Unknown(node) => {
+                    tracing::info!(%node, "the node is a member and does not answer: another proxy may drive the links");
+                }
                 Lease::Free | Lease::Nowhere => {}
             }
         }
@@ -200,6 +202,7 @@ impl Reconciler {
         let (lease, is_standby) = match &self.lease {
             Lease::Held => ("this proxy".to_owned(), false),
             Lease::Other { holder, .. } => (holder.to_string(), true),
+            Lease::Unknown(node) => (format!("unknown: {node} does not answer"), false),
             Lease::Free | Lease::Nowhere => (String::new(), false),
         };
         let mut reports = Vec::with_capacity(self.courses.len());
