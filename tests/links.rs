@@ -25,6 +25,11 @@ fn two_sites_follow_each_other() {
     the_writer_is_killed_and_comes_back(&sites);
     the_writer_is_demoted(&sites);
     the_writer_freezes(&sites);
+    the_source_freezes(&sites);
+    the_cluster_restarts(&sites);
+    for proxy in [&sites.dc, &sites.dr] {
+        assert!(!proxy.log().contains("the link is Broken"), "{}", proxy.log());
+    }
     let sites = the_other_site_restarts(sites);
     two_proxies_share_a_site(sites);
 }
@@ -225,6 +230,37 @@ fn the_writer_freezes(sites: &Sites<'_>) {
     sites.settle();
 }
 
+/// The link of the other site goes on from another node, long before its server would notice.
+fn the_source_freezes(sites: &Sites<'_>) {
+    let source = expect(&sites.dr, "Running").remote;
+    let node = sites.lab.nodes().iter().find(|node| node.address().to_string() == source).unwrap();
+    node.freeze().unwrap();
+    let elsewhere = || is(&sites.dr, "Running") && report(&sites.dr).remote != source;
+    let moved = until(SLAVE_NET_TIMEOUT / 2, elsewhere);
+    node.thaw().unwrap();
+    assert!(moved, "{:?}", report(&sites.dr));
+    let back = || server(&sites.dc, node.name()).state.contains("Synced");
+    assert!(until(SOON, back), "{:?}", server(&sites.dc, node.name()));
+    sites.settle();
+}
+
+/// A server's default.
+const SLAVE_NET_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// All nodes stop in order and start again; the proxies stay.
+fn the_cluster_restarts(sites: &Sites<'_>) {
+    for number in [73, 72, 71] {
+        sites.node(number).stop().unwrap();
+    }
+    expect(&sites.dc, "Waiting");
+    sites.node(81).sql("INSERT INTO shop.t (site) VALUES (8000)").unwrap();
+    for number in [71, 72, 73] {
+        sites.node(number).start().unwrap();
+    }
+    sites.settle();
+    assert!(until(SOON, || runner(sites).is_some()));
+}
+
 /// Everything of a site ends, its proxy too, and starts again.
 fn the_other_site_restarts(mut sites: Sites<'_>) -> Sites<'_> {
     let dr = sites.lab.node("server-81").unwrap();
@@ -292,6 +328,7 @@ fn operators_and_links() {
     a_first_start_that_needs_a_person(&proxy, dc, dr);
     stop_and_start(&lab, &proxy, dc);
     changes_by_hand(&proxy, dc);
+    the_guides_grants(&proxy, dc, lab.node("galera-72").unwrap());
     an_error_and_a_skip(&proxy, dc, dr);
     wrong_credentials(&proxy, dc, dr);
     a_rebuilt_remote(&proxy, dc, dr);
@@ -336,7 +373,7 @@ fn changes_by_hand(proxy: &Proxy, dc: &Node) {
         "STOP SLAVE 'dr'",
         "STOP SLAVE 'dr' SQL_THREAD",
         "STOP SLAVE 'dr'; RESET SLAVE 'dr' ALL",
-        "STOP SLAVE 'dr'; CHANGE MASTER 'dr' TO MASTER_USE_GTID = no; START SLAVE 'dr'",
+        "STOP SLAVE 'dr'; CHANGE MASTER 'dr' TO MASTER_USE_GTID = current_pos; START SLAVE 'dr'",
         "STOP SLAVE 'dr'; CHANGE MASTER 'dr' TO MASTER_HOST = '127.0.0.9'",
         "STOP SLAVE 'dr'; CHANGE MASTER 'dr' TO MASTER_PASSWORD = 'wrong'; START SLAVE 'dr'",
     ] {
@@ -349,6 +386,22 @@ fn changes_by_hand(proxy: &Proxy, dc: &Node) {
     }
 }
 
+/// They don't suffice to remove a link: it stays where it was, stopped, and the log says which grant is missing.
+fn the_guides_grants(proxy: &Proxy, dc: &Node, other: &Node) {
+    dc.sql("SET GLOBAL read_only = ON").unwrap();
+    let moved = || report(proxy).node == "galera-72" && is(proxy, "Running") && runs(other) && !runs(dc);
+    assert!(until(SOON, moved), "{:?}", report(proxy));
+    let grant = "GRANT RELOAD ON *.* TO maxuser";
+    assert!(until(SOON, || proxy.log().contains(grant)));
+    assert_eq!(channels(dc), 1);
+    dc.sql("SET GLOBAL read_only = OFF; GRANT RELOAD ON *.* TO maxuser@'%'").unwrap();
+    succeeded(&oarlock(proxy, &["link", "retry", "dr"]));
+    assert!(until(SOON, || channels(dc) == 0), "{}", proxy.log());
+    other.sql("SET GLOBAL read_only = ON").unwrap();
+    assert!(until(SOON, || runs(dc) && channels(other) == 0 && is(proxy, "Running")), "{:?}", report(proxy));
+    other.sql("SET GLOBAL read_only = OFF").unwrap();
+}
+
 fn an_error_and_a_skip(proxy: &Proxy, dc: &Node, dr: &Node) {
     dc.sql("INSERT INTO shop.t VALUES (2, 7000)").unwrap();
     dr.sql("INSERT INTO shop.t VALUES (2, 8000)").unwrap();
@@ -359,9 +412,7 @@ fn an_error_and_a_skip(proxy: &Proxy, dc: &Node, dr: &Node) {
     let skip = || oarlock(proxy, &["link", "skip", "dr"]);
     let lacks = || String::from_utf8_lossy(&skip().stderr).contains("GRANT SLAVE MONITOR ON *.* TO maxuser");
     assert!(until(SOON, lacks), "{:?}", skip());
-    // Grants count for new connections.
     dc.sql("GRANT SLAVE MONITOR ON *.* TO maxuser@'%'").unwrap();
-    kill_connections(dc);
     // It shows the transaction and asks; there is nobody to answer.
     let asks = || String::from_utf8_lossy(&skip().stderr).contains("nothing is skipped");
     assert!(until(SOON, asks), "{:?}", skip());
@@ -372,11 +423,6 @@ fn an_error_and_a_skip(proxy: &Proxy, dc: &Node, dr: &Node) {
     assert!(until(SOON, || rows(dc) == 3), "{:?}", report(proxy));
     expect(proxy, "Running");
     assert_eq!(dc.value("SELECT site FROM shop.t WHERE id = 2").unwrap().as_deref(), Some("7000"));
-}
-
-/// Ends the service user's connections to a node.
-fn kill_connections(node: &Node) {
-    node.sql("KILL USER maxuser").unwrap();
 }
 
 fn wrong_credentials(proxy: &Proxy, dc: &Node, dr: &Node) {

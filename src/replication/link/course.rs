@@ -9,11 +9,11 @@ use tokio::time::Instant;
 use super::board::LinkReport;
 use super::pace::{Pace, SETTLED};
 use super::plan::{Action, Link, Plan, Site, State, plan, reached};
-use super::remote::RemoteWatch;
+use super::remote::{Asked, RemoteWatch};
 use super::status::{Channel, Receiver};
 use crate::cluster::view::NodeId;
 use crate::config::Config;
-use crate::config::model;
+use crate::config::model::{self, Address};
 use crate::gtid::Position;
 
 /// One link on its way.
@@ -80,7 +80,9 @@ impl Course {
         if let Some(error) = channel.and_then(Channel::error) {
             self.error = error.to_string();
         }
-        self.remote.reached(reached(self.link(link), site));
+        let is_source = |address: &&Address| channel.is_some_and(|channel| channel.source.is_at(address));
+        let first = link.remote.iter().find(is_source).cloned();
+        self.remote.next_for(Asked { reached: reached(self.link(link), site), first });
         let plan = plan(self.link(link), site, &self.remote.seen());
         if (plan.state, site.writer) != (self.plan.state, self.writer) {
             self.since = Instant::now();

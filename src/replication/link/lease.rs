@@ -64,7 +64,7 @@ fn member(node: &Node) -> Box<str> {
 #[cfg(test)]
 mod tests {
     use super::super::position::tests::facts;
-    use super::super::status::NodeStatus;
+    use super::super::status::{NodeStatus, Trouble};
     use super::*;
 
     /// A node of a member UUID, with or without an answer: `-` nobody holds it, `+` own, otherwise another's.
@@ -78,7 +78,8 @@ mod tests {
         };
         let members = ["71".into(), "72".into()].into();
         let status = NodeStatus { facts, members, channels: [].into(), lease };
-        Node { name: member.into(), status: Some(status), answers, may_remove: true }
+        let trouble = (!answers).then(|| Trouble::Lost("no answer".into()));
+        Node { name: member.into(), status: Some(status), trouble, may_remove: true }
     }
 
     #[test]

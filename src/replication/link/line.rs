@@ -3,7 +3,7 @@
 //! It is made when it is needed and dropped at the first trouble. The server ends it after [`IDLE_MAX`] without a word:
 //! a proxy that was frozen longer, or cut off, can't go on with what it had in mind, and its lease is free.
 
-use std::fmt;
+use std::fmt::Display;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
@@ -12,7 +12,9 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::lease::LOCK;
-use super::status::{CHANNELS_QUERY, Channel, Facts, LeaseMark, MEMBERS_QUERY, NodeStatus, QUERY, ServerError};
+use super::status::{
+    CHANNELS_QUERY, Channel, Facts, LeaseMark, MEMBERS_QUERY, NodeStatus, QUERY, ServerError, Trouble,
+};
 use crate::config::Config;
 use crate::config::model::{Address, Kind, Link};
 
@@ -31,24 +33,6 @@ pub struct Line {
     connect_timeout: Duration,
     answer_timeout: Duration,
     connection: Option<Conn>,
-}
-
-/// Why there is no answer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// The server refuses.
-    Refused(ServerError),
-    /// It can't be reached, is late, or makes no sense.
-    Lost(Box<str>),
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refused(error) => error.fmt(f),
-            Self::Lost(why) => f.write_str(why),
-        }
-    }
 }
 
 /// Columns and values of a row; NULL is left out.
@@ -214,7 +198,7 @@ fn text(value: &Value) -> Option<String> {
     }
 }
 
-fn lost(why: impl fmt::Display) -> Trouble {
+fn lost(why: impl Display) -> Trouble {
     Trouble::Lost(why.to_string().into())
 }
 

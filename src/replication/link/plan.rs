@@ -5,7 +5,7 @@
 //! link is [`State::Blocked`], says why, and names the command with which a person decides.
 
 use super::position::{resume, to_set};
-use super::status::{Channel, NodeStatus, Receiver};
+use super::status::{Channel, NodeStatus, Receiver, Trouble};
 use crate::cluster::view::NodeId;
 use crate::config::model::Address;
 use crate::gtid::Position;
@@ -41,8 +41,8 @@ pub struct Node {
     pub name: Box<str>,
     /// The last that it said.
     pub status: Option<NodeStatus>,
-    /// Did it say so just now?
-    pub answers: bool,
+    /// Why it does not say so now; `None` if it has just done.
+    pub trouble: Option<Trouble>,
     /// May the service user remove replication connections there? It lacks RELOAD otherwise.
     pub may_remove: bool,
 }
@@ -50,7 +50,7 @@ pub struct Node {
 impl Node {
     /// What it has said just now.
     pub fn current(&self) -> Option<&NodeStatus> {
-        self.status.as_ref().filter(|_| self.answers)
+        self.status.as_ref().filter(|_| self.trouble.is_none())
     }
 }
 
@@ -68,6 +68,8 @@ pub struct RemoteStatus {
     pub domain: u32,
     /// Its `gtid_binlog_pos`.
     pub position: Position,
+    /// The address that was to be asked first, and does not answer.
+    pub instead_of: Option<Address>,
     /// So many answers in a row were behind what this site had reached before it was asked.
     pub behind: u32,
 }
@@ -227,7 +229,7 @@ pub(super) fn silent_members<'a>(site: Site<'a>, writer: &'a NodeStatus) -> impl
     let known: Vec<&str> = site.nodes.iter().filter_map(member).collect();
     // A node that has never answered may be any member that no other node is.
     let has_strangers = writer.members.iter().any(|member| !known.contains(&&**member));
-    site.nodes.iter().filter(|node| !node.answers).filter(move |node| match &node.status {
+    site.nodes.iter().filter(|node| node.trouble.is_some()).filter(move |node| match &node.status {
         None => has_strangers,
         Some(last) => last.facts.member.as_ref().is_some_and(|member| writer.members.contains(member)),
     })
@@ -296,7 +298,9 @@ impl<'a> Case<'a> {
     fn on_writer(&self) -> Result<Plan, Plan> {
         let Some(writer) = self.site.writer else { return Err(Plan::new(State::Waiting, "there is no writer")) };
         let Some((_, status)) = self.writer_status() else {
-            return Err(Plan::new(State::Waiting, "the writer gives no answer"));
+            let node = &self.site.nodes[usize::from(writer.0)];
+            let why = node.trouble.as_ref().map_or_else(String::new, ToString::to_string);
+            return Err(Plan::new(State::Waiting, format!("its links on {} can't be looked at: {why}", node.name)));
         };
         match self.channel(status) {
             Some(channel) if channel.is_active() || channel.error().is_some() => {
@@ -333,22 +337,27 @@ impl<'a> Case<'a> {
             (Receiver::Stopped, None) => Plan::new(State::Starting, "it was half stopped by hand").then(again()),
             (_, _) if !channel.applies => Plan::new(State::Starting, "it was half stopped by hand").then(again()),
             (Receiver::Connecting, None) => Plan::new(State::Connecting, ""),
-            (Receiver::Connected, _) => self.running(writer, status),
+            (Receiver::Connected, _) => self.running(writer, status, channel),
         }
     }
 
-    fn running(&self, writer: NodeId, status: &NodeStatus) -> Plan {
-        match self.is_behind(&self.reached(status)) {
-            Some(blocked) if blocked.state == State::Blocked => blocked.then(Some(Action::Stop(writer))),
-            _ => Plan::new(State::Running, ""),
+    fn running(&self, writer: NodeId, status: &'a NodeStatus, channel: &Channel) -> Plan {
+        if let Some(blocked) = self.is_behind(&self.reached(status)).filter(|plan| plan.state == State::Blocked) {
+            return blocked.then(Some(Action::Stop(writer)));
+        }
+        // A server waits for a frozen source for slave_net_timeout, which is a minute; another address does answer.
+        let silent = self.remote.as_ref().ok().and_then(|remote| remote.instead_of.as_ref());
+        match silent.filter(|address| channel.source.is_at(address)) {
+            Some(address) => Plan::new(State::Connecting, format!("{address} does not answer any more"))
+                .then(self.may_start(writer, status).ok()),
+            None => Plan::new(State::Running, ""),
         }
     }
 
     /// How a connection differs from what the link should be.
     fn is_changed(&self, channel: &Channel) -> Option<String> {
         let source = &channel.source;
-        let is_ours = |address: &Address| address.host == source.host && address.port == source.port;
-        if !self.link.remote.iter().any(is_ours) {
+        if !self.link.remote.iter().any(|address| source.is_at(address)) {
             Some(format!("it replicates from {}:{}", source.host, source.port))
         } else if *source.user != *self.link.user {
             Some(format!("its user is '{}'", source.user))

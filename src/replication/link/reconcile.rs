@@ -13,11 +13,11 @@ use tokio::time::{sleep, timeout};
 use super::board::{Answer, Board, Order, Request};
 use super::course::Course;
 use super::lease::{Lease, lease};
-use super::line::{Line, Trouble};
+use super::line::Line;
 use super::plan::{Action, Node, Site, hold, start_from};
 use super::skip::{EVENTS_MAX, FailedTransaction, failed_transaction};
 use super::statement::statements;
-use super::status::LeaseMark;
+use super::status::{LeaseMark, Trouble};
 use super::stopped::StoppedLinks;
 use crate::cluster::view::{ClusterView, Health, NodeId, NodeView, ViewHandle};
 use crate::config::Config;
@@ -34,6 +34,9 @@ const DOWN_TIME_MAX: Duration = Duration::from_millis(500);
 const ACTIONS_MAX: usize = 16;
 /// ER_SPECIFIC_ACCESS_DENIED_ERROR: a privilege is missing.
 const LACKS_PRIVILEGE: u16 = 1227;
+
+/// Errors of a service user that may not look at replication.
+const LACKS_GRANT: [u16; 4] = [1044, 1045, 1142, LACKS_PRIVILEGE];
 
 /// Drives the links until it is dropped.
 pub struct Reconciler {
@@ -55,7 +58,9 @@ impl Reconciler {
     pub fn new(config: Arc<Config>, view: ViewHandle, board: Board, requests: mpsc::Receiver<Request>) -> Self {
         let wake = Arc::new(Notify::new());
         let stopped = StoppedLinks::recall(&config.site.state_dir, &config.site.name);
-        let node = |name: &str| Node { name: name.into(), status: None, answers: false, may_remove: true };
+        let unknown = Trouble::Lost("not asked yet".into());
+        let node =
+            |name: &str| Node { name: name.into(), status: None, trouble: Some(unknown.clone()), may_remove: true };
         let courses = config.links.iter().enumerate();
         Self {
             lines: config.nodes.iter().map(|node| Line::to_node(&node.address, &config)).collect(),
@@ -129,16 +134,14 @@ impl Reconciler {
         });
         let answers = join_all(reads).await;
         for (node, answer) in self.nodes.iter_mut().zip(answers) {
-            // A node that comes back may have other grants.
-            node.may_remove |= !node.answers;
-            let answered = std::mem::replace(&mut node.answers, answer.is_ok());
-            match answer {
-                Ok(status) => node.status = Some(status),
-                Err(trouble) if answered => {
-                    tracing::debug!(node = &*node.name, %trouble, "its links can't be looked at");
-                }
-                Err(_) => {}
+            let (status, trouble) = answer.map_or_else(|trouble| (None, Some(trouble)), |status| (Some(status), None));
+            if let Some(trouble) = trouble.as_ref().filter(|_| node.trouble.is_none()) {
+                tracing::debug!(node = &*node.name, %trouble, "its links can't be looked at");
             }
+            // A node that comes back may have other grants.
+            node.may_remove |= node.trouble.is_some();
+            node.status = status.or(node.status.take());
+            node.trouble = trouble;
         }
     }
 
@@ -149,13 +152,15 @@ impl Reconciler {
         }
         for node in &view.nodes {
             let held = self.view.held(node.id);
-            let reason = if self.nodes[usize::from(node.id.0)].answers {
-                let mut links = self.courses.iter().zip(&self.config.links);
-                links.find_map(|(course, link)| hold(course.link(link), self.site(), node.id, held.is_some()))
-            } else if node.health == Health::Down {
-                Some("its links have not been looked at yet".into())
-            } else {
-                held
+            let reason = match &self.nodes[usize::from(node.id.0)].trouble {
+                None => {
+                    let mut links = self.courses.iter().zip(&self.config.links);
+                    links.find_map(|(course, link)| hold(course.link(link), self.site(), node.id, held.is_some()))
+                }
+                // A missing grant must not take nodes out of use.
+                Some(Trouble::Refused(error)) if LACKS_GRANT.contains(&error.code) => None,
+                Some(_) if node.health == Health::Down => Some("its links have not been looked at yet".into()),
+                Some(_) => held,
             };
             self.view.hold(node.id, reason);
         }
@@ -233,7 +238,7 @@ impl Reconciler {
                 tracing::warn!(
                     link,
                     node = name,
-                    "the link is stopped there and stays configured: removing it takes `GRANT RELOAD ON *.* TO {user}`"
+                    "the link is stopped there and stays configured: removing it takes `GRANT RELOAD ON *.* TO {user}`, and then `oarlock link retry {link}`"
                 );
             }
             (_, Some(trouble)) => tracing::warn!(link, node = name, %trouble, "the link cannot be changed there"),
@@ -287,7 +292,10 @@ impl Reconciler {
         match order {
             Order::Start => self.want(place, true)?,
             Order::Stop => self.want(place, false)?,
-            Order::Retry => self.courses[place].try_again(),
+            Order::Retry => {
+                self.courses[place].try_again();
+                self.connect_anew().await;
+            }
             Order::Failed => {
                 let FailedTransaction { gtid, events } = self.failed(place).await?;
                 return Ok(Answer { text: format!("{gtid}\n{events}"), transaction: Some(gtid.to_string()) });
@@ -307,6 +315,13 @@ impl Reconciler {
         self.plan();
         self.settle().await;
         Ok(Answer::new(self.summary(place)))
+    }
+
+    /// New grants count for new connections.
+    async fn connect_anew(&mut self) {
+        self.lines.iter_mut().for_each(Line::hang_up);
+        self.nodes.iter_mut().for_each(|node| node.may_remove = true);
+        self.look().await;
     }
 
     fn summary(&self, place: usize) -> String {
@@ -346,15 +361,15 @@ impl Reconciler {
         let channel = channel.filter(|channel| channel.apply_error.is_some());
         let (file, offset) = &channel.ok_or("the link has not stopped at a transaction")?.relay;
         let question = format!("SHOW RELAYLOG '{name}' EVENTS IN '{file}' FROM {offset} LIMIT {EVENTS_MAX}");
-        let rows = self.lines[at].rows(&question).await.map_err(|trouble| match trouble {
-            Trouble::Refused(error) if error.code == LACKS_PRIVILEGE => {
-                format!(
-                    "to see the transaction takes `GRANT SLAVE MONITOR ON *.* TO {}` ({error})",
-                    self.config.site.user
-                )
+        let rows = match self.lines[at].rows(&question).await {
+            Err(Trouble::Refused(error)) if error.code == LACKS_PRIVILEGE => {
+                // The next try is on a new connection, for which a new grant counts.
+                self.lines[at].hang_up();
+                let user = &self.config.site.user;
+                return Err(format!("seeing the transaction takes `GRANT SLAVE MONITOR ON *.* TO {user}` ({error})"));
             }
-            trouble => trouble.to_string(),
-        })?;
+            rows => rows.map_err(|trouble| trouble.to_string())?,
+        };
         let found = failed_transaction(&rows, &applied).map_err(|error| error.to_string())?;
         found.ok_or_else(|| format!("the transaction is not among the next {EVENTS_MAX} events of {file}"))
     }

@@ -14,10 +14,19 @@ use crate::config::Config;
 use crate::config::model::{Address, Link};
 use crate::gtid::Position;
 
+/// What the next answer is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// How far this site has got.
+    pub reached: Position,
+    /// The address the link is at, to be asked first.
+    pub first: Option<Address>,
+}
+
 /// What the rest of a link sees of the watch.
 pub struct RemoteWatch {
     seen: watch::Receiver<Remote>,
-    reached: watch::Sender<Position>,
+    asked: watch::Sender<Asked>,
     ask: Arc<Notify>,
 }
 
@@ -25,22 +34,22 @@ impl RemoteWatch {
     /// Watches for as long as this value lives; `wake` is told of what is new.
     pub fn start(config: Arc<Config>, link: usize, wake: Arc<Notify>) -> Self {
         let (publish, seen) = watch::channel(Err("not asked yet".into()));
-        let (reached, floor) = watch::channel(Position::default());
+        let (asked, questions) = watch::channel(Asked::default());
         let ask = Arc::new(Notify::new());
-        let asked = ask.clone();
+        let now = ask.clone();
         tokio::spawn(async move {
             let mut asker = Asker::new(&config, &config.links[link]);
             while !publish.is_closed() {
-                let reached = floor.borrow().clone();
+                let asked = questions.borrow().clone();
                 let behind = publish.borrow().as_ref().map_or(0, |status: &RemoteStatus| status.behind);
-                let answer = asker.ask(&reached, behind).await;
+                let answer = asker.ask(&asked, behind).await;
                 if publish.send_if_modified(|seen| std::mem::replace(seen, answer.clone()) != answer) {
                     wake.notify_one();
                 }
-                let _ = timeout(config.cluster.probe_interval, asked.notified()).await;
+                let _ = timeout(config.cluster.probe_interval, now.notified()).await;
             }
         });
-        Self { seen, reached, ask }
+        Self { seen, asked, ask }
     }
 
     /// The newest answer.
@@ -48,9 +57,9 @@ impl RemoteWatch {
         self.seen.borrow().clone()
     }
 
-    /// How far this site has got: the next answer is compared with it.
-    pub fn reached(&self, position: Position) {
-        self.reached.send_replace(position);
+    /// What the next answer is for.
+    pub fn next_for(&self, asked: Asked) {
+        self.asked.send_replace(asked);
     }
 
     /// Asks now.
@@ -71,7 +80,9 @@ impl Asker {
         Self { lines: link.remote.iter().map(line).collect(), current: 0 }
     }
 
-    async fn ask(&mut self, reached: &Position, behind: u32) -> Remote {
+    async fn ask(&mut self, asked: &Asked, behind: u32) -> Remote {
+        let first = self.lines.iter().position(|(address, _)| Some(address) == asked.first.as_ref());
+        self.current = first.unwrap_or(self.current);
         let mut why = Box::default();
         for step in 0..self.lines.len() {
             let place = (self.current + step) % self.lines.len();
@@ -79,7 +90,7 @@ impl Asker {
             match line.facts().await {
                 Ok(facts) => {
                     self.current = place;
-                    return Ok(status(address.clone(), facts, reached, behind));
+                    return Ok(status(address.clone(), facts, asked, behind));
                 }
                 Err(trouble) if step == 0 => why = format!("{address}: {trouble}").into(),
                 Err(_) => {}
@@ -89,10 +100,11 @@ impl Asker {
     }
 }
 
-fn status(address: Address, facts: Facts, reached: &Position, behind: u32) -> RemoteStatus {
+fn status(address: Address, facts: Facts, asked: &Asked, behind: u32) -> RemoteStatus {
     let sequence = |position: &Position| position.get(facts.domain).map_or(0, |gtid| gtid.sequence);
-    let is_behind = sequence(&facts.binlog_position) < sequence(reached);
+    let is_behind = sequence(&facts.binlog_position) < sequence(&asked.reached);
     RemoteStatus {
+        instead_of: asked.first.clone().filter(|first| *first != address),
         address,
         server_id: facts.server_id,
         domain: facts.domain,

@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use crate::config::model::Address;
 use crate::gtid::Position;
 
 /// What every server is asked. Answers in every state of a node, and needs no grant.
@@ -109,6 +110,13 @@ pub struct Source {
     pub by_slave_position: bool,
 }
 
+impl Source {
+    /// Is it the server at this address?
+    pub fn is_at(&self, address: &Address) -> bool {
+        self.host == address.host && self.port == address.port
+    }
+}
+
 /// The thread that receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Receiver {
@@ -132,6 +140,24 @@ pub struct ServerError {
 impl fmt::Display for ServerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "error {}: {}", self.code, self.text)
+    }
+}
+
+/// Why there is no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The server refuses.
+    Refused(ServerError),
+    /// It can't be reached, is late, or makes no sense.
+    Lost(Box<str>),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => error.fmt(f),
+            Self::Lost(why) => f.write_str(why),
+        }
     }
 }
 

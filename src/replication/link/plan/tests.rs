@@ -22,7 +22,7 @@ impl World {
         Self {
             nodes: NAMES.iter().enumerate().map(|(place, name)| node(name, 71 + place as u32)).collect(),
             writer: Some(NodeId(0)),
-            remote: Ok(RemoteStatus { address, server_id: 8000, domain: 81, position, behind: 0 }),
+            remote: Ok(RemoteStatus { address, server_id: 8000, domain: 81, position, instead_of: None, behind: 0 }),
             is_wanted: true,
             has_run: true,
         }
@@ -52,7 +52,7 @@ impl World {
     }
 
     fn silent(mut self, place: usize) -> Self {
-        self.nodes[place].answers = false;
+        self.nodes[place].trouble = Some(Trouble::Lost("no answer".into()));
         self
     }
 
@@ -106,7 +106,7 @@ fn node(name: &str, number: u32) -> Node {
     (facts.local_domain, facts.member) = (Some(number), Some(number.to_string().into()));
     let members = ["71".into(), "72".into(), "73".into()].into();
     let status = NodeStatus { facts, members, channels: [].into(), lease: LeaseMark::Free };
-    Node { name: name.into(), status: Some(status), answers: true, may_remove: true }
+    Node { name: name.into(), status: Some(status), trouble: None, may_remove: true }
 }
 
 fn running() -> Channel {
@@ -256,6 +256,19 @@ fn errors_are_shown_and_tried_again() {
     World::new().channel(0, denied.clone()).expect(&format!("Connecting {start}"));
     World::new().channel(0, denied).with(gone).expect("Connecting");
     World::new().channel(0, Channel { receiver: Receiver::Connecting, ..running() }).expect("Connecting");
+}
+
+#[test]
+fn a_silent_source_is_left_for_an_address_that_answers() {
+    let instead_of = |address: &str| {
+        let address = address.parse().unwrap();
+        move |world: &mut World| world.remote.as_mut().unwrap().instead_of = Some(address)
+    };
+    let mut second = running();
+    second.source.host = "192.168.56.90".into();
+    let world = World::new().channel(0, second.clone()).with(instead_of("192.168.56.90:4007"));
+    world.expect("Connecting start@0 at 70-7000-9,81-8000-12");
+    World::new().channel(0, running()).with(instead_of("192.168.56.90:4007")).expect("Running");
 }
 
 #[test]
