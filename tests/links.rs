@@ -3,16 +3,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
+#[path = "support/dice.rs"]
+mod dice;
 mod support;
 
+use std::net::SocketAddrV4;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use dice::Dice;
 use oarlock::admin::http::Server;
 use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
 use oarlock::replication::link::board::LinkReport;
-use support::{Proxy, succeeded};
+use support::{Proxy, client, succeeded};
 
 /// Longer than anything here takes on a loaded machine.
 const SOON: Duration = Duration::from_secs(60);
@@ -34,6 +38,73 @@ fn two_sites_follow_each_other() {
     two_proxies_share_a_site(sites);
 }
 
+/// Faults of any kind, one after the other, under writes on both sites. `OARLOCK_FAULTS` says how many, `OARLOCK_SEED` which.
+#[test]
+fn random_faults() {
+    let setting = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let seed = setting("OARLOCK_SEED", u64::from(std::process::id()));
+    let lab = Lab::builder().standalone(true).fast_eviction(true).start().unwrap();
+    let mut sites = Sites::start(&lab);
+    first_start(&sites);
+    let mut dice = Dice::new(seed);
+    let mut told = vec![format!("seed {seed}")];
+    under_writes(&lab, || {
+        for _ in 0..setting("OARLOCK_FAULTS", 3) {
+            let fault = random_fault(&mut sites, &mut dice);
+            eprintln!("{fault}");
+            told.push(fault);
+        }
+    });
+    sites.settle_after(&told.join(", "));
+    assert_eq!(sites.node(81).value("SELECT COUNT(DISTINCT site) FROM shop.t").unwrap().as_deref(), Some("2"));
+}
+
+/// Does one and waits until all servers are back; what it was.
+fn random_fault(sites: &mut Sites<'_>, dice: &mut Dice) -> String {
+    let lab = sites.lab;
+    let number = [71, 72, 73, 81][dice.below(4)];
+    let node = sites.node(number);
+    let what = match dice.below(6) {
+        0 => {
+            node.kill().unwrap();
+            node.start().unwrap();
+            "killed"
+        }
+        1 => {
+            node.stop().unwrap();
+            node.start().unwrap();
+            "restarted"
+        }
+        2 => {
+            node.freeze().unwrap();
+            let proxy = if number == 81 { &sites.dr } else { &sites.dc };
+            // For a moment, or until it is given up.
+            let is_down = || server(proxy, node.name()).state == "Down";
+            assert!(dice.one_in(3) || until(SOON, is_down), "{:?}", server(proxy, node.name()));
+            node.thaw().unwrap();
+            "frozen"
+        }
+        3 if number != 81 => {
+            node.sql("SET GLOBAL read_only = ON").unwrap();
+            expect_moved(sites, node.name());
+            node.sql("SET GLOBAL read_only = OFF").unwrap();
+            "read_only"
+        }
+        4 => {
+            sites.dr.kill();
+            sites.dr = Sites::dr(lab);
+            "beside it the proxy of dr was killed"
+        }
+        _ => {
+            sites.dc.kill();
+            sites.dc = Sites::dc(lab);
+            "beside it the proxy of dc was killed"
+        }
+    };
+    lab.nodes().iter().for_each(|node| node.wait_started().unwrap());
+    format!("{number} {what}")
+}
+
 /// Both sites, with a link each.
 struct Sites<'a> {
     lab: &'a Lab,
@@ -43,8 +114,11 @@ struct Sites<'a> {
 
 impl<'a> Sites<'a> {
     fn start(lab: &'a Lab) -> Self {
-        let dc = Proxy::start_with(lab, Site::Primary, &link("dr", &[lab.node("server-81").unwrap()]));
-        Self { lab, dc, dr: Self::dr(lab) }
+        Self { lab, dc: Self::dc(lab), dr: Self::dr(lab) }
+    }
+
+    fn dc(lab: &Lab) -> Proxy {
+        Proxy::start_with(lab, Site::Primary, &link("dr", &[lab.node("server-81").unwrap()]))
     }
 
     fn dr(lab: &Lab) -> Proxy {
@@ -70,6 +144,11 @@ impl<'a> Sites<'a> {
     /// Waits until both links run, and all that either site has written is on all nodes of both.
     #[track_caller]
     fn settle(&self) {
+        self.settle_after("");
+    }
+
+    #[track_caller]
+    fn settle_after(&self, what: &str) {
         let same = || {
             let of = |node: &Node| node.value("SELECT @@gtid_binlog_pos").unwrap().unwrap();
             let shared = |node: &Node| -> Vec<String> {
@@ -85,11 +164,11 @@ impl<'a> Sites<'a> {
         };
         let settled = until(SOON, || is(&self.dc, "Running") && is(&self.dr, "Running") && same());
         let positions: Vec<_> = self.lab.nodes().iter().map(|node| node.value("SELECT @@gtid_binlog_pos")).collect();
-        assert!(settled, "{positions:?}\n{:?}\n{:?}", report(&self.dc), report(&self.dr));
+        assert!(settled, "{what} {positions:?}\n{:?}\n{:?}", report(&self.dc), report(&self.dr));
         let sum = "SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(CONCAT_WS(',', id, site)))) FROM shop.t";
         let checksum = |node: &Node| node.value(sum).unwrap();
         let sums: Vec<_> = self.lab.nodes().iter().map(checksum).collect();
-        assert!(sums.iter().all(|sum| *sum == sums[0]), "{sums:?}");
+        assert!(sums.iter().all(|sum| *sum == sums[0]), "{what} {sums:?}");
     }
 }
 
@@ -129,16 +208,16 @@ fn channels(node: &Node) -> usize {
     node.sql("SHOW ALL SLAVES STATUS").unwrap().len()
 }
 
-/// Inserts through a proxy, one row after the other, while `during` runs. Errors are the clients' business, not the links'.
-fn under_writes(sites: &Sites<'_>, during: impl FnOnce()) {
+/// Inserts through both proxies, row after row, while `during` runs. Errors are the clients' business, not the links'.
+fn under_writes(lab: &Lab, during: impl FnOnce()) {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        for proxy in [&sites.dc, &sites.dr] {
-            let done = &done;
+        for site in [Site::Primary, Site::Dr] {
+            let (done, address) = (&done, SocketAddrV4::new(lab.proxy_address(site), 4006));
             scope.spawn(move || {
                 let many = "INSERT INTO shop.t (site) VALUES (@@server_id); ".repeat(20);
                 while !done.load(Ordering::Relaxed) {
-                    proxy.client(&["-f", "-e", &many]);
+                    client(address, &["-f", "-e", &many]);
                 }
             });
         }
@@ -191,7 +270,7 @@ fn expect_moved(sites: &Sites<'_>, from: &str) {
 }
 
 fn the_writer_is_killed_and_comes_back(sites: &Sites<'_>) {
-    under_writes(sites, || {
+    under_writes(sites.lab, || {
         sites.node(71).kill().unwrap();
         expect_moved(sites, "galera-71");
         sites.node(71).start().unwrap();
@@ -206,7 +285,7 @@ fn the_writer_is_killed_and_comes_back(sites: &Sites<'_>) {
 fn the_writer_is_demoted(sites: &Sites<'_>) {
     let writer = report(&sites.dc).node;
     let node = sites.lab.node(&writer).unwrap();
-    under_writes(sites, || {
+    under_writes(sites.lab, || {
         node.sql("SET GLOBAL read_only = ON").unwrap();
         expect_moved(sites, &writer);
         node.sql("SET GLOBAL read_only = OFF").unwrap();
@@ -218,7 +297,7 @@ fn the_writer_is_demoted(sites: &Sites<'_>) {
 fn the_writer_freezes(sites: &Sites<'_>) {
     let writer = report(&sites.dc).node;
     let node = sites.lab.node(&writer).unwrap();
-    under_writes(sites, || {
+    under_writes(sites.lab, || {
         node.freeze().unwrap();
         let moved = || report(&sites.dc).node != writer && is(&sites.dc, "Running");
         assert!(until(SOON, moved), "{:?}", report(&sites.dc));

@@ -194,7 +194,8 @@ fn a_file_that_is_not_there_is_named() {
 
 #[test]
 fn the_examples_are_valid_and_their_comments_are_the_defaults() {
-    let environment = |name: &str| ["OARLOCK_PASSWORD", "OARLOCK_REPL_PASSWORD"].contains(&name).then(|| "secret".to_owned());
+    let environment =
+        |name: &str| ["OARLOCK_PASSWORD", "OARLOCK_REPL_PASSWORD"].contains(&name).then(|| "secret".to_owned());
     let read = |text: &str| parse(text, environment).unwrap().config;
     let (primary, dr) = (include_str!("../../config/primary-dc.toml"), include_str!("../../config/dr.toml"));
     assert_eq!((read(primary).nodes.len(), read(primary).cluster.kind), (3, Kind::Galera));
