@@ -4,7 +4,8 @@
 //! local to a node, so two proxies that see different writers can hold one each: then the lower member UUID wins, which
 //! all proxies compare alike. A proxy that can't reach a member of the cluster can't know, and takes none.
 
-use super::plan::{Node, Site, silent_members};
+use super::plan::{Node, Site};
+use super::start::silent_members;
 use super::status::LeaseMark;
 use crate::cluster::view::NodeId;
 

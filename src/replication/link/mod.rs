@@ -2,7 +2,8 @@
 //!
 //! - [`status`]: pure. What nodes and remotes say of their replication.
 //! - [`position`]: pure. From where a link goes on when it moves to another node.
-//! - [`plan`]: pure. What a link is doing, and the one next thing to do. [`lease`], pure: which proxy may do it.
+//! - [`plan`]: pure. What a link is doing, and the one next thing to do. [`start`], pure: whether it may start.
+//! - [`lease`]: pure. Which proxy of the site may act.
 //! - [`statement`], [`skip`], [`pace`]: pure. An action as SQL; the transaction a link has stopped at; when to try again.
 //! - [`line`], [`remote`]: connections to nodes, and the watch on a remote.
 //! - [`reconcile`]: the task that looks, plans and acts, with a [`course`] for each link.
@@ -22,6 +23,7 @@ pub mod position;
 pub mod reconcile;
 pub mod remote;
 pub mod skip;
+pub mod start;
 pub mod statement;
 pub mod status;
 pub mod stopped;

@@ -14,8 +14,9 @@ use super::board::{Answer, Board, Order, Request};
 use super::course::Course;
 use super::lease::{Lease, lease};
 use super::line::Line;
-use super::plan::{Action, Node, Site, hold, start_from};
+use super::plan::{Action, Node, Site, hold};
 use super::skip::{EVENTS_MAX, FailedTransaction, failed_transaction};
+use super::start::start_from;
 use super::statement::statements;
 use super::status::{LeaseMark, Trouble};
 use super::stopped::StoppedLinks;
@@ -253,15 +254,17 @@ impl Reconciler {
             return Some(action);
         }
         let at = usize::from(action.node().0);
-        match self.lines[at].status_in_step().await {
-            Ok(status) => self.nodes[at].status = Some(status),
-            Err(trouble) => {
-                self.courses[place].tried(&action, Some(format!("{}: {trouble}", self.nodes[at].name)));
-                return None;
-            }
+        if let Err(trouble) = self.look_in_step(at).await {
+            self.courses[place].tried(&action, Some(format!("{}: {trouble}", self.nodes[at].name)));
+            return None;
         }
         self.plan();
         self.courses[place].next().filter(|action| matches!(action, Action::Start(_)))
+    }
+
+    async fn look_in_step(&mut self, node: usize) -> Result<(), Trouble> {
+        self.nodes[node].status = Some(self.lines[node].status_in_step().await?);
+        Ok(())
     }
 
     /// On the connection that holds the lease, if the node is the writer.
@@ -380,17 +383,17 @@ impl Reconciler {
             return Err("this proxy does not drive the links: there is no writer".to_owned());
         }
         self.want(place, true)?;
+        if let (Kind::Galera, Some(writer)) = (self.config.cluster.kind, self.writer) {
+            self.look_in_step(usize::from(writer.0)).await.map_err(|trouble| trouble.to_string())?;
+        }
         let course = &self.courses[place];
         let link = course.link(&self.config.links[place]);
         let start = start_from(link, self.site(), &course.remote.seen(), &position)?;
         let action = Action::Start(start);
         self.run_statements(place, &action).await.map_err(|trouble| trouble.to_string())?;
-        tracing::warn!(link = link_name(&self.config, place), %position, "an operator has the link started from a position");
+        let link = &*self.config.links[place].name;
+        tracing::warn!(link, %position, "an operator has the link started from a position");
         self.look().await;
         Ok(())
     }
-}
-
-fn link_name(config: &Config, place: usize) -> &str {
-    &config.links[place].name
 }

@@ -3,7 +3,8 @@
 //! The position is set only between a STOP of everything that runs on the node and a START: the server refuses it
 //! otherwise (1198). Statements are written for an `sql_mode` without NO_BACKSLASH_ESCAPES.
 
-use super::plan::{Action, Start};
+use super::plan::Action;
+use super::start::Start;
 use crate::config::model::Link;
 
 /// The statements of an action, in order.

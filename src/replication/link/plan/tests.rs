@@ -1,6 +1,7 @@
 //! The plan as a table: what is known of the nodes and the remote in, what the link is doing and the next action out.
 
 use super::super::position::tests::facts;
+use super::super::start::start_from;
 use super::super::status::{LeaseMark, ServerError, Source};
 use super::*;
 
@@ -359,12 +360,16 @@ fn an_operator_says_from_where() {
     for (from, expected) in [
         ("81-8000-5", "70-7000-9,81-8000-5"),
         ("", "70-7000-9"),
-        ("70-7000-8,81-8000-100", "70-7000-9,81-8000-100"),
+        ("70-7000-8,81-8000-12", "70-7000-9,81-8000-12"),
         ("70-7000-10,81-8000-1", "70-7000-10,81-8000-1"),
     ] {
         let start = start(&World::new().at("81-8000-12", "70-7000-9,71-7000-4,81-8000-12"), from).unwrap();
         assert_eq!(start.position.unwrap().to_string(), expected, "{from}");
     }
+    let why = start(&World::new(), "81-8000-13").unwrap_err();
+    assert_eq!(&*why, "the remote has not written 81-8000-13; it is at 81-8000-12");
+    assert!(start(&World::new().with(|world| world.status(0).facts.ignores_duplicates = false), "").is_err());
+    assert!(start(&World::new().channel(1, running()).silent(1), "").is_err(), "it may run elsewhere");
     assert!(start(&World::new().channel(1, running()), "").is_err(), "it runs elsewhere");
     assert!(start(&World::new().silent(0), "").is_err());
     assert!(start(&World::new().with(|world| world.remote = Err("x".into())), "").is_err());
