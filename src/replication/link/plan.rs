@@ -286,7 +286,11 @@ impl<'a> Case<'a> {
             (Receiver::Stopped, Some(error)) if error.code == NOT_IN_BINLOG => {
                 let remedy = "rebuild this site's data from the remote, and then `oarlock link bootstrap NAME \
                     --from-position P` with the position of that copy";
-                Plan::new(State::Blocked, error.to_string()).remedy(self.named(remedy)).then(again())
+                match self.may_start(writer, status) {
+                    // That a remote was rebuilt says more than that its logs are not the old ones.
+                    Err(why) if why.state == State::Blocked => why,
+                    start => Plan::new(State::Blocked, error.to_string()).remedy(self.named(remedy)).then(start.ok()),
+                }
             }
             (Receiver::Stopped, Some(error)) => Plan::new(State::Broken, error.to_string()).then(again()),
             (Receiver::Connecting, Some(error)) => {

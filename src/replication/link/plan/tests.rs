@@ -248,8 +248,10 @@ fn errors_are_shown_and_tried_again() {
     World::new().channel(0, failed).with(gone).expect("Broken");
 
     let lost = Channel { receiver: Receiver::Stopped, receive_error: error(1236), ..running() };
-    let plan = World::new().channel(0, lost).expect(&format!("Blocked {start}"));
+    let plan = World::new().channel(0, lost.clone()).expect(&format!("Blocked {start}"));
     assert!(plan.remedy.contains("oarlock link bootstrap dr --from-position P"), "{}", plan.remedy);
+    let rebuilt = World::new().channel(0, lost).remote_at("81-8000-1", 3).expect("Blocked");
+    assert!(rebuilt.reason.contains("it was rebuilt or restored"), "{}", rebuilt.reason);
     let other = Channel { receiver: Receiver::Stopped, receive_error: error(1595), ..running() };
     World::new().channel(0, other).expect(&format!("Broken {start}"));
 
