@@ -17,7 +17,7 @@ use super::line::Line;
 use super::plan::{Action, Node, Site, hold};
 use super::skip::{EVENTS_MAX, FailedTransaction, failed_transaction};
 use super::start::start_from;
-use super::statement::statements;
+use super::statement::{resume, statements};
 use super::status::{LeaseMark, Trouble};
 use super::stopped::StoppedLinks;
 use crate::cluster::view::{ClusterView, Health, NodeId, NodeView, ViewHandle};
@@ -262,16 +262,25 @@ impl Reconciler {
         self.courses[place].next().filter(|action| matches!(action, Action::Start(_)))
     }
 
+    /// A connection that had to be made anew has waited for nothing, and has no lease.
     async fn look_in_step(&mut self, node: usize) -> Result<(), Trouble> {
-        self.nodes[node].status = Some(self.lines[node].status_in_step().await?);
-        Ok(())
+        let status = self.lines[node].status_in_step().await?;
+        let is_ours = status.lease == LeaseMark::Own;
+        self.nodes[node].status = Some(status);
+        if is_ours { Ok(()) } else { Err(Trouble::Lost("the lease has ended".into())) }
     }
 
     /// On the connection that holds the lease, if the node is the writer.
     async fn run_statements(&mut self, place: usize, action: &Action) -> Result<(), Trouble> {
         let line = &mut self.lines[usize::from(action.node().0)];
         for statement in statements(action, &self.config.links[place]) {
-            line.change(&statement).await?;
+            if let Err(trouble) = line.change(&statement).await {
+                // What paused for it goes on, as far as the connection and with it the lease are still there.
+                for statement in resume(action).iter().filter(|_| matches!(trouble, Trouble::Refused(_))) {
+                    let _ = line.change(statement).await;
+                }
+                return Err(trouble);
+            }
         }
         Ok(())
     }

@@ -17,6 +17,14 @@ pub fn statements(action: &Action, link: &Link) -> Vec<String> {
     }
 }
 
+/// What lets other connections go on if a statement of the action has failed.
+pub fn resume(action: &Action) -> Vec<String> {
+    match action {
+        Action::Start(start) => start.pause.iter().map(|name| format!("START SLAVE {}", quote(name))).collect(),
+        Action::Stop(_) | Action::Remove(_) => vec![],
+    }
+}
+
 fn start_statements(start: &Start, link: &Link) -> Vec<String> {
     let name = &link.name;
     let others = || start.pause.iter().map(|other| quote(other));
@@ -86,7 +94,9 @@ mod tests {
             "START SLAVE 'other'",
             "START SLAVE ''",
         ];
-        assert_eq!(statements(&Action::Start(start), &link()), expected);
+        let start = Action::Start(start);
+        assert_eq!(statements(&start, &link()), expected);
+        assert_eq!(resume(&start), ["START SLAVE 'other'", "START SLAVE ''"]);
     }
 
     #[test]
