@@ -1,8 +1,8 @@
 //! The composition root: the only place that knows every part. Start order, stop order.
 //!
-//! Two halves that share [`Shared`] and nothing else: the control plane (watch, admin API, signals) on a thread and
+//! Two halves that share [`Shared`] and nothing else: the control plane (watch, links, admin API, signals) on a thread and
 //! runtime of its own, and the data plane (listeners, workers, sessions). They start in the order log, admin socket,
-//! watch, data plane; on SIGTERM the data plane drains first, so that the operator can watch it do so.
+//! watch, links, data plane; on SIGTERM the data plane drains first, so that the operator can watch it do so.
 
 use std::fmt;
 use std::io;
@@ -22,6 +22,8 @@ use crate::cluster::watch as cluster_watch;
 use crate::config::Config;
 use crate::fault::{Fault, Retry};
 use crate::net::listener;
+use crate::replication::link::board::Board;
+use crate::replication::link::reconcile::Reconciler;
 use crate::session::desk::Settings;
 use crate::session::worker;
 use crate::telemetry::counters::Counters;
@@ -98,14 +100,22 @@ async fn control(config: Config) -> Result<(), StartError> {
         counters: Arc::new(Counters::new(&config)),
         config,
     };
-    let sources =
-        Sources { config: shared.config.clone(), view: shared.view.clone(), counters: shared.counters.clone() };
+    let (links, orders) = Board::new();
+    let sources = Sources {
+        config: shared.config.clone(),
+        view: shared.view.clone(),
+        counters: shared.counters.clone(),
+        links: links.clone(),
+    };
     tokio::spawn(async move {
         if let Err(error) = http::serve(admin, sources).await {
             tracing::error!(%error, "the admin API has ended");
         }
     });
     tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone()));
+    if !shared.config.links.is_empty() {
+        tokio::spawn(Reconciler::new(shared.config.clone(), shared.view.clone(), links, orders).run());
+    }
     let data_plane = DataPlane::start(&shared)?;
     tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");
 

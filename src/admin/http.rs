@@ -1,13 +1,15 @@
-//! The JSON API: what the process knows of its servers and services, read-only.
+//! The JSON API: what the process knows of its servers, services and links, and orders for links.
 //!
-//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/live`. [`Server`] and [`Service`] are its shapes, both ways: the
-//! command line reads what is written here.
+//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/live`; `POST /v1/links/NAME` with an [`OrderText`].
+//! [`Server`], [`Service`], [`LinkReport`] and [`Answer`] are its shapes, both ways: the command line reads what is
+//! written here. Orders are taken as `application/json` only, which a browser does not send to another site unasked.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use axum::extract::State;
-use axum::routing::get;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -16,6 +18,7 @@ use super::state::state;
 use crate::cluster::view::{NodeView, ViewHandle};
 use crate::config::Config;
 use crate::config::model::{Listener, Node};
+use crate::replication::link::board::{Answer, Board, LinkReport, Order, OrderText};
 use crate::telemetry::counters::{Counters, ServiceCounters};
 
 /// A node, as `list servers` shows it.
@@ -61,6 +64,8 @@ pub struct Sources {
     pub view: ViewHandle,
     /// The live numbers.
     pub counters: Arc<Counters>,
+    /// The links.
+    pub links: Board,
 }
 
 /// Answers on this socket until the task is dropped.
@@ -68,6 +73,8 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()>
     let routes = Router::new()
         .route("/v1/servers", get(async |State(sources): State<Sources>| Json(servers(&sources))))
         .route("/v1/services", get(async |State(sources): State<Sources>| Json(services(&sources))))
+        .route("/v1/links", get(async |State(sources): State<Sources>| Json(links(&sources))))
+        .route("/v1/links/{name}", post(order))
         .route("/v1/live", get(async || Json(serde_json::json!({ "live": true }))))
         .with_state(sources);
     axum::serve(socket, routes).await
@@ -85,6 +92,20 @@ fn servers(sources: &Sources) -> Vec<Server> {
         reason: node.reason.to_string(),
     };
     view.nodes.iter().zip(&sources.config.nodes).map(server).collect()
+}
+
+fn links(sources: &Sources) -> Vec<LinkReport> {
+    sources.links.reports().to_vec()
+}
+
+/// Carries out an order; what is wrong with it comes back as text.
+async fn order(
+    State(sources): State<Sources>,
+    Path(name): Path<String>,
+    Json(text): Json<OrderText>,
+) -> Result<Json<Answer>, (StatusCode, String)> {
+    let order = Order::try_from(text).map_err(|error| (StatusCode::BAD_REQUEST, error.to_string()))?;
+    sources.links.order(name, order).await.map(Json).map_err(|error| (StatusCode::CONFLICT, error))
 }
 
 fn services(sources: &Sources) -> Vec<Service> {

@@ -1,4 +1,4 @@
-//! `oarlock list`: what a running proxy says of its servers and services.
+//! `oarlock list`: what a running proxy says of its servers, services and links.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -8,8 +8,10 @@ use comfy_table::Table;
 use serde::de::DeserializeOwned;
 
 use crate::admin::http::{Server, Service};
+use crate::config::print_duration;
+use crate::replication::link::board::LinkReport;
 
-/// List the servers or services of a running proxy
+/// List the servers, services or links of a running proxy
 #[derive(clap::Args)]
 pub struct Args {
     /// What to list
@@ -27,6 +29,7 @@ pub struct Args {
 enum What {
     Servers,
     Services,
+    Links,
 }
 
 /// The proxy answers from memory; more than this is a proxy that is stuck.
@@ -38,8 +41,9 @@ const FRAME: &str = "││──├─┼┤│─┼├┤┬┴┌┐└┘";
 /// Asks the proxy and prints its answer.
 pub fn run(args: Args) -> ExitCode {
     let printed = match args.what {
-        What::Servers => list(&args, "servers", servers),
-        What::Services => list(&args, "services", services),
+        What::Servers => list(&args, "servers", |rows| servers(rows).to_string()),
+        What::Services => list(&args, "services", |rows| services(rows).to_string()),
+        What::Links => list(&args, "links", links),
     };
     match printed {
         Ok(text) => {
@@ -51,21 +55,26 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 /// Fetches a list and puts it into words.
-fn list<T: DeserializeOwned>(args: &Args, what: &str, table: fn(&[T]) -> Table) -> Result<String, String> {
+fn list<T: DeserializeOwned>(args: &Args, what: &str, print: fn(&[T]) -> String) -> Result<String, String> {
     let admin = args.admin;
-    let text = fetch(admin, what).map_err(|error| match error {
-        ureq::Error::Io(error) => {
-            format!("no proxy answers on {admin} ({error}); is `oarlock run` up, and is this its admin address?")
-        }
-        error => format!("the proxy on {admin} answers with an error: {error}"),
-    })?;
+    let text = fetch(admin, what).map_err(|error| unanswered(admin, &error))?;
     let foreign = |error| format!("what answers on {admin} is not oarlock: {error}");
     if args.json {
         let value: serde_json::Value = serde_json::from_str(&text).map_err(foreign)?;
         return Ok(format!("{value:#}"));
     }
     let rows: Vec<T> = serde_json::from_str(&text).map_err(foreign)?;
-    Ok(table(&rows).to_string())
+    Ok(print(&rows))
+}
+
+/// Why the proxy on this address gave no answer.
+pub(super) fn unanswered(admin: SocketAddr, error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Io(error) => {
+            format!("no proxy answers on {admin} ({error}); is `oarlock run` up, and is this its admin address?")
+        }
+        error => format!("the proxy on {admin} answers with an error: {error}"),
+    }
 }
 
 fn fetch(admin: SocketAddr, what: &str) -> Result<String, ureq::Error> {
@@ -89,6 +98,36 @@ fn services(services: &[Service]) -> Table {
         table.add_row([&service.service, &service.router, &now, &total, &service.servers.join(", ")]);
     }
     table
+}
+
+/// A table, and below it what there is to say of links that don't just run.
+fn links(links: &[LinkReport]) -> String {
+    let mut table = frame(["Link", "State", "For", "Node", "Remote", "GTID", "Behind", "Lag", "Lease"]);
+    let known = |number: Option<u64>| number.map(|number| number.to_string()).unwrap_or_default();
+    let time = |seconds: u64| print_duration(Duration::from_secs(seconds));
+    let mut notes = String::new();
+    for link in links {
+        let lag = link.lag_seconds.map(time).unwrap_or_default();
+        let (since, behind) = (time(link.seconds), known(link.lag_transactions));
+        table.add_row([
+            &link.link,
+            &link.state,
+            &since,
+            &link.node,
+            &link.remote,
+            &link.position,
+            &behind,
+            &lag,
+            &link.lease,
+        ]);
+        let error = if link.reason.contains(&link.error) { "" } else { &link.error };
+        for (label, note) in [("", &*link.reason), ("last error: ", error), ("-> ", &*link.remedy)] {
+            if !note.is_empty() {
+                notes.push_str(&format!("\n{}: {label}{note}", link.link));
+            }
+        }
+    }
+    format!("{table}{notes}")
 }
 
 fn frame<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {
@@ -124,6 +163,35 @@ mod tests {
 ├───────────┼───────────────┼──────┼─────────────┼─────────────────────────┼───────────┤
 │ Galera-72 │ 192.168.56.71 │ 3306 │ 0           │ Down                    │           │
 └───────────┴───────────────┴──────┴─────────────┴─────────────────────────┴───────────┘"
+        );
+    }
+
+    #[test]
+    fn a_link_in_trouble_says_why() {
+        let link = LinkReport {
+            link: "dr".to_owned(),
+            state: "Broken".to_owned(),
+            seconds: 90,
+            node: "galera-71".to_owned(),
+            remote: "192.168.56.80:4007".to_owned(),
+            position: "70-7000-6,81-8000-12".to_owned(),
+            lag_transactions: Some(3),
+            reason: "error 1062: Duplicate entry".to_owned(),
+            remedy: "oarlock link skip dr".to_owned(),
+            error: "error 1062: Duplicate entry".to_owned(),
+            lease: "this proxy".to_owned(),
+            ..LinkReport::default()
+        };
+        assert_eq!(
+            links(&[link]),
+            "\
+┌──────┬────────┬─────┬───────────┬────────────────────┬──────────────────────┬────────┬─────┬────────────┐
+│ Link │ State  │ For │ Node      │ Remote             │ GTID                 │ Behind │ Lag │ Lease      │
+├──────┼────────┼─────┼───────────┼────────────────────┼──────────────────────┼────────┼─────┼────────────┤
+│ dr   │ Broken │ 90s │ galera-71 │ 192.168.56.80:4007 │ 70-7000-6,81-8000-12 │ 3      │     │ this proxy │
+└──────┴────────┴─────┴───────────┴────────────────────┴──────────────────────┴────────┴─────┴────────────┘
+dr: error 1062: Duplicate entry
+dr: -> oarlock link skip dr"
         );
     }
 }

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod check;
 mod classify;
 mod lab;
+mod link;
 mod list;
 mod run;
 
@@ -24,6 +25,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     List(list::Args),
+    Link(link::Args),
     Classify(classify::Args),
     Lab(lab::Args),
 }
@@ -34,6 +36,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
         Command::List(args) => list::run(args),
+        Command::Link(args) => link::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Lab(args) => lab::run(args),
     }

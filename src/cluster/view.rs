@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use arc_swap::{ArcSwap, Guard};
+use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use tokio::sync::{Notify, watch};
 
 /// A node's place in the configuration: stable while the process runs.
@@ -116,14 +116,18 @@ struct Shared {
     view: ArcSwap<ClusterView>,
     version: watch::Sender<u64>,
     suspects: Box<[Notify]>,
+    holds: Box<[ArcSwapOption<Box<str>>]>,
+    adopted: ArcSwapOption<NodeId>,
 }
 
 impl ViewHandle {
     /// A handle that holds a first view.
     pub fn new(view: ClusterView) -> Self {
         let suspects = view.nodes.iter().map(|_| Notify::new()).collect();
+        let holds = view.nodes.iter().map(|_| ArcSwapOption::empty()).collect();
         let version = watch::Sender::new(view.version);
-        Self { shared: Arc::new(Shared { view: ArcSwap::from_pointee(view), version, suspects }) }
+        let (view, adopted) = (ArcSwap::from_pointee(view), ArcSwapOption::empty());
+        Self { shared: Arc::new(Shared { view, version, suspects, holds, adopted }) }
     }
 
     /// The current view; don't hold the guard over an await.
@@ -156,5 +160,32 @@ impl ViewHandle {
             Some(notify) => notify.notified().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// Keeps a node from counting as fit for work, whatever its health, for this reason; `None` lets it go.
+    pub fn hold(&self, id: NodeId, reason: Option<Box<str>>) {
+        let Some(hold) = self.shared.holds.get(usize::from(id.0)) else { return };
+        if hold.load().as_deref() != reason.as_ref() {
+            hold.store(reason.map(Arc::new));
+            self.suspect(id);
+        }
+    }
+
+    /// Why a node is held.
+    pub fn held(&self, id: NodeId) -> Option<Box<str>> {
+        self.shared.holds.get(usize::from(id.0))?.load().as_deref().cloned()
+    }
+
+    /// Another proxy of this site has this writer: so has this one, as long as the node is fit for it.
+    pub fn adopt(&self, writer: Option<NodeId>) {
+        if self.shared.adopted.load().as_deref() != writer.as_ref() {
+            self.shared.adopted.store(writer.map(Arc::new));
+            writer.into_iter().for_each(|id| self.suspect(id));
+        }
+    }
+
+    /// The writer of another proxy of this site.
+    pub fn adopted(&self) -> Option<NodeId> {
+        self.shared.adopted.load().as_deref().copied()
     }
 }

@@ -152,6 +152,13 @@ impl Watch {
 
     fn node_view(&self, place: usize, before: &NodeView, verdict: Verdict) -> NodeView {
         let mut node = NodeView { health: verdict.health, reason: verdict.reason, ..before.clone() };
+        // Not the writer: nothing is beside it that could be in its way.
+        if let Some(reason) = self.view.held(node.id)
+            && node.health == Health::Synced
+            && self.writer != Some(node.id)
+        {
+            (node.health, node.reason) = (Health::Running, reason);
+        }
         node.gtid = match (node.health, self.histories[place].facts()) {
             (Health::Synced | Health::Running, Some(facts)) => facts.position.to_string().into(),
             _ => "".into(),
@@ -192,7 +199,9 @@ impl Watch {
             }
         };
         let candidates: Vec<Candidate> = nodes.iter().enumerate().map(candidate).collect();
-        let writer = writer::choose(&candidates, self.writer, self.config.cluster.failback);
+        let adopted = self.view.adopted().filter(|id| candidates.iter().any(|other| other.id == *id && other.fit));
+        let writer =
+            writer::choose(&candidates, adopted.or(self.writer), self.config.cluster.failback && adopted.is_none());
         // With no fit node the last writer stays remembered: it comes first when nodes return.
         if let Some(id) = writer.filter(|id| Some(*id) != self.writer) {
             self.writer = Some(id);

@@ -12,11 +12,13 @@ use super::file;
 use super::model::*;
 
 /// Fills in the defaults and judges what depends on more than one value.
-pub(super) fn build(file: file::File) -> Result<Config, ConfigError> {
+pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
+    check_links(&file.link)?;
     let (multiplex, connections_max) = (multiplex(&file)?, connections_max(&file)?);
     Ok(Config {
         nodes: nodes(&file)?,
         listeners: listeners(&file)?,
+        links: std::mem::take(&mut file.link).into_iter().map(link).collect::<Result<_, _>>()?,
         site: site(file.site)?,
         cluster: cluster(&file.cluster)?,
         read_write_split: ReadWriteSplit {
@@ -153,6 +155,56 @@ fn listeners(file: &file::File) -> Result<Box<[Listener]>, ConfigError> {
         })
         .collect()
 }
+
+fn check_links(links: &[file::Link]) -> Result<(), ConfigError> {
+    if links.len() > LINKS_MAX {
+        return Err(ConfigError::at_offset(links[LINKS_MAX].name.span().start, format!("more than {LINKS_MAX} links")));
+    }
+    // A server takes the names of replication connections without regard to case.
+    let names: Vec<_> =
+        links.iter().map(|link| Spanned::new(link.name.span(), link.name.get_ref().to_lowercase())).collect();
+    unique("link", "name", names.iter())
+}
+
+fn link(link: file::Link) -> Result<Link, ConfigError> {
+    let at = link.remote.span().start;
+    let remote = link.remote.into_inner().0;
+    if remote.is_empty() || remote.len() > REMOTES_MAX {
+        return Err(ConfigError::at_offset(at, format!("a remote has 1 to {REMOTES_MAX} addresses")));
+    }
+    if link.user.get_ref().is_empty() {
+        return Err(ConfigError::at_offset(link.user.span().start, "the replication user has no name"));
+    }
+    Ok(Link {
+        name: name(&link.name)?,
+        remote: remote.into(),
+        user: link.user.into_inner().into(),
+        password: link.password.into_inner().0,
+        heartbeat: link_time(link.heartbeat, LINK_HEARTBEAT, Duration::from_millis(1))?,
+        retry: link_time(link.retry, LINK_RETRY, Duration::from_secs(1))?,
+    })
+}
+
+/// Periods of a replication connection: a server takes neither longer ones nor other fractions.
+fn link_time(
+    given: Option<Spanned<file::Interval>>,
+    default: Duration,
+    unit: Duration,
+) -> Result<Duration, ConfigError> {
+    let Some(given) = given else { return Ok(default) };
+    let time = given.get_ref().0;
+    if time > LINK_TIME_MAX || !time.as_millis().is_multiple_of(unit.as_millis()) {
+        let (unit, max) = (print_duration(unit), print_duration(LINK_TIME_MAX));
+        return Err(ConfigError::at_offset(
+            given.span().start,
+            format!("not a multiple of \"{unit}\" up to \"{max}\""),
+        ));
+    }
+    Ok(time)
+}
+
+/// Of a link's heartbeat and retry.
+const LINK_TIME_MAX: Duration = Duration::from_secs(3600);
 
 fn admin(admin: &file::Admin) -> Result<Admin, ConfigError> {
     let Some(address) = &admin.address else { return Ok(Admin { address: ADMIN_ADDRESS }) };

@@ -14,7 +14,7 @@ use toml::Spanned;
 use crate::routing::reader::Policy;
 
 use super::duration::parse_duration;
-use super::model::{Address, Kind, LogLevel, Service, THREADS_MAX, Threads};
+use super::model::{Address, Kind, LogLevel, REMOTE_PORT, Service, THREADS_MAX, Threads};
 use super::secret::Secret;
 
 #[derive(serde::Deserialize)]
@@ -27,6 +27,8 @@ pub(super) struct File {
     pub node: Vec<Node>,
     #[serde(default)]
     pub listener: Vec<Listener>,
+    #[serde(default)]
+    pub link: Vec<Link>,
     #[serde(default, rename = "read-write-split")]
     pub read_write_split: ReadWriteSplit,
     #[serde(default)]
@@ -74,6 +76,17 @@ pub(super) struct Listener {
     pub service: Service,
 }
 
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Link {
+    pub name: Spanned<String>,
+    pub remote: Spanned<Remote>,
+    pub user: Spanned<String>,
+    pub password: Spanned<Password>,
+    pub heartbeat: Option<Spanned<Interval>>,
+    pub retry: Option<Spanned<Interval>>,
+}
+
 #[derive(Default, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ReadWriteSplit {
@@ -110,9 +123,13 @@ pub(super) struct Interval(pub Duration);
 #[derive(Clone, Copy)]
 pub(super) struct Count(pub u32);
 
+/// Where a link's remote is: one address or a list of them.
+pub(super) struct Remote(pub Vec<Address>);
+
 /// A secret as written or as found in the environment.
 pub(super) struct Password(pub Secret);
 
+const REMOTE: &str = "`host:port`, such as \"192.168.56.80:4007\"";
 const INTERVAL: &str = "a duration above zero with its unit, such as \"500ms\", \"3s\", \"2m\" or \"1h\"";
 
 impl<'de> Deserialize<'de> for Interval {
@@ -127,6 +144,27 @@ impl<'de> Deserialize<'de> for Address {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer
             .deserialize_str(Text("`host:port`, such as \"192.168.56.71:3306\"", |text: &str| text.parse().ok()))
+    }
+}
+
+impl<'de> Deserialize<'de> for Remote {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            One(String),
+            Many(Vec<String>),
+        }
+        let texts = match Written::deserialize(deserializer) {
+            Ok(Written::One(text)) => vec![text],
+            Ok(Written::Many(texts)) => texts,
+            Err(_) => return Err(D::Error::custom(format!("expected {REMOTE}, or a list of these"))),
+        };
+        let read = |text: &String| {
+            Address::with_port(text, REMOTE_PORT)
+                .map_err(|_| D::Error::custom(format!("invalid value: string \"{text}\", expected {REMOTE}")))
+        };
+        texts.iter().map(read).collect::<Result<_, _>>().map(Self)
     }
 }
 

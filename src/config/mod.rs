@@ -67,8 +67,9 @@ fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Par
     let references = environment::substitute(&mut document, environment).map_err(|error| error.locate(text))?;
     let deserializer = toml::de::Deserializer::from(document);
     let file: file::File = serde::Deserialize::deserialize(deserializer).map_err(explain)?;
-    let secret = file.site.password.span();
-    let plain_secret_line = (!references.contains(&secret.start)).then(|| error::line_of(text, secret.start));
+    let secrets = file.link.iter().map(|link| &link.password).chain([&file.site.password]);
+    let plain = secrets.map(|secret| secret.span().start).filter(|start| !references.contains(start)).min();
+    let plain_secret_line = plain.map(|start| error::line_of(text, start));
     let config = build::build(file).map_err(|error| error.locate(text))?;
     Ok(Parsed { config, plain_secret_line })
 }

@@ -21,6 +21,12 @@ pub const LISTENERS_MAX: usize = 64;
 pub const THREADS_MAX: usize = 256;
 /// A node's port, where none is given.
 pub const NODE_PORT: u16 = 3306;
+/// A remote's port for replication, where none is given.
+pub const REMOTE_PORT: u16 = 4007;
+/// Links, at most.
+pub const LINKS_MAX: usize = 16;
+/// Addresses of one remote, at most.
+pub const REMOTES_MAX: usize = 8;
 /// Where the admin API listens, where nothing is said.
 pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4008);
 
@@ -28,6 +34,8 @@ pub(super) const STATE_DIR: &str = "/var/lib/oarlock";
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 pub(super) const NODE_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const LINK_HEARTBEAT: Duration = Duration::from_secs(5);
+pub(super) const LINK_RETRY: Duration = Duration::from_secs(1);
 pub(super) const WRITER_WAIT: Duration = Duration::from_secs(30);
 pub(super) const SESSIONS_MAX: u32 = 10_000;
 pub(super) const PREPARED_MAX: u32 = 16_382;
@@ -49,6 +57,8 @@ pub struct Config {
     pub nodes: Box<[Node]>,
     /// `[[listener]]`, in order.
     pub listeners: Box<[Listener]>,
+    /// `[[link]]`, in order.
+    pub links: Box<[Link]>,
     /// `[read-write-split]`
     pub read_write_split: ReadWriteSplit,
     /// `[admin]`
@@ -162,8 +172,15 @@ impl FromStr for Address {
     type Err = InvalidAddress;
 
     fn from_str(text: &str) -> Result<Self, InvalidAddress> {
+        Self::with_port(text, NODE_PORT)
+    }
+}
+
+impl Address {
+    /// Reads an address; this is its port where the text has none.
+    pub fn with_port(text: &str, port: u16) -> Result<Self, InvalidAddress> {
         if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
-            return Ok(Self { host: ip.to_string().into(), port: NODE_PORT });
+            return Ok(Self { host: ip.to_string().into(), port });
         }
         if let Ok(address) = text.parse::<SocketAddr>() {
             return if address.port() == 0 {
@@ -174,7 +191,7 @@ impl FromStr for Address {
         }
         let (host, port) = match text.split_once(':') {
             Some((host, port)) => (host, port.parse().map_err(|_| InvalidAddress)?),
-            None => (text, NODE_PORT),
+            None => (text, port),
         };
         let is_name =
             !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte));
@@ -218,6 +235,23 @@ impl Service {
             Self::ReadWriteSplit => "read-write-split",
         }
     }
+}
+
+/// What this site replicates from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Link {
+    /// Its name, unique, and that of the replication connection on the writer.
+    pub name: Box<str>,
+    /// Where the remote is to be had, first choice first; never empty.
+    pub remote: Box<[Address]>,
+    /// The replication user at the remote.
+    pub user: Box<str>,
+    /// Its password.
+    pub password: Secret,
+    /// How often an idle remote says that it is there.
+    pub heartbeat: Duration,
+    /// How long the writer waits before it connects to the remote again; whole seconds.
+    pub retry: Duration,
 }
 
 /// How the read-write-split service works.

@@ -40,6 +40,12 @@ impl fmt::Display for Config {
             let (name, service) = (text(&listener.name), listener.service.name());
             writeln!(f, "\n[[listener]]\nname = {name}\naddress = \"{}\"\nservice = \"{service}\"", listener.address)?;
         }
+        for link in &self.links {
+            let remote: Vec<String> = link.remote.iter().map(|address| text(&address.to_string())).collect();
+            writeln!(f, "\n[[link]]\nname = {}\nremote = [{}]", text(&link.name), remote.join(", "))?;
+            writeln!(f, "user = {}\npassword = \"***\"", text(&link.user))?;
+            writeln!(f, "heartbeat = {}\nretry = {}", time(link.heartbeat), time(link.retry))?;
+        }
         writeln!(
             f,
             "\n[read-write-split]\nreaders = \"{}\"\nwriter_wait = {}\nmultiplex = {}",

@@ -24,6 +24,14 @@ address = "0.0.0.0:4006"
 service = "read-write-split"
 "#;
 
+const LINK: &str = r#"
+[[link]]
+name = "dr"
+remote = ["192.168.56.80", "[::1]:3306"]
+user = "repl_user"
+password = "${SECRET}"
+"#;
+
 fn read(text: &str) -> Result<Config, ConfigError> {
     parse(text, |name| (name == "SECRET").then(|| "s3\"cret".to_owned())).map(|read| read.config)
 }
@@ -51,7 +59,8 @@ fn fills_in_the_defaults() {
 
 #[test]
 fn what_is_printed_reads_the_same_and_hides_the_secret() {
-    let config = read(&format!("{SMALL}\n[cluster]\nread_timeout = \"1500ms\"\n[limits]\nsessions_max = 7\n")).unwrap();
+    let more = "[cluster]\nread_timeout = \"1500ms\"\n[limits]\nsessions_max = 7\n";
+    let config = read(&format!("{SMALL}{LINK}{more}")).unwrap();
     let printed = config.to_string();
     assert!(!printed.contains("s3"), "{printed}");
     assert!(!format!("{config:?}").contains("s3"));
@@ -74,8 +83,8 @@ fn errors_name_the_line_and_the_nearest_name() {
         ("", "[admin]\nport = 1\n", "configuration:16: unknown setting `port`; valid here: address"),
         (
             "",
-            "[[link]]\nname = \"dr\"\n",
-            "configuration:15: unknown setting `link`; valid here: site, cluster, node, listener, read-write-split, admin, limits",
+            "[[replica]]\nname = \"dr\"\n",
+            "configuration:15: unknown setting `replica`; valid here: site, cluster, node, listener, link, read-write-split, admin, limits",
         ),
         ("user = \"maxuser\"\n", "", "configuration:2: missing setting `user`"),
         (
@@ -195,15 +204,69 @@ fn a_file_that_is_not_there_is_named() {
 
 #[test]
 fn the_examples_are_valid_and_their_comments_are_the_defaults() {
-    let environment = |name: &str| (name == "OARLOCK_PASSWORD").then(|| "secret".to_owned());
+    let environment =
+        |name: &str| ["OARLOCK_PASSWORD", "OARLOCK_REPL_PASSWORD"].contains(&name).then(|| "secret".to_owned());
     let read = |text: &str| parse(text, environment).unwrap().config;
     let (primary, dr) = (include_str!("../../config/primary-dc.toml"), include_str!("../../config/dr.toml"));
     assert_eq!((read(primary).nodes.len(), read(primary).cluster.kind), (3, Kind::Galera));
     assert_eq!((read(dr).nodes.len(), read(dr).cluster.kind), (1, Kind::Standalone));
+    assert_eq!((&*read(primary).links[0].name, &*read(dr).links[0].name), ("dr", "dc"));
     let is_setting =
         |line: &str| line.starts_with("#[") || line.split_once(" = ").is_some_and(|(name, _)| !name.contains(' '));
     let uncommented: Vec<&str> =
         primary.lines().map(|line| line.strip_prefix('#').filter(|_| is_setting(line)).unwrap_or(line)).collect();
     assert_ne!(uncommented.join("\n"), primary.trim_end());
     assert_eq!(read(&uncommented.join("\n")), read(primary));
+}
+
+#[test]
+fn a_link_is_read() {
+    let config = read(&format!("{SMALL}{LINK}heartbeat = \"2500ms\"\n")).unwrap();
+    let link = &config.links[0];
+    assert_eq!((&*link.name, &*link.user, link.password.reveal()), ("dr", "repl_user", "s3\"cret"));
+    assert_eq!(
+        (link.remote[0].to_string(), link.remote[1].to_string()),
+        ("192.168.56.80:4007".into(), "[::1]:3306".into())
+    );
+    assert_eq!((link.heartbeat.as_millis(), link.retry.as_secs()), (2500, 1));
+    let one = read(&format!("{SMALL}{}", LINK.replace("[\"192.168.56.80\", \"[::1]:3306\"]", "\"dr:4007\""))).unwrap();
+    assert_eq!(one.links[0].remote[0].to_string(), "dr:4007");
+}
+
+#[test]
+fn errors_of_links_name_the_line() {
+    for (old, new, expected) in [
+        ("[\"192.168.56.80\", \"[::1]:3306\"]", "[]", "configuration:18: a remote has 1 to 8 addresses"),
+        (
+            "[\"192.168.56.80\", \"[::1]:3306\"]",
+            "\"a:b\"",
+            "configuration:18: invalid value: string \"a:b\", expected `host:port`, such as \"192.168.56.80:4007\"",
+        ),
+        (
+            "[\"192.168.56.80\", \"[::1]:3306\"]",
+            "1",
+            "configuration:18: expected `host:port`, such as \"192.168.56.80:4007\", or a list of these",
+        ),
+        ("repl_user", "", "configuration:19: the replication user has no name"),
+        ("\nuser", "\nretry = \"1500ms\"\nuser", "configuration:19: not a multiple of \"1s\" up to \"1h\""),
+        (
+            "\"dr\"",
+            "\"it's\"",
+            "configuration:17: `it's` is not a name: 1 to 64 letters, digits, `_`, `-` or `.`, the first no `.`",
+        ),
+    ] {
+        assert!(LINK.contains(old));
+        let text = format!("{SMALL}{}", LINK.replacen(old, new, 1));
+        assert_eq!(read(&text).unwrap_err().to_string(), expected);
+    }
+    let twice = format!("{SMALL}{LINK}{}", LINK.replace("\"dr\"", "\"DR\""));
+    assert_eq!(read(&twice).unwrap_err().to_string(), "configuration:23: two links have the name `dr`");
+}
+
+#[test]
+fn a_plain_password_of_a_link_is_seen() {
+    let line = |text: &str| parse(text, |_| Some("x".to_owned())).unwrap().plain_secret_line;
+    assert_eq!(line(&format!("{SMALL}{LINK}")), None);
+    let plain = LINK.replace("${SECRET}", "written");
+    assert_eq!(line(&format!("{SMALL}{plain}")), Some(20));
 }

@@ -84,6 +84,12 @@ impl Proxy {
         self.folder.path().join("log")
     }
 
+    /// Kills it with signal 9 and waits for its end.
+    pub fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     /// Runs the mariadb client as the application user through the proxy.
     pub fn client(&self, arguments: &[&str]) -> Output {
         client(self.address(), arguments)
@@ -97,8 +103,7 @@ impl Proxy {
 
 impl Drop for Proxy {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        self.kill();
         if std::thread::panicking() {
             eprintln!("--- log of the proxy\n{}---", self.log());
         }

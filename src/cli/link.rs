@@ -1,0 +1,111 @@
+//! `oarlock link`: orders for the links of a running proxy.
+
+use std::io::{BufRead, Write};
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use crate::gtid::Position;
+use crate::replication::link::board::{Answer, OrderText};
+
+/// Start, stop or help a link of a running proxy
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    order: Order,
+    /// The admin address of the proxy
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4008", global = true)]
+    admin: SocketAddr,
+}
+
+#[derive(clap::Subcommand)]
+enum Order {
+    /// Run the link from now on
+    Start {
+        /// The link
+        name: String,
+    },
+    /// Stop the link until it is started again, also over a restart of the proxy
+    Stop {
+        /// The link
+        name: String,
+    },
+    /// Try again now what has failed
+    Retry {
+        /// The link
+        name: String,
+    },
+    /// Show the transaction at which the link has stopped with an error, and go on after it
+    Skip {
+        /// The link
+        name: String,
+        /// Don't ask
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Start the link from a position, such as that of the copy this site's data was made of
+    Bootstrap {
+        /// The link
+        name: String,
+        /// The last transactions of the remote that this site holds, such as 81-8000-12; empty for none
+        #[arg(long, value_name = "POSITION")]
+        from_position: Position,
+    },
+}
+
+/// STOP SLAVE waits for the transaction that is being applied.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Gives the order and prints what comes of it.
+pub fn run(args: Args) -> ExitCode {
+    let order = |name: &str, order: &str, argument: &str| give(args.admin, name, order, argument).map(|said| said.text);
+    let done = match &args.order {
+        Order::Start { name } => order(name, "start", ""),
+        Order::Stop { name } => order(name, "stop", ""),
+        Order::Retry { name } => order(name, "retry", ""),
+        Order::Bootstrap { name, from_position } => order(name, "bootstrap", &from_position.to_string()),
+        Order::Skip { name, yes } => skip(args.admin, name, *yes),
+    };
+    match done {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(why) => super::failed(why),
+    }
+}
+
+fn skip(admin: SocketAddr, name: &str, yes: bool) -> Result<String, String> {
+    let failed = give(admin, name, "failed", "")?;
+    let transaction = failed.transaction.unwrap_or_default();
+    println!("{}", failed.text);
+    if !yes && !agreed(&format!("Skip {transaction}? This site will not have what it does. [y/N] ")) {
+        return Err("nothing is skipped".to_owned());
+    }
+    give(admin, name, "skip", &transaction).map(|said| said.text)
+}
+
+fn agreed(question: &str) -> bool {
+    print!("{question}");
+    let mut answer = String::new();
+    let asked = std::io::stdout().flush().and_then(|()| std::io::stdin().lock().read_line(&mut answer));
+    asked.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
+}
+
+/// Names of links are plain: they need no escapes in a path.
+fn give(admin: SocketAddr, name: &str, order: &str, argument: &str) -> Result<Answer, String> {
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) || name.is_empty() {
+        return Err(format!("`{name}` is not the name of a link"));
+    }
+    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
+    let agent: ureq::Agent = config.build().into();
+    let text = OrderText { order: order.to_owned(), argument: argument.to_owned() };
+    let answer = agent.post(format!("http://{admin}/v1/links/{name}")).send_json(&text);
+    let mut answer = answer.map_err(|error| super::list::unanswered(admin, &error))?;
+    let is_done = answer.status().is_success();
+    let body = answer.body_mut();
+    if !is_done {
+        return Err(body.read_to_string().map_err(|error| error.to_string())?);
+    }
+    body.read_json().map_err(|error| format!("what answers on {admin} is not oarlock: {error}"))
+}

@@ -1,0 +1,115 @@
+//! Which proxy of a site may change links (pure).
+//!
+//! The lease is a lock on the writer, held by the very connection that changes links there, and freed with it. Locks are
+//! local to a node, so two proxies that see different writers can hold one each: then the lower member UUID wins, which
+//! all proxies compare alike. A proxy that can't reach a member of the cluster can't know, and takes none.
+
+use super::plan::{Node, Site};
+use super::start::silent_members;
+use super::status::LeaseMark;
+use crate::cluster::view::NodeId;
+
+/// The name of the lock.
+pub const LOCK: &str = "oarlock.links";
+
+/// Who may change links.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// This proxy.
+    Held,
+    /// Nobody yet: this proxy may take it, on the writer.
+    Free,
+    /// Another proxy, which holds it on its writer.
+    Other {
+        /// The writer it sees.
+        node: NodeId,
+        /// Its address as that node sees it.
+        holder: Box<str>,
+    },
+    /// This node does not answer, and may hold it for another proxy, which can reach it.
+    Unknown(Box<str>),
+    /// No writer answers.
+    Nowhere,
+}
+
+/// Who has the lease. `usable` says of a node whether this proxy would use it: a lock elsewhere means nothing.
+pub fn lease(site: Site<'_>, usable: impl Fn(NodeId) -> bool) -> Lease {
+    let marks = (0..).map(NodeId).zip(site.nodes).filter_map(|(id, node)| Some((id, node, node.current()?)));
+    let others = marks.filter_map(|(id, node, status)| match &status.lease {
+        LeaseMark::Other(holder) if usable(id) => Some((member(node), id, holder.clone())),
+        _ => None,
+    });
+    let other = others.min().map(|(member, node, holder)| (member, Lease::Other { node, holder }));
+    let own = site.writer.and_then(|writer| {
+        let node = &site.nodes[usize::from(writer.0)];
+        Some((node, node.current()?))
+    });
+    match (own, other) {
+        (Some((node, status)), Some((member_of_other, lease))) if status.lease == LeaseMark::Own => {
+            if member(node) < member_of_other { Lease::Held } else { lease }
+        }
+        (_, Some((_, lease))) => lease,
+        (Some((_, status)), None) if status.lease == LeaseMark::Own => Lease::Held,
+        (Some((_, status)), None) => match silent_members(site, status).next() {
+            Some(node) => Lease::Unknown(node.name.clone()),
+            None => Lease::Free,
+        },
+        (None, None) => Lease::Nowhere,
+    }
+}
+
+fn member(node: &Node) -> Box<str> {
+    node.status.as_ref().and_then(|status| status.facts.member.clone()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::position::tests::facts;
+    use super::super::status::{NodeStatus, Trouble};
+    use super::*;
+
+    /// A node of a member UUID, with or without an answer: `-` nobody holds it, `+` own, otherwise another's.
+    fn node(member: &str, mark: &str, answers: bool) -> Node {
+        let mut facts = facts("", "");
+        facts.member = Some(member.into());
+        let lease = match mark {
+            "-" => LeaseMark::Free,
+            "+" => LeaseMark::Own,
+            holder => LeaseMark::Other(holder.into()),
+        };
+        let members = ["71".into(), "72".into()].into();
+        let status = NodeStatus { facts, members, channels: [].into(), lease };
+        let trouble = (!answers).then(|| Trouble::Lost("no answer".into()));
+        Node { name: member.into(), status: Some(status), trouble, may_remove: true }
+    }
+
+    #[test]
+    fn one_proxy_has_it() {
+        let other = |node: u16| Lease::Other { node: NodeId(node), holder: "b".into() };
+        for (first, second, writer, expected) in [
+            (node("71", "-", true), node("72", "-", true), Some(0), Lease::Free),
+            (node("71", "+", true), node("72", "-", true), Some(0), Lease::Held),
+            (node("71", "b", true), node("72", "-", true), Some(0), other(0)),
+            // Still held on the old writer: that is another one's to take.
+            (node("71", "+", true), node("72", "-", true), Some(1), Lease::Free),
+            // The other sees another writer.
+            (node("71", "-", true), node("72", "b", true), Some(0), other(1)),
+            (node("71", "+", true), node("72", "b", true), Some(0), Lease::Held),
+            (node("72", "+", true), node("71", "b", true), Some(0), other(1)),
+            // A frozen node may still show a lock, and one that is not fit for work too.
+            (node("71", "-", true), node("70", "b", false), Some(0), Lease::Free),
+            (node("71", "+", false), node("72", "-", true), Some(0), Lease::Nowhere),
+            (node("71", "-", true), node("72", "-", true), None, Lease::Nowhere),
+            // It can't be asked, and is a member: another proxy may reach it.
+            (node("71", "-", true), node("72", "-", false), Some(0), Lease::Unknown("72".into())),
+            (node("71", "+", true), node("72", "b", false), Some(0), Lease::Held),
+        ] {
+            let nodes = [first, second];
+            let site = Site { nodes: &nodes, writer: writer.map(NodeId) };
+            assert_eq!(lease(site, |_| true), expected, "{nodes:?} {writer:?}");
+        }
+        let nodes = [node("71", "-", true), node("70", "b", true)];
+        let site = Site { nodes: &nodes, writer: Some(NodeId(0)) };
+        assert_eq!(lease(site, |node| node == NodeId(0)), Lease::Free);
+    }
+}

@@ -1,0 +1,408 @@
+//! The task that drives the links of a site: looks at all nodes, plans, does one thing, and looks again.
+//!
+//! It runs each interval, when the view changes, when a remote has news, and when an operator orders something. Only the
+//! proxy that has the lease acts. What it knows it has just read: it can be ended and started at any time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{sleep, timeout};
+
+use super::board::{Answer, Board, Order, Request};
+use super::course::Course;
+use super::lease::{Lease, lease};
+use super::line::Line;
+use super::plan::{Action, Node, Site, hold};
+use super::skip::{EVENTS_MAX, FailedTransaction, failed_transaction};
+use super::start::start_from;
+use super::statement::{resume, statements};
+use super::status::{LeaseMark, Trouble};
+use super::stopped::StoppedLinks;
+use crate::cluster::view::{ClusterView, Health, NodeId, NodeView, ViewHandle};
+use crate::config::Config;
+use crate::config::model::Kind;
+use crate::gtid::Position;
+
+/// The lease lapses after 5 s without a word.
+const INTERVAL_MAX: Duration = Duration::from_secs(1);
+/// How often one looks while something is about to change.
+const MOVING_INTERVAL: Duration = Duration::from_millis(100);
+/// A node that is down is asked all the same, but not waited for long.
+const DOWN_TIME_MAX: Duration = Duration::from_millis(500);
+/// Actions in a row, at most, until the next interval.
+const ACTIONS_MAX: usize = 16;
+/// ER_SPECIFIC_ACCESS_DENIED_ERROR: a privilege is missing.
+const LACKS_PRIVILEGE: u16 = 1227;
+
+/// Errors of a service user that may not look at replication.
+const LACKS_GRANT: [u16; 4] = [1044, 1045, 1142, LACKS_PRIVILEGE];
+
+/// Drives the links until it is dropped.
+pub struct Reconciler {
+    config: Arc<Config>,
+    view: ViewHandle,
+    board: Board,
+    requests: mpsc::Receiver<Request>,
+    wake: Arc<Notify>,
+    lines: Vec<Line>,
+    nodes: Vec<Node>,
+    writer: Option<NodeId>,
+    courses: Vec<Course>,
+    lease: Lease,
+    stopped: StoppedLinks,
+}
+
+impl Reconciler {
+    /// A task for the links of this configuration; `requests` are those of `board`. Needs a runtime.
+    pub fn new(config: Arc<Config>, view: ViewHandle, board: Board, requests: mpsc::Receiver<Request>) -> Self {
+        let wake = Arc::new(Notify::new());
+        let stopped = StoppedLinks::recall(&config.site.state_dir, &config.site.name);
+        let unknown = Trouble::Lost("not asked yet".into());
+        let node =
+            |name: &str| Node { name: name.into(), status: None, trouble: Some(unknown.clone()), may_remove: true };
+        let courses = config.links.iter().enumerate();
+        Self {
+            lines: config.nodes.iter().map(|node| Line::to_node(&node.address, &config)).collect(),
+            nodes: config.nodes.iter().map(|configured| node(&configured.name)).collect(),
+            courses: courses.map(|(at, link)| Course::new(&config, at, !stopped.has(&link.name), &wake)).collect(),
+            writer: None,
+            lease: Lease::Nowhere,
+            config,
+            view,
+            board,
+            requests,
+            wake,
+            stopped,
+        }
+    }
+
+    /// Runs for ever.
+    pub async fn run(mut self) {
+        let mut versions = self.view.versions();
+        let pause = self.config.cluster.probe_interval.min(INTERVAL_MAX);
+        loop {
+            let is_moving = self.courses.iter().any(Course::is_moving);
+            let request = tokio::select! {
+                request = self.requests.recv() => request,
+                _ = versions.changed() => None,
+                () = self.wake.notified() => None,
+                () = sleep(if is_moving { pause.min(MOVING_INTERVAL) } else { pause }) => None,
+            };
+            self.look().await;
+            match request {
+                Some(request) => self.serve(request).await,
+                None => self.settle().await,
+            }
+        }
+    }
+
+    /// Does what is to be done now.
+    async fn settle(&mut self) {
+        for _ in 0..ACTIONS_MAX {
+            let next = |(place, course): (usize, &Course)| Some((place, course.next()?));
+            let is_held = self.lease == Lease::Held;
+            let Some((place, action)) = self.courses.iter().enumerate().find_map(next).filter(|_| is_held) else {
+                return;
+            };
+            self.act(place, action).await;
+            self.look().await;
+        }
+    }
+
+    fn site(&self) -> Site<'_> {
+        Site { nodes: &self.nodes, writer: self.writer }
+    }
+
+    // === Looking ===
+
+    /// Reads all nodes, holds back those that must not count yet, sees who has the lease, and plans.
+    async fn look(&mut self) {
+        let view = Arc::clone(&self.view.load());
+        self.read_nodes(&view).await;
+        self.writer = view.writer;
+        self.see_lease(&view).await;
+        self.hold_nodes(&view);
+        self.plan();
+    }
+
+    async fn read_nodes(&mut self, view: &ClusterView) {
+        let patience = self.config.cluster.read_timeout;
+        let reads = self.lines.iter_mut().zip(&view.nodes).map(|(line, node)| async move {
+            let limit = if node.health == Health::Down { patience.min(DOWN_TIME_MAX) } else { patience };
+            timeout(limit, line.status()).await.unwrap_or_else(|_| Err(Trouble::Lost("no answer".into())))
+        });
+        let answers = join_all(reads).await;
+        for (node, answer) in self.nodes.iter_mut().zip(answers) {
+            let (status, trouble) = answer.map_or_else(|trouble| (None, Some(trouble)), |status| (Some(status), None));
+            if let Some(trouble) = trouble.as_ref().filter(|_| node.trouble.is_none()) {
+                tracing::debug!(node = &*node.name, %trouble, "its links can't be looked at");
+            }
+            // A node that comes back may have other grants.
+            node.may_remove |= node.trouble.is_some();
+            node.status = status.or(node.status.take());
+            node.trouble = trouble;
+        }
+    }
+
+    /// A node that returns counts once it is known that no link runs there.
+    fn hold_nodes(&self, view: &ClusterView) {
+        if self.config.cluster.kind == Kind::Standalone {
+            return;
+        }
+        for node in &view.nodes {
+            let held = self.view.held(node.id);
+            let reason = match &self.nodes[usize::from(node.id.0)].trouble {
+                None => {
+                    let mut links = self.courses.iter().zip(&self.config.links);
+                    links.find_map(|(course, link)| hold(course.link(link), self.site(), node.id, held.is_some()))
+                }
+                // A missing grant must not take nodes out of use.
+                Some(Trouble::Refused(error)) if LACKS_GRANT.contains(&error.code) => None,
+                Some(_) if node.health == Health::Down => Some("its links have not been looked at yet".into()),
+                Some(_) => held,
+            };
+            self.view.hold(node.id, reason);
+        }
+    }
+
+    /// Takes the lease where it is free, and adopts the writer of the proxy that has it.
+    async fn see_lease(&mut self, view: &ClusterView) {
+        let usable = |id| view.node(id).is_some_and(NodeView::usable);
+        let mut found = lease(self.site(), usable);
+        if let (Lease::Free, Some(writer)) = (&found, self.writer) {
+            let place = usize::from(writer.0);
+            if self.lines[place].take_lease().await == Ok(true) {
+                self.nodes[place].status.iter_mut().for_each(|status| status.lease = LeaseMark::Own);
+                found = Lease::Held;
+            }
+        }
+        let keeps = self.writer.filter(|_| found == Lease::Held);
+        for (id, (node, line)) in (0..).map(NodeId).zip(self.nodes.iter_mut().zip(&mut self.lines)) {
+            if let Some(status) =
+                node.status.as_mut().filter(|status| status.lease == LeaseMark::Own && Some(id) != keeps)
+            {
+                line.hang_up();
+                status.lease = LeaseMark::Free;
+            }
+        }
+        let adopted = if let Lease::Other { node, .. } = &found { Some(*node) } else { None };
+        self.view.adopt(adopted);
+        self.writer = adopted.or(self.writer);
+        if found != self.lease {
+            match &found {
+                Lease::Held => tracing::info!("this proxy drives the links of the site"),
+                Lease::Other { holder, .. } => tracing::info!(%holder, "another proxy drives the links of the site"),
+                Lease::Unknown(node) => {
+                    tracing::info!(%node, "the node is a member and does not answer: another proxy may drive the links");
+                }
+                Lease::Free | Lease::Nowhere => {}
+            }
+        }
+        self.lease = found;
+    }
+
+    fn plan(&mut self) {
+        let site = Site { nodes: &self.nodes, writer: self.writer };
+        let (lease, is_standby) = match &self.lease {
+            Lease::Held => ("this proxy".to_owned(), false),
+            Lease::Other { holder, .. } => (holder.to_string(), true),
+            Lease::Unknown(node) => (format!("unknown: {node} does not answer"), false),
+            Lease::Free | Lease::Nowhere => (String::new(), false),
+        };
+        let mut reports = Vec::with_capacity(self.courses.len());
+        for (course, link) in self.courses.iter_mut().zip(&self.config.links) {
+            course.follow(link, site);
+            reports.push(course.report(link, site, &lease, is_standby));
+        }
+        self.board.show(reports);
+    }
+
+    // === Acting ===
+
+    async fn act(&mut self, place: usize, action: Action) {
+        let Some(action) = self.confirmed(place, action).await else { return };
+        let failure = self.run_statements(place, &action).await.err();
+        let node = &mut self.nodes[usize::from(action.node().0)];
+        let (link, name) = (&*self.config.links[place].name, &*node.name);
+        match (&action, &failure) {
+            (Action::Stop(_), None) => tracing::info!(link, node = name, "the link is stopped there"),
+            (Action::Remove(_), None) => tracing::info!(link, node = name, "the link is removed there"),
+            (Action::Start(start), None) => {
+                let position = start.position.as_ref().map(ToString::to_string);
+                tracing::info!(link, node = name, from = %start.address, position, "the link is started there");
+            }
+            (Action::Remove(_), Some(Trouble::Refused(error))) if error.code == LACKS_PRIVILEGE => {
+                node.may_remove = false;
+                let user = &*self.config.site.user;
+                tracing::warn!(
+                    link,
+                    node = name,
+                    "the link is stopped there and stays configured: removing it takes `GRANT RELOAD ON *.* TO {user}`, and then `oarlock link retry {link}`"
+                );
+            }
+            (_, Some(trouble)) => tracing::warn!(link, node = name, %trouble, "the link cannot be changed there"),
+        }
+        self.courses[place].tried(&action, failure.map(|failure| format!("{name}: {failure}")));
+    }
+
+    /// A start is planned again once the writer has applied all that other nodes have committed: what the link has done
+    /// elsewhere is in its position then.
+    async fn confirmed(&mut self, place: usize, action: Action) -> Option<Action> {
+        if !matches!(action, Action::Start(_)) || self.config.cluster.kind == Kind::Standalone {
+            return Some(action);
+        }
+        let at = usize::from(action.node().0);
+        if let Err(trouble) = self.look_in_step(at).await {
+            self.courses[place].tried(&action, Some(format!("{}: {trouble}", self.nodes[at].name)));
+            return None;
+        }
+        self.plan();
+        self.courses[place].next().filter(|action| matches!(action, Action::Start(_)))
+    }
+
+    /// A connection that had to be made anew has waited for nothing, and has no lease.
+    async fn look_in_step(&mut self, node: usize) -> Result<(), Trouble> {
+        let status = self.lines[node].status_in_step().await?;
+        let is_ours = status.lease == LeaseMark::Own;
+        self.nodes[node].status = Some(status);
+        if is_ours { Ok(()) } else { Err(Trouble::Lost("the lease has ended".into())) }
+    }
+
+    /// On the connection that holds the lease, if the node is the writer.
+    async fn run_statements(&mut self, place: usize, action: &Action) -> Result<(), Trouble> {
+        let line = &mut self.lines[usize::from(action.node().0)];
+        for statement in statements(action, &self.config.links[place]) {
+            if let Err(trouble) = line.change(&statement).await {
+                // What paused for it goes on, as far as the connection and with it the lease are still there.
+                for statement in resume(action).iter().filter(|_| matches!(trouble, Trouble::Refused(_))) {
+                    let _ = line.change(statement).await;
+                }
+                return Err(trouble);
+            }
+        }
+        Ok(())
+    }
+
+    // === Orders ===
+
+    async fn serve(&mut self, request: Request) {
+        let answer = self.carry_out(&request.link, &request.order).await;
+        // Who asked may have stopped waiting.
+        let _ = request.answer.send(answer);
+    }
+
+    async fn carry_out(&mut self, link: &str, order: &Order) -> Result<Answer, String> {
+        let Some(place) = self.config.links.iter().position(|configured| &*configured.name == link) else {
+            let names: Vec<&str> = self.config.links.iter().map(|link| &*link.name).collect();
+            return Err(format!("no link is named `{link}`; there are: {}", names.join(", ")));
+        };
+        if let (Lease::Other { holder, .. }, false) = (&self.lease, matches!(order, Order::Start | Order::Stop)) {
+            return Err(format!("the proxy at {holder} drives the links of this site: ask that one"));
+        }
+        match order {
+            Order::Start => self.want(place, true)?,
+            Order::Stop => self.want(place, false)?,
+            Order::Retry => {
+                self.courses[place].try_again();
+                self.connect_anew().await;
+            }
+            Order::Failed => {
+                let FailedTransaction { gtid, events } = self.failed(place).await?;
+                return Ok(Answer { text: format!("{gtid}\n{events}"), transaction: Some(gtid.to_string()) });
+            }
+            Order::Bootstrap(position) => self.start_from(place, position.clone()).await?,
+            Order::Skip(gtid) => {
+                let failed = self.failed(place).await?;
+                if failed.gtid != *gtid {
+                    return Err(format!("the link has stopped at {}, not at {gtid}", failed.gtid));
+                }
+                let mut position = self.applied()?;
+                position.raise(*gtid);
+                self.start_from(place, position).await?;
+                tracing::warn!(link, transaction = %gtid, "an operator has the link skip a transaction");
+            }
+        }
+        self.plan();
+        self.settle().await;
+        Ok(Answer::new(self.summary(place)))
+    }
+
+    /// New grants count for new connections.
+    async fn connect_anew(&mut self) {
+        self.lines.iter_mut().for_each(Line::hang_up);
+        self.nodes.iter_mut().for_each(|node| node.may_remove = true);
+        self.look().await;
+    }
+
+    fn summary(&self, place: usize) -> String {
+        let (plan, link) = (&self.courses[place].plan, &self.config.links[place].name);
+        let state = plan.state.word();
+        let mut text = if plan.reason.is_empty() {
+            format!("{link}: {state}")
+        } else {
+            format!("{link}: {state}: {}", plan.reason)
+        };
+        if let Lease::Other { holder, .. } = &self.lease {
+            text = format!("{link}: noted here; the proxy at {holder} drives the links of this site: say it there too");
+        }
+        text
+    }
+
+    fn want(&mut self, place: usize, is_wanted: bool) -> Result<(), String> {
+        let link = &self.config.links[place].name;
+        self.courses[place].want(is_wanted);
+        tracing::info!(link = &**link, "an operator has the link {}", if is_wanted { "started" } else { "stopped" });
+        self.stopped.set(link, !is_wanted).map_err(|error| {
+            format!("it holds until the proxy restarts: state_dir in [site] must be a folder it can write ({error})")
+        })
+    }
+
+    /// What the writer has applied.
+    fn applied(&self) -> Result<Position, String> {
+        let status = self.writer.and_then(|writer| self.nodes[usize::from(writer.0)].current());
+        Ok(status.ok_or("the writer gives no answer")?.facts.slave_position.clone())
+    }
+
+    /// The transaction the link has stopped at.
+    async fn failed(&mut self, place: usize) -> Result<FailedTransaction, String> {
+        let (applied, name) = (self.applied()?, &self.config.links[place].name);
+        let at = usize::from(self.writer.map_or(0, |writer| writer.0));
+        let channel = self.nodes[at].current().and_then(|status| status.channel(name));
+        let channel = channel.filter(|channel| channel.apply_error.is_some());
+        let (file, offset) = &channel.ok_or("the link has not stopped at a transaction")?.relay;
+        let question = format!("SHOW RELAYLOG '{name}' EVENTS IN '{file}' FROM {offset} LIMIT {EVENTS_MAX}");
+        let rows = match self.lines[at].rows(&question).await {
+            Err(Trouble::Refused(error)) if error.code == LACKS_PRIVILEGE => {
+                // The next try is on a new connection, for which a new grant counts.
+                self.lines[at].hang_up();
+                let user = &self.config.site.user;
+                return Err(format!("seeing the transaction takes `GRANT SLAVE MONITOR ON *.* TO {user}` ({error})"));
+            }
+            rows => rows.map_err(|trouble| trouble.to_string())?,
+        };
+        let found = failed_transaction(&rows, &applied).map_err(|error| error.to_string())?;
+        found.ok_or_else(|| format!("the transaction is not among the next {EVENTS_MAX} events of {file}"))
+    }
+
+    /// Starts the link from where an operator says.
+    async fn start_from(&mut self, place: usize, position: Position) -> Result<(), String> {
+        if self.lease != Lease::Held {
+            return Err("this proxy does not drive the links: there is no writer".to_owned());
+        }
+        self.want(place, true)?;
+        if let (Kind::Galera, Some(writer)) = (self.config.cluster.kind, self.writer) {
+            self.look_in_step(usize::from(writer.0)).await.map_err(|trouble| trouble.to_string())?;
+        }
+        let course = &self.courses[place];
+        let link = course.link(&self.config.links[place]);
+        let start = start_from(link, self.site(), &course.remote.seen(), &position)?;
+        let action = Action::Start(start);
+        self.run_statements(place, &action).await.map_err(|trouble| trouble.to_string())?;
+        let link = &*self.config.links[place].name;
+        tracing::warn!(link, %position, "an operator has the link started from a position");
+        self.look().await;
+        Ok(())
+    }
+}

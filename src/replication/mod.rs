@@ -1,0 +1,3 @@
+//! Replication between sites: the links by which this site follows others.
+
+pub mod link;

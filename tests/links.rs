@@ -1,0 +1,568 @@
+//! Links on two real sites that replicate to each other: a cluster of three and a standalone server, a proxy before each.
+//! Nodes are killed, frozen, stopped and demoted; nobody does anything about the replication.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
+
+#[path = "support/dice.rs"]
+mod dice;
+mod support;
+
+use std::net::SocketAddrV4;
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use dice::Dice;
+use oarlock::admin::http::Server;
+use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
+use oarlock::replication::link::board::LinkReport;
+use support::{Proxy, client, succeeded};
+
+/// Longer than anything here takes on a loaded machine.
+const SOON: Duration = Duration::from_secs(60);
+
+#[test]
+fn two_sites_follow_each_other() {
+    let lab = Lab::builder().standalone(true).fast_eviction(true).start().unwrap();
+    let sites = Sites::start(&lab);
+    first_start(&sites);
+    a_write_stays_on_its_node(&sites);
+    the_writer_is_killed_and_comes_back(&sites);
+    the_writer_is_demoted(&sites);
+    the_writer_freezes(&sites);
+    the_source_freezes(&sites);
+    the_cluster_restarts(&sites);
+    for proxy in [&sites.dc, &sites.dr] {
+        assert!(!proxy.log().contains("the link is Broken"), "{}", proxy.log());
+    }
+    let sites = the_other_site_restarts(sites);
+    two_proxies_share_a_site(sites);
+}
+
+/// Faults of any kind, one after the other, under writes on both sites. `OARLOCK_FAULTS` says how many, `OARLOCK_SEED` which.
+#[test]
+fn random_faults() {
+    let setting = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
+    let seed = setting("OARLOCK_SEED", u64::from(std::process::id()));
+    let lab = Lab::builder().standalone(true).fast_eviction(true).start().unwrap();
+    let mut sites = Sites::start(&lab);
+    first_start(&sites);
+    let mut dice = Dice::new(seed);
+    let mut told = vec![format!("seed {seed}")];
+    under_writes(&lab, || {
+        for _ in 0..setting("OARLOCK_FAULTS", 3) {
+            let fault = random_fault(&mut sites, &mut dice);
+            eprintln!("{fault}");
+            told.push(fault);
+        }
+    });
+    sites.settle_after(&told.join(", "));
+    assert_eq!(sites.node(81).value("SELECT COUNT(DISTINCT site) FROM shop.t").unwrap().as_deref(), Some("2"));
+}
+
+/// Does one and waits until all servers are back; what it was.
+fn random_fault(sites: &mut Sites<'_>, dice: &mut Dice) -> String {
+    let lab = sites.lab;
+    let number = [71, 72, 73, 81][dice.below(4)];
+    let node = sites.node(number);
+    let what = match dice.below(6) {
+        0 => {
+            node.kill().unwrap();
+            node.start().unwrap();
+            "killed"
+        }
+        1 => {
+            node.stop().unwrap();
+            node.start().unwrap();
+            "restarted"
+        }
+        2 => {
+            node.freeze().unwrap();
+            let proxy = if number == 81 { &sites.dr } else { &sites.dc };
+            // For a moment, or until it is given up.
+            let is_down = || server(proxy, node.name()).state == "Down";
+            assert!(dice.one_in(3) || until(SOON, is_down), "{:?}", server(proxy, node.name()));
+            node.thaw().unwrap();
+            "frozen"
+        }
+        3 if number != 81 => {
+            node.sql("SET GLOBAL read_only = ON").unwrap();
+            expect_moved(sites, node.name());
+            node.sql("SET GLOBAL read_only = OFF").unwrap();
+            "read_only"
+        }
+        4 => {
+            sites.dr.kill();
+            sites.dr = Sites::dr(lab);
+            "beside it the proxy of dr was killed"
+        }
+        _ => {
+            sites.dc.kill();
+            sites.dc = Sites::dc(lab);
+            "beside it the proxy of dc was killed"
+        }
+    };
+    lab.nodes().iter().for_each(|node| node.wait_started().unwrap());
+    format!("{number} {what}")
+}
+
+/// Both sites, with a link each.
+struct Sites<'a> {
+    lab: &'a Lab,
+    dc: Proxy,
+    dr: Proxy,
+}
+
+impl<'a> Sites<'a> {
+    fn start(lab: &'a Lab) -> Self {
+        Self { lab, dc: Self::dc(lab), dr: Self::dr(lab) }
+    }
+
+    fn dc(lab: &Lab) -> Proxy {
+        Proxy::start_with(lab, Site::Primary, &link("dr", &[lab.node("server-81").unwrap()]))
+    }
+
+    fn dr(lab: &Lab) -> Proxy {
+        let cluster: Vec<&Node> = lab.nodes().iter().filter(|node| node.name() != "server-81").collect();
+        Proxy::start_with(lab, Site::Dr, &link("dc", &cluster))
+    }
+
+    /// Another proxy of the cluster, whose first choice as writer is another node.
+    fn second(&self) -> Proxy {
+        let address = self.lab.address(69);
+        let link = link("dr", &[self.node(81)]);
+        let text = format!("{}{link}", self.lab.config_toml(Site::Primary, address));
+        let text = text.replacen("[site]\n", "[site]\nstate_dir = \"STATE\"\n", 1);
+        let writer = report(&self.dc).node.replace("galera-7", "priority = ");
+        Proxy::launch(address, &text.replace(&format!("{writer}\n"), "priority = 9\n"))
+    }
+
+    fn node(&self, number: u8) -> &Node {
+        let name = if number == 81 { "server-81".to_owned() } else { format!("galera-{number}") };
+        self.lab.node(&name).unwrap()
+    }
+
+    /// Waits until both links run, and all that either site has written is on all nodes of both.
+    #[track_caller]
+    fn settle(&self) {
+        self.settle_after("");
+    }
+
+    #[track_caller]
+    fn settle_after(&self, what: &str) {
+        let same = || {
+            let of = |node: &Node| node.value("SELECT @@gtid_binlog_pos").unwrap().unwrap();
+            let shared = |node: &Node| -> Vec<String> {
+                let position = of(node);
+                position
+                    .split(',')
+                    .filter(|gtid| gtid.starts_with("70-") || gtid.starts_with("81-"))
+                    .map(str::to_owned)
+                    .collect()
+            };
+            let first = shared(&self.lab.nodes()[0]);
+            self.lab.nodes().iter().all(|node| shared(node) == first)
+        };
+        let settled = until(SOON, || is(&self.dc, "Running") && is(&self.dr, "Running") && same());
+        let positions: Vec<_> = self.lab.nodes().iter().map(|node| node.value("SELECT @@gtid_binlog_pos")).collect();
+        assert!(settled, "{what} {positions:?}\n{:?}\n{:?}", report(&self.dc), report(&self.dr));
+        let sum = "SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(CONCAT_WS(',', id, site)))) FROM shop.t";
+        let checksum = |node: &Node| node.value(sum).unwrap();
+        let sums: Vec<_> = self.lab.nodes().iter().map(checksum).collect();
+        assert!(sums.iter().all(|sum| *sum == sums[0]), "{what} {sums:?}");
+    }
+}
+
+/// A link straight to nodes.
+fn link(name: &str, remote: &[&Node]) -> String {
+    let remote: Vec<String> = remote.iter().map(|node| format!("\"{}\"", node.address())).collect();
+    let remote = remote.join(", ");
+    format!(
+        "\n[[link]]\nname = \"{name}\"\nremote = [{remote}]\nuser = \"{REPLICATION_USER}\"\npassword = \"{SITE_PASSWORD}\"\n"
+    )
+}
+
+fn report(proxy: &Proxy) -> LinkReport {
+    // A proxy that is starting has no answer yet.
+    let answer = ureq::get(format!("http://{}/v1/links", proxy.admin())).call();
+    let reports: Option<Vec<LinkReport>> = answer.ok().and_then(|mut answer| answer.body_mut().read_json().ok());
+    reports.into_iter().flatten().next().unwrap_or_default()
+}
+
+fn is(proxy: &Proxy, state: &str) -> bool {
+    report(proxy).state == state
+}
+
+#[track_caller]
+fn expect(proxy: &Proxy, state: &str) -> LinkReport {
+    assert!(until(SOON, || is(proxy, state)), "not {state}: {:?}", report(proxy));
+    report(proxy)
+}
+
+fn server(proxy: &Proxy, name: &str) -> Server {
+    let mut answer = ureq::get(format!("http://{}/v1/servers", proxy.admin())).call().unwrap();
+    let servers: Vec<Server> = answer.body_mut().read_json().unwrap();
+    servers.into_iter().find(|server| server.name == name).unwrap()
+}
+
+fn channels(node: &Node) -> usize {
+    node.sql("SHOW ALL SLAVES STATUS").unwrap().len()
+}
+
+/// Inserts through both proxies, row after row, while `during` runs. Errors are the clients' business, not the links'.
+fn under_writes(lab: &Lab, during: impl FnOnce()) {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for site in [Site::Primary, Site::Dr] {
+            let (done, address) = (&done, SocketAddrV4::new(lab.proxy_address(site), 4006));
+            scope.spawn(move || {
+                let many = "INSERT INTO shop.t (site) VALUES (@@server_id); ".repeat(20);
+                while !done.load(Ordering::Relaxed) {
+                    client(address, &["-f", "-e", &many]);
+                }
+            });
+        }
+        let _end = End(&done);
+        during();
+    });
+}
+
+/// Ends the writing, also when the test fails meanwhile.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+fn first_start(sites: &Sites<'_>) {
+    let dr = expect(&sites.dc, "Running");
+    assert_eq!((&*dr.link, &*dr.node, &*dr.lease), ("dr", "galera-71", "this proxy"));
+    expect(&sites.dr, "Running");
+    // What the guide's grants lack; it gets to the other site by the link.
+    sites.node(71).sql("GRANT RELOAD, SLAVE MONITOR ON *.* TO maxuser@'%'").unwrap();
+    let create = "CREATE DATABASE shop; CREATE TABLE shop.t (id INT AUTO_INCREMENT PRIMARY KEY, site INT)";
+    sites.node(71).sql(create).unwrap();
+    assert!(until(SOON, || sites.node(81).sql("SELECT * FROM shop.t").is_ok()), "{:?}", report(&sites.dr));
+    sites.node(81).sql("INSERT INTO shop.t (site) VALUES (8000)").unwrap();
+    assert!(until(SOON, || sites.node(73).sql("SELECT * FROM shop.t").unwrap().len() == 1), "{:?}", report(&sites.dc));
+    sites.settle();
+    assert_eq!(runner(sites).as_deref(), Some("galera-71"));
+}
+
+/// Galera does not replicate MyISAM: the write gets a GTID of the node's own domain, which no other node has. Links must not
+/// stumble over it when they move.
+fn a_write_stays_on_its_node(sites: &Sites<'_>) {
+    sites.node(71).sql("CREATE TABLE shop.own (a INT) ENGINE = MyISAM; INSERT INTO shop.own VALUES (1)").unwrap();
+    let position = sites.node(71).value("SELECT @@gtid_binlog_pos").unwrap().unwrap();
+    assert!(position.contains("71-7000-1"), "{position}");
+    sites.settle();
+}
+
+/// The cluster's node whose replication connection there is, if there is exactly one.
+fn runner(sites: &Sites<'_>) -> Option<String> {
+    let runs = |node: &&Node| {
+        node.sql_within(Duration::from_secs(2), "SHOW ALL SLAVES STATUS").is_ok_and(|rows| !rows.is_empty())
+    };
+    let found: Vec<&Node> = [71, 72, 73].map(|number| sites.node(number)).into_iter().filter(runs).collect();
+    if let [node] = found[..] { Some(node.name().to_owned()) } else { None }
+}
+
+/// Waits until the link runs on the writer of the cluster, which is not this node, and is configured on no other one.
+#[track_caller]
+fn expect_moved(sites: &Sites<'_>, from: &str) {
+    let moved = || {
+        let link = report(&sites.dc);
+        link.state == "Running" && link.node != from && runner(sites) == Some(link.node)
+    };
+    assert!(until(SOON, moved), "{:?} {:?}", report(&sites.dc), runner(sites));
+}
+
+fn the_writer_is_killed_and_comes_back(sites: &Sites<'_>) {
+    under_writes(sites.lab, || {
+        sites.node(71).kill().unwrap();
+        expect_moved(sites, "galera-71");
+        sites.node(71).start().unwrap();
+        // Removed before it counts as synced.
+        let back = || server(&sites.dc, "galera-71").state == "Slave, Synced, Running";
+        assert!(until(SOON, back), "{:?}", server(&sites.dc, "galera-71"));
+        assert_eq!(channels(sites.node(71)), 0);
+    });
+    sites.settle();
+}
+
+fn the_writer_is_demoted(sites: &Sites<'_>) {
+    let writer = report(&sites.dc).node;
+    let node = sites.lab.node(&writer).unwrap();
+    under_writes(sites.lab, || {
+        node.sql("SET GLOBAL read_only = ON").unwrap();
+        expect_moved(sites, &writer);
+        node.sql("SET GLOBAL read_only = OFF").unwrap();
+    });
+    sites.settle();
+}
+
+/// A frozen node may still be running the link as far as anybody knows, until the cluster has expelled it.
+fn the_writer_freezes(sites: &Sites<'_>) {
+    let writer = report(&sites.dc).node;
+    let node = sites.lab.node(&writer).unwrap();
+    under_writes(sites.lab, || {
+        node.freeze().unwrap();
+        let moved = || report(&sites.dc).node != writer && is(&sites.dc, "Running");
+        assert!(until(SOON, moved), "{:?}", report(&sites.dc));
+        node.thaw().unwrap();
+        expect_moved(sites, &writer);
+        let back = || server(&sites.dc, &writer).state == "Slave, Synced, Running";
+        assert!(until(SOON, back), "{:?}", server(&sites.dc, &writer));
+    });
+    sites.settle();
+}
+
+/// The link of the other site goes on from another node, long before its server would notice.
+fn the_source_freezes(sites: &Sites<'_>) {
+    let source = expect(&sites.dr, "Running").remote;
+    let node = sites.lab.nodes().iter().find(|node| node.address().to_string() == source).unwrap();
+    node.freeze().unwrap();
+    let elsewhere = || is(&sites.dr, "Running") && report(&sites.dr).remote != source;
+    let moved = until(SLAVE_NET_TIMEOUT / 2, elsewhere);
+    node.thaw().unwrap();
+    assert!(moved, "{:?}", report(&sites.dr));
+    let back = || server(&sites.dc, node.name()).state.contains("Synced");
+    assert!(until(SOON, back), "{:?}", server(&sites.dc, node.name()));
+    sites.settle();
+}
+
+/// A server's default.
+const SLAVE_NET_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// All nodes stop in order and start again; the proxies stay.
+fn the_cluster_restarts(sites: &Sites<'_>) {
+    for number in [73, 72, 71] {
+        sites.node(number).stop().unwrap();
+    }
+    expect(&sites.dc, "Waiting");
+    sites.node(81).sql("INSERT INTO shop.t (site) VALUES (8000)").unwrap();
+    for number in [71, 72, 73] {
+        sites.node(number).start().unwrap();
+    }
+    sites.settle();
+    assert!(until(SOON, || runner(sites).is_some()));
+}
+
+/// Everything of a site ends, its proxy too, and starts again.
+fn the_other_site_restarts(mut sites: Sites<'_>) -> Sites<'_> {
+    let dr = sites.lab.node("server-81").unwrap();
+    dr.stop().unwrap();
+    expect(&sites.dc, "Connecting");
+    expect(&sites.dr, "Waiting");
+    sites.node(71).sql("INSERT INTO shop.t (site) VALUES (7000)").unwrap();
+    drop(sites.dr);
+    dr.start().unwrap();
+    sites.dr = Sites::dr(sites.lab);
+    sites.settle();
+    sites
+}
+
+fn two_proxies_share_a_site(sites: Sites<'_>) {
+    let second = sites.second();
+    let standby = expect(&second, "Standby");
+    assert!(standby.lease.starts_with("127."), "{standby:?}");
+    // It would prefer another node.
+    assert!(until(SOON, || report(&second).node == report(&sites.dc).node), "{:?}", report(&second));
+
+    // Frozen for longer than the lease: the second goes on, and the first is told so when it wakes.
+    let pid = sites.dc.pid().to_string();
+    signal("-STOP", &pid);
+    expect(&second, "Running");
+    let writer = report(&second).node;
+    let node = sites.lab.node(&writer).unwrap();
+    node.sql("SET GLOBAL read_only = ON").unwrap();
+    assert!(until(SOON, || report(&second).node != writer && is(&second, "Running")), "{:?}", report(&second));
+    signal("-CONT", &pid);
+    expect(&sites.dc, "Standby");
+    node.sql("SET GLOBAL read_only = OFF").unwrap();
+    assert!(until(SOON, || report(&sites.dc).node == report(&second).node), "{:?}", report(&sites.dc));
+    let refused = oarlock(&sites.dc, &["link", "retry", "dr"]);
+    assert!(
+        String::from_utf8_lossy(&refused.stderr).contains("drives the links of this site: ask that one"),
+        "{refused:?}"
+    );
+
+    drop(second);
+    expect(&sites.dc, "Running");
+    sites.settle();
+}
+
+fn signal(signal: &str, pid: &str) {
+    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
+}
+
+/// Runs a subcommand against a proxy.
+fn oarlock(proxy: &Proxy, arguments: &[&str]) -> Output {
+    let admin = proxy.admin().to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_oarlock"));
+    command.args(arguments).args(["--admin", &admin]).stdin(Stdio::null()).output().unwrap()
+}
+
+#[test]
+fn operators_and_links() {
+    let lab = Lab::builder().galera(2).standalone(true).start().unwrap();
+    let (dc, dr) = (lab.node("galera-71").unwrap(), lab.node("server-81").unwrap());
+    // Both sites have written before they are linked: what of it the other one holds is for a person to say.
+    for node in [dc, dr] {
+        node.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, site INT)").unwrap();
+    }
+    let proxy = Proxy::start_with(&lab, Site::Primary, &link("dr", &[dr]));
+    a_first_start_that_needs_a_person(&proxy, dc, dr);
+    stop_and_start(&lab, &proxy, dc);
+    changes_by_hand(&proxy, dc);
+    the_guides_grants(&proxy, dc, lab.node("galera-72").unwrap());
+    an_error_and_a_skip(&proxy, dc, dr);
+    wrong_credentials(&proxy, dc, dr);
+    purged_too_early(&proxy, dc, dr);
+    a_rebuilt_remote(&proxy, dc, dr);
+}
+
+fn a_first_start_that_needs_a_person(proxy: &Proxy, dc: &Node, dr: &Node) {
+    let link = expect(proxy, "Blocked");
+    assert!(link.remedy.contains("oarlock link bootstrap dr --from-position 81-8000-2"), "{link:?}");
+    let wrong = oarlock(proxy, &["link", "bootstrap", "dr", "--from-position", "81-8000"]);
+    assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
+    succeeded(&oarlock(proxy, &["link", "bootstrap", "dr", "--from-position", "81-8000-2"]));
+    expect(proxy, "Running");
+    dr.sql("INSERT INTO shop.t VALUES (1, 8000)").unwrap();
+    assert!(until(SOON, || rows(dc) == 1), "{:?}", report(proxy));
+    let none = oarlock(proxy, &["link", "start", "dc"]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("no link is named `dc`; there are: dr"), "{none:?}");
+}
+
+fn rows(node: &Node) -> usize {
+    node.sql("SELECT * FROM shop.t").unwrap().len()
+}
+
+fn runs(node: &Node) -> bool {
+    let rows = node.sql("SHOW ALL SLAVES STATUS").unwrap();
+    rows.iter().any(|row| row.iter().filter(|value| value.as_deref() == Some("Yes")).count() >= 2)
+}
+
+fn stop_and_start(lab: &Lab, proxy: &Proxy, dc: &Node) {
+    let said = succeeded(&oarlock(proxy, &["link", "stop", "dr"]));
+    assert!(said.starts_with("dr: Stopped: "), "{said}");
+    assert!(!runs(dc));
+    assert!(lab.nodes().iter().all(|node| !runs(node)));
+    let listed = succeeded(&oarlock(proxy, &["list", "links"]));
+    assert!(listed.contains("│ Stopped │") && listed.contains("-> oarlock link start dr"), "{listed}");
+    succeeded(&oarlock(proxy, &["link", "start", "dr"]));
+    expect(proxy, "Running");
+    assert!(runs(dc));
+}
+
+fn changes_by_hand(proxy: &Proxy, dc: &Node) {
+    for by_hand in [
+        "STOP SLAVE 'dr'",
+        "STOP SLAVE 'dr' SQL_THREAD",
+        "STOP SLAVE 'dr'; RESET SLAVE 'dr' ALL",
+        "STOP SLAVE 'dr'; CHANGE MASTER 'dr' TO MASTER_USE_GTID = current_pos; START SLAVE 'dr'",
+        "STOP SLAVE 'dr'; CHANGE MASTER 'dr' TO MASTER_HOST = '127.0.0.9'",
+        "STOP SLAVE 'dr'; CHANGE MASTER 'dr' TO MASTER_PASSWORD = 'wrong'; START SLAVE 'dr'",
+    ] {
+        dc.sql(by_hand).unwrap();
+        let is_right = || {
+            let position = dc.value("SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE STATE LIKE 'Waiting for master to send event%'");
+            runs(dc) && is(proxy, "Running") && position.unwrap().as_deref() == Some("1")
+        };
+        assert!(until(SOON, is_right), "{by_hand}: {:?}", report(proxy));
+    }
+}
+
+/// They don't suffice to remove a link: it stays where it was, stopped, and the log says which grant is missing.
+fn the_guides_grants(proxy: &Proxy, dc: &Node, other: &Node) {
+    dc.sql("SET GLOBAL read_only = ON").unwrap();
+    let moved = || report(proxy).node == "galera-72" && is(proxy, "Running") && runs(other) && !runs(dc);
+    assert!(until(SOON, moved), "{:?}", report(proxy));
+    let grant = "GRANT RELOAD ON *.* TO maxuser";
+    assert!(until(SOON, || proxy.log().contains(grant)));
+    assert_eq!(channels(dc), 1);
+    dc.sql("SET GLOBAL read_only = OFF; GRANT RELOAD ON *.* TO maxuser@'%'").unwrap();
+    succeeded(&oarlock(proxy, &["link", "retry", "dr"]));
+    assert!(until(SOON, || channels(dc) == 0), "{}", proxy.log());
+    other.sql("SET GLOBAL read_only = ON").unwrap();
+    assert!(until(SOON, || runs(dc) && channels(other) == 0 && is(proxy, "Running")), "{:?}", report(proxy));
+    other.sql("SET GLOBAL read_only = OFF").unwrap();
+}
+
+fn an_error_and_a_skip(proxy: &Proxy, dc: &Node, dr: &Node) {
+    dc.sql("INSERT INTO shop.t VALUES (2, 7000)").unwrap();
+    dr.sql("INSERT INTO shop.t VALUES (2, 8000)").unwrap();
+    dr.sql("INSERT INTO shop.t VALUES (3, 8000)").unwrap();
+    let link = expect(proxy, "Broken");
+    assert!(link.error.contains("error 1062") && link.remedy.contains("oarlock link skip dr"), "{link:?}");
+    // With the guide's grants nobody can look into the relay log.
+    let skip = || oarlock(proxy, &["link", "skip", "dr"]);
+    let lacks = || String::from_utf8_lossy(&skip().stderr).contains("GRANT SLAVE MONITOR ON *.* TO maxuser");
+    assert!(until(SOON, lacks), "{:?}", skip());
+    dc.sql("GRANT SLAVE MONITOR ON *.* TO maxuser@'%'").unwrap();
+    // It shows the transaction and asks; there is nobody to answer.
+    let asks = || String::from_utf8_lossy(&skip().stderr).contains("nothing is skipped");
+    assert!(until(SOON, asks), "{:?}", skip());
+    let said = String::from_utf8_lossy(&skip().stdout).into_owned();
+    assert!(said.contains("Skip 81-8000-") && said.contains("INSERT INTO shop.t VALUES (2, 8000)"), "{said}");
+    let skipped = || oarlock(proxy, &["link", "skip", "dr", "--yes"]).status.success();
+    assert!(until(SOON, skipped), "{:?}", report(proxy));
+    assert!(until(SOON, || rows(dc) == 3), "{:?}", report(proxy));
+    expect(proxy, "Running");
+    assert_eq!(dc.value("SELECT site FROM shop.t WHERE id = 2").unwrap().as_deref(), Some("7000"));
+}
+
+fn wrong_credentials(proxy: &Proxy, dc: &Node, dr: &Node) {
+    dr.sql(&format!("ALTER USER {REPLICATION_USER}@'%' IDENTIFIED BY 'another'")).unwrap();
+    dc.sql("STOP SLAVE 'dr'").unwrap();
+    dr.sql(&format!("KILL USER {REPLICATION_USER}")).unwrap();
+    let denied = || report(proxy).reason.contains("Access denied");
+    assert!(until(SOON, denied), "{:?}", report(proxy));
+    dr.sql(&format!("ALTER USER {REPLICATION_USER}@'%' IDENTIFIED BY '{SITE_PASSWORD}'")).unwrap();
+    expect(proxy, "Running");
+}
+
+/// The remote has thrown away what this site still needs.
+fn purged_too_early(proxy: &Proxy, dc: &Node, dr: &Node) {
+    succeeded(&oarlock(proxy, &["link", "stop", "dr"]));
+    dr.sql("INSERT INTO shop.t VALUES (4, 8000); FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (5, 8000)").unwrap();
+    let last = dr.sql("SHOW BINARY LOGS").unwrap().pop().unwrap()[0].clone().unwrap();
+    let purged = || {
+        dr.sql(&format!("PURGE BINARY LOGS TO '{last}'")).unwrap();
+        dr.sql("SHOW BINARY LOGS").unwrap().len() == 1
+    };
+    assert!(until(SOON, purged));
+    succeeded(&oarlock(proxy, &["link", "start", "dr"]));
+    let lost = || is(proxy, "Blocked") && report(proxy).reason.contains("error 1236");
+    assert!(until(SOON, lost), "{:?}", report(proxy));
+    assert!(report(proxy).remedy.contains("oarlock link bootstrap dr --from-position P"));
+    // A person brings the row over, and says so.
+    dc.sql("INSERT INTO shop.t VALUES (4, 8000)").unwrap();
+    let position = dr.value("SELECT @@gtid_binlog_pos").unwrap().unwrap();
+    let own = position.split(',').find(|gtid| gtid.starts_with("81-")).unwrap();
+    let (head, sequence) = own.rsplit_once('-').unwrap();
+    let before = format!("{head}-{}", sequence.parse::<u64>().unwrap() - 1);
+    let bootstrap = || oarlock(proxy, &["link", "bootstrap", "dr", "--from-position", &before]).status.success();
+    assert!(until(SOON, bootstrap));
+    assert!(until(SOON, || rows(dc) == 5), "{:?}", report(proxy));
+    expect(proxy, "Running");
+}
+
+/// Restored from an old copy: its numbers are lower than what this site has of it.
+fn a_rebuilt_remote(proxy: &Proxy, dc: &Node, dr: &Node) {
+    let position = || dc.value("SELECT @@gtid_slave_pos").unwrap();
+    let before = position();
+    dr.sql("RESET MASTER; SET sql_log_bin = 0; DELETE FROM shop.t; SET sql_log_bin = 1; INSERT INTO shop.t VALUES (10, 8000)").unwrap();
+    let told = || is(proxy, "Blocked") && report(proxy).reason.contains("it was rebuilt or restored");
+    assert!(until(SOON, told), "{:?}", report(proxy));
+    assert!(until(SOON, || !runs(dc)));
+    assert_eq!(position(), before, "nothing is set back by itself");
+    succeeded(&oarlock(proxy, &["link", "bootstrap", "dr", "--from-position", ""]));
+    assert!(until(SOON, || rows(dc) == 6), "{:?}", report(proxy));
+    dr.sql("INSERT INTO shop.t VALUES (11, 8000)").unwrap();
+    assert!(until(SOON, || rows(dc) == 7), "{:?}", report(proxy));
+    expect(proxy, "Running");
+}
