@@ -19,9 +19,11 @@ use crate::auth::directory::Directory;
 use crate::auth::load::Service;
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
-use crate::config::Config;
+use crate::config::{Config, model};
 use crate::fault::{Fault, Retry};
 use crate::net::listener;
+use crate::replication::Endpoint;
+use crate::replication::roster::Roster;
 use crate::session::desk::Settings;
 use crate::session::worker;
 use crate::telemetry::counters::Counters;
@@ -37,6 +39,8 @@ pub struct Shared {
     pub view: ViewHandle,
     /// The live numbers.
     pub counters: Arc<Counters>,
+    /// The dumps of replicas.
+    pub roster: Arc<Roster>,
 }
 
 /// Why the proxy could not start.
@@ -96,10 +100,15 @@ async fn control(config: Config) -> Result<(), StartError> {
     let shared = Shared {
         view: ViewHandle::new(cluster_watch::first_view(&config)),
         counters: Arc::new(Counters::new(&config)),
+        roster: Arc::default(),
         config,
     };
-    let sources =
-        Sources { config: shared.config.clone(), view: shared.view.clone(), counters: shared.counters.clone() };
+    let sources = Sources {
+        config: shared.config.clone(),
+        view: shared.view.clone(),
+        counters: shared.counters.clone(),
+        roster: shared.roster.clone(),
+    };
     tokio::spawn(async move {
         if let Err(error) = http::serve(admin, sources).await {
             tracing::error!(%error, "the admin API has ended");
@@ -130,6 +139,8 @@ impl DataPlane {
         let config = &shared.config;
         let (directory, loader) = Directory::new(shared.view.clone(), service(config));
         tokio::spawn(loader.run());
+        let (view, counters, roster) = (shared.view.clone(), shared.counters.clone(), shared.roster.clone());
+        let endpoint = Endpoint::new(config, view, counters, roster);
         let data = Arc::new(worker::Shared {
             settings: Arc::new(settings(config)),
             stall_timeout: config.limits.stall_timeout,
@@ -138,6 +149,12 @@ impl DataPlane {
             directory,
             counters: shared.counters.clone(),
             registry: worker::Registry::default(),
+            replication: config
+                .listeners
+                .iter()
+                .map(|listener| listener.service == model::Service::Replication)
+                .collect(),
+            heir: endpoint.heir(),
         });
         let workers =
             worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;

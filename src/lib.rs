@@ -11,6 +11,7 @@
 //! - [`net`]: sockets, and nothing of SQL or sessions.
 //! - [`backend`]: the pure login of a node connection.
 //! - [`session`]: one client's connection: a pure machine, and the small shell that drives it on a worker.
+//! - [`replication`]: dumps of replicas, which outlive the nodes they come from: pure parts, and a small shell.
 //! - [`telemetry`], [`admin`]: what an operator sees.
 //! - [`lab`]: real MariaDB servers on loopback addresses, for the demo, the tests and the benches.
 //! - [`app`], [`cli`]: put the parts together.
@@ -26,6 +27,7 @@ pub mod fault;
 pub mod gtid;
 pub mod lab;
 pub mod net;
+pub mod replication;
 pub mod routing;
 pub mod session;
 pub mod sql;

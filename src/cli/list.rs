@@ -1,4 +1,4 @@
-//! `oarlock list`: what a running proxy says of its servers and services.
+//! `oarlock list`: what a running proxy says of its servers, services and replicas.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use comfy_table::Table;
 use serde::de::DeserializeOwned;
 
-use crate::admin::http::{Server, Service};
+use crate::admin::http::{Replica, Server, Service};
 
-/// List the servers or services of a running proxy
+/// List the servers, services or replicas of a running proxy
 #[derive(clap::Args)]
 pub struct Args {
     /// What to list
@@ -27,6 +27,7 @@ pub struct Args {
 enum What {
     Servers,
     Services,
+    Replicas,
 }
 
 /// The proxy answers from memory; more than this is a proxy that is stuck.
@@ -40,6 +41,7 @@ pub fn run(args: Args) -> ExitCode {
     let printed = match args.what {
         What::Servers => list(&args, "servers", servers),
         What::Services => list(&args, "services", services),
+        What::Replicas => list(&args, "replicas", replicas),
     };
     match printed {
         Ok(text) => {
@@ -87,6 +89,19 @@ fn services(services: &[Service]) -> Table {
     for service in services {
         let (now, total) = (service.connections.to_string(), service.total_connections.to_string());
         table.add_row([&service.service, &service.router, &now, &total, &service.servers.join(", ")]);
+    }
+    table
+}
+
+fn replicas(replicas: &[Replica]) -> Table {
+    let mut table = frame(["Server ID", "Address", "Source", "Position", "Lag", "Bytes", "Takeovers", "Warning"]);
+    for replica in replicas {
+        let (id, bytes, takeovers) =
+            (replica.server_id.to_string(), replica.bytes.to_string(), replica.takeovers.to_string());
+        let lag = replica.lag.map_or_else(String::new, |lag| lag.to_string());
+        let position = replica.position.as_deref().unwrap_or("by file");
+        let row = [&id, &replica.address, &replica.source, position, &lag, &bytes, &takeovers, &replica.warning];
+        table.add_row(row);
     }
     table
 }

@@ -29,6 +29,9 @@ pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 pub(super) const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const WRITER_WAIT: Duration = Duration::from_secs(30);
+pub(super) const SOURCE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const SOURCE_WAIT: Duration = Duration::from_secs(30);
+pub(super) const GROUP_BYTES_MAX: u32 = 1 << 20;
 pub(super) const SESSIONS_MAX: u32 = 10_000;
 pub(super) const PREPARED_MAX: u32 = 16_382;
 pub(super) const IDLE_CONNECTIONS_MAX: u16 = 0;
@@ -50,6 +53,8 @@ pub struct Config {
     pub listeners: Box<[Listener]>,
     /// `[read-write-split]`
     pub read_write_split: ReadWriteSplit,
+    /// `[replication]`
+    pub replication: Replication,
     /// `[admin]`
     pub admin: Admin,
     /// `[limits]`
@@ -208,6 +213,8 @@ pub struct Listener {
 pub enum Service {
     /// Reads go to readers, the rest to the writer.
     ReadWriteSplit,
+    /// All goes to the writer; replicas dump, and their dumps outlive nodes.
+    Replication,
 }
 
 impl Service {
@@ -215,6 +222,7 @@ impl Service {
     pub fn name(self) -> &'static str {
         match self {
             Self::ReadWriteSplit => "read-write-split",
+            Self::Replication => "replication",
         }
     }
 }
@@ -226,6 +234,17 @@ pub struct ReadWriteSplit {
     pub readers: Policy,
     /// How long a statement that needs the writer waits for one.
     pub writer_wait: Duration,
+}
+
+/// How the replication service works.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replication {
+    /// A node that sends a replica nothing for so long has frozen: another one goes on.
+    pub source_timeout: Duration,
+    /// How long a replica waits for a node that can go on, before it has to come again by itself.
+    pub source_wait: Duration,
+    /// The longest transaction that is held until it is whole, in bytes. Within a longer one no node can go on for another.
+    pub group_bytes_max: u32,
 }
 
 /// The JSON API for operators.

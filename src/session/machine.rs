@@ -23,6 +23,7 @@ use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::greet::Greet;
 use super::prepared::{Prepared, set_statement_id};
+use super::replica::Replica;
 use super::state::SessionState;
 use super::work::{After, Stage, Target, Work};
 
@@ -49,6 +50,8 @@ pub struct Machine {
     pub(super) failed_changes: u8,
     /// A KILL for this session is under way.
     pub(super) condemned: bool,
+    /// Of the replication service only.
+    pub(super) replica: Option<Box<Replica>>,
     armed: bool,
 }
 
@@ -66,6 +69,7 @@ impl Machine {
             reader: None,
             failed_changes: 0,
             condemned: false,
+            replica: None,
             armed: false,
         }
     }
@@ -358,7 +362,7 @@ impl Machine {
         }
     }
 
-    fn forget_conn(&mut self, slot: Slot, desk: &mut Desk) {
+    pub(super) fn forget_conn(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
         conn.phase = ConnPhase::Closed;
         if let Some(load) = desk.load(conn.node) {

@@ -11,13 +11,16 @@ use std::task::{Context, Poll};
 use tokio::time::Sleep;
 use tracing::info;
 
+use crate::backend::handover::Handover;
 use crate::backend::pool::{Fit, Kept};
+use crate::cluster::view::NodeId;
 use crate::config::model::NODES_MAX;
 use crate::net::pipe::{Fill, Pipe};
 use crate::net::signals::{SOURCES_MAX, Signals};
 use crate::net::stream::Stream;
 
-use super::desk::{Action, Found, Peer, Slot};
+use super::desk::{Action, Peer, Slot};
+use super::errand::{Errand, Word};
 use super::machine::Machine;
 use super::stall::Stall;
 use super::worker::{Bench, Notice, Worker};
@@ -32,17 +35,6 @@ const FIRST_NODE: usize = 2;
 const _: () = assert!(FIRST_NODE + NODES_MAX <= SOURCES_MAX);
 
 type Dial = Pin<Box<dyn Future<Output = io::Result<Stream>>>>;
-
-/// Something a session waits for that is no socket of its own.
-pub(super) type Errand = Pin<Box<dyn Future<Output = Word>>>;
-
-/// What an errand brings back.
-pub(super) enum Word {
-    /// The accounts have been loaded again, or can't be now.
-    Accounts,
-    /// Where another session is at work.
-    Found(Found),
-}
 
 enum NodeEnd {
     Closed,
@@ -68,6 +60,8 @@ pub(super) struct Task {
     client_closed: bool,
     draining: bool,
     begun: bool,
+    /// Somebody else goes on with the client and this node connection.
+    left: Option<(Slot, NodeId)>,
 }
 
 impl Task {
@@ -90,7 +84,15 @@ impl Task {
             client_closed: false,
             draining: false,
             begun: false,
+            left: None,
         }
+    }
+
+    /// What the session has left, once it is over.
+    pub(super) fn handover(mut self) -> Option<Handover> {
+        let (slot, node) = self.left?;
+        let NodeEnd::Open(connection) = self.vacate(slot) else { return None };
+        Some(self.machine.handover(self.client, connection, node))
     }
 
     /// Goes on until nothing moves.
@@ -371,6 +373,7 @@ impl Task {
                 Action::SpareSession(id) => self.worker.spare_session(*id),
                 // The machine has ended: the turn ends with it once the client has all that was written.
                 Action::Hangup => {}
+                Action::HandOver { slot, node } => self.left = Some((*slot, *node)),
             }
         }
         bench.desk.actions = actions;
@@ -446,11 +449,5 @@ impl Future for Task {
         let polled = task.turn(&mut bench);
         bench.tidy();
         polled
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.worker.session_ended(self.machine.id());
     }
 }

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, Sleep};
 
 use crate::auth::directory::Directory;
+use crate::backend::handover::Heir;
 use crate::backend::pool::Pool;
 use crate::cluster::view::{NodeId, ViewHandle};
 use crate::net::stream::Stream;
@@ -28,9 +29,11 @@ use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
 
 use super::desk::{Desk, Found, Holder, Settings, Sought};
+use super::errand::{Errand, Word};
 use super::kill::FIRST_ID;
+use super::life;
 use super::machine::Machine;
-use super::task::{Errand, Task, Word};
+use super::task::Task;
 
 /// Size of the shared read buffer in bytes.
 const SCRATCH: usize = 256 << 10;
@@ -53,6 +56,10 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// All sessions.
     pub registry: Registry,
+    /// Which listeners are of the replication service, by their place in the configuration.
+    pub replication: Box<[bool]>,
+    /// Goes on with clients that begin a dump.
+    pub heir: Heir,
 }
 
 /// Which worker each session lives on.
@@ -332,7 +339,10 @@ impl Worker {
             service.sessions_total.fetch_add(1, Ordering::Relaxed);
         }
         let machine = Machine::new(id, accepted.address.ip().to_canonical());
-        tokio::task::spawn_local(Task::new(machine, Stream::new(socket), self.clone(), notice));
+        let replicates = self.shared.replication.get(accepted.listener) == Some(&true);
+        let machine = if replicates { machine.for_replicas() } else { machine };
+        let task = Task::new(machine, Stream::new(socket), self.clone(), notice.clone());
+        tokio::task::spawn_local(life::live(id, task, self.clone(), notice));
     }
 
     /// Takes the current view, and tells the sessions of it.
@@ -422,6 +432,10 @@ impl Worker {
             // A worker that has ended has no sessions.
             let _ = worker.orders.send(order);
         }
+    }
+
+    pub(super) fn heir(&self) -> &Heir {
+        &self.shared.heir
     }
 
     pub(super) fn suspect(&self, node: NodeId) {

@@ -1,0 +1,131 @@
+//! Choices among nodes in every state.
+
+use super::*;
+use crate::cluster::view::{Duty, Health, NodeView};
+
+/// `synced`, `down` and so on; the first with `*` is the writer.
+fn view(nodes: &[&str]) -> ClusterView {
+    let node = |(place, text): (usize, &&str)| NodeView {
+        id: NodeId(place as u16),
+        name: format!("n{place}").into(),
+        address: "".into(),
+        health: match text.trim_matches('*') {
+            "down" => Health::Down,
+            "running" => Health::Running,
+            _ => Health::Synced,
+        },
+        reason: "".into(),
+        duty: match text.trim_matches('*') {
+            "maintenance" => Duty::Maintenance,
+            "draining" => Duty::Draining,
+            _ => Duty::Normal,
+        },
+        gtid: "".into(),
+        version: "".into(),
+        capabilities: 0,
+        collation: 0,
+        proxy_address: None,
+    };
+    let writer = nodes.iter().position(|text| text.starts_with('*')).map(|place| NodeId(place as u16));
+    ClusterView { version: 1, nodes: nodes.iter().enumerate().map(node).collect(), writer }
+}
+
+fn unfit(nodes: &[(u16, Unfit)]) -> Verdicts {
+    nodes.iter().map(|(node, why)| (NodeId(*node), why.clone())).collect()
+}
+
+fn absent() -> Unfit {
+    Unfit::Absent("gone".into())
+}
+
+#[test]
+fn the_writer_first_then_who_is_fit() {
+    for (nodes, refused, expected) in [
+        (&["synced", "*synced", "synced"][..], &[][..], Some(1)),
+        (&["synced", "*synced", "synced"], &[1], Some(0)),
+        (&["running", "*synced", "synced"], &[1], Some(2)),
+        (&["down", "synced", "synced"], &[], Some(1)),
+        (&["draining", "maintenance", "running"], &[], None),
+        (&["*synced"], &[0], None),
+    ] {
+        let refused: Vec<_> = refused.iter().map(|node| (*node, absent())).collect();
+        assert_eq!(choose(&view(nodes), &unfit(&refused)), expected.map(NodeId), "{nodes:?}");
+    }
+}
+
+#[test]
+fn a_source_is_left_for_the_writer_or_when_it_is_not_fit() {
+    for (nodes, current, refused, expected, why) in [
+        (&["*synced", "synced"][..], 0, &[][..], None, "it is the writer"),
+        (&["*synced", "synced"], 1, &[], Some(0), "the writer is another"),
+        (&["*synced", "synced"], 1, &[0], None, "which can't serve"),
+        (&["synced", "synced"], 1, &[], None, "there is no writer now"),
+        (&["running", "synced"], 0, &[], Some(1), "it is not fit"),
+        (&["maintenance", "synced", "*synced"], 0, &[], Some(2), "it is not to be used"),
+        (&["draining", "synced"], 0, &[], None, "it may finish"),
+        (&["down", "running"], 0, &[], None, "it still sends, and there is no other"),
+    ] {
+        let refused: Vec<_> = refused.iter().map(|node| (*node, absent())).collect();
+        assert_eq!(better(&view(nodes), NodeId(current), &unfit(&refused)), expected.map(NodeId), "{why}");
+    }
+}
+
+#[test]
+fn a_node_must_hold_what_the_replica_has() {
+    let locals = Locals::from([(NodeId(0), 71), (NodeId(1), 72)]);
+    for (wanted, held, lacks) in [
+        ("70-1-9", "70-1-10", None),
+        ("70-1-10", "70-1-9", Some("70-1-10")),
+        ("70-1-10,81-2-1", "70-1-10", Some("81-2-1")),
+        // The other node keeps these to itself, this one has lost some of its own.
+        ("70-1-10,71-1-3", "70-1-10", None),
+        ("70-1-10,72-1-3", "70-1-10,72-1-2", Some("72-1-3")),
+        ("", "", None),
+    ] {
+        let lacks = lacks.map(|text| text.parse().unwrap());
+        let found = missing(&wanted.parse().unwrap(), &held.parse().unwrap(), NodeId(1), Some(70), &locals);
+        assert_eq!(found, lacks, "{wanted} of {held}");
+    }
+    let same = Locals::from([(NodeId(0), 70), (NodeId(1), 70)]);
+    let (wanted, held) = ("70-1-2".parse().unwrap(), "70-1-1".parse().unwrap());
+    assert!(missing(&wanted, &held, NodeId(1), None, &same).is_some());
+}
+
+#[test]
+fn when_no_node_can() {
+    let wanted: Position = "70-1-20".parse().unwrap();
+    let (behind, lacks) = (Unfit::Behind("70-1-9".parse().unwrap()), Unfit::Lacks("purged".into()));
+    let gap = |n| Unfit::Gap(Gtid { domain: 70, server: 1, sequence: n });
+    let of = |nodes: &[&str], verdicts: &[(u16, Unfit)]| weigh(&view(nodes), &unfit(verdicts), &wanted);
+    assert_eq!(of(&["down", "running"], &[]), Dilemma::Wait);
+    assert_eq!(of(&["synced", "synced"], &[(0, lacks.clone())]), Dilemma::Wait);
+    assert_eq!(of(&["synced", "synced"], &[(0, lacks.clone()), (1, absent())]), Dilemma::Wait);
+    let next = Gtid { domain: 70, server: 1, sequence: 22 };
+    assert_eq!(of(&["synced", "synced"], &[(0, gap(22)), (1, gap(22))]), Dilemma::Tolerate(next));
+    assert_eq!(of(&["synced"], &[(0, gap(22))]), Dilemma::Tolerate(next));
+    for (nodes, verdicts, code, texts) in [
+        (
+            &["synced", "synced"][..],
+            [(0, gap(22)), (1, gap(23))],
+            1236,
+            ["n0 goes on in domain 70 with 70-1-22", "n1 goes on"],
+        ),
+        (&["synced", "synced", "down"], [(0, gap(22)), (1, gap(22))], 1105, ["70-1-22", "n2 can't be asked now"]),
+        (
+            &["synced", "synced"],
+            [(0, gap(20)), (1, gap(20))],
+            1236,
+            ["from '70-1-20', which the replica has", "70-1-20"],
+        ),
+        (
+            &["synced", "synced"],
+            [(0, behind), (1, lacks)],
+            1236,
+            ["n0 is behind in domain 70, at '70-1-9'", "n1: purged"],
+        ),
+    ] {
+        let Dilemma::Tell(fault) = of(nodes, &verdicts) else { panic!("{nodes:?}") };
+        assert_eq!(fault.code, code, "{}", fault.message);
+        texts.iter().for_each(|text| assert!(fault.message.contains(text), "{} lacks {text}", fault.message));
+    }
+}
