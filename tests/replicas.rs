@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
-use oarlock::admin::http::{Server, Service};
+use oarlock::admin::http::{Replica, Server, Service};
 use oarlock::gtid::Position;
 use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
 use support::Proxy;
@@ -213,12 +213,16 @@ fn source_of_dump(proxy: &Proxy) -> String {
 }
 
 fn moves(lab: &Lab, proxy: &Proxy, from: &Node) {
+    moves_from(lab, proxy, from);
+    goes_on(lab.node("server-81").unwrap());
+}
+
+fn moves_from(lab: &Lab, proxy: &Proxy, from: &Node) {
     let to_writer = || {
         let source = source_of_dump(proxy);
         source != from.name() && writer(lab, proxy).is_some_and(|writer| writer.name() == source)
     };
     assert!(until(SOON, to_writer), "{}", source_of_dump(proxy));
-    goes_on(lab.node("server-81").unwrap());
 }
 
 fn restarted(proxy: &Proxy, node: &Node) {
@@ -253,4 +257,165 @@ fn the_writer_is_demoted(lab: &Lab, proxy: &Proxy, writes: &Writes) {
     moves(lab, proxy, node);
     writes.more(100);
     node.sql("SET GLOBAL read_only = OFF").unwrap();
+}
+
+#[test]
+fn dumps_of_every_kind_have_a_source() {
+    let lab = Lab::builder().galera(3).standalone(true).option("rpl_semi_sync_master_enabled", "ON").start().unwrap();
+    let proxy = Proxy::start(&lab, Site::Primary);
+    proxy.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT, w LONGTEXT)");
+    proxy.sql(
+        "CREATE USER plain@'%' IDENTIFIED BY 'plain'; INSERT INTO shop.t (v, w) SELECT seq, seq FROM shop.seq_1_to_50",
+    );
+    let replica = lab.node("server-81").unwrap();
+    a_program_reads_the_log(&lab, &proxy);
+    follow(replica, &proxy, "");
+    the_same_everywhere(&lab, replica);
+    a_replica_acknowledges(&lab, &proxy, replica);
+    the_newest_of_one_server_id_stays(&proxy, replica);
+    a_long_transaction_is_not_held(&lab, &proxy, replica);
+    logs_are_purged(&lab, &proxy, replica);
+}
+
+/// `mariadb-binlog` of the proxy or of a node, as this user.
+fn read_log(address: SocketAddrV4, user: &str, password: &str, more: &[&str]) -> std::process::Command {
+    let mut command = std::process::Command::new("mariadb-binlog");
+    let (host, port, password) = (address.ip().to_string(), address.port().to_string(), format!("-p{password}"));
+    command
+        .args(["--no-defaults", "--read-from-remote-server", "-h", &host, "-P", &port, "-u", user, &password])
+        .args(more)
+        .stdin(std::process::Stdio::null());
+    command
+}
+
+fn endpoint(proxy: &Proxy) -> SocketAddrV4 {
+    SocketAddrV4::new(*proxy.address().ip(), 4007)
+}
+
+fn replicas(proxy: &Proxy) -> Vec<Replica> {
+    let mut answer = ureq::get(format!("http://{}/v1/replicas", proxy.admin())).call().unwrap();
+    answer.body_mut().read_json().unwrap()
+}
+
+fn replica_on_list(proxy: &Proxy, server_id: u32) -> Option<Replica> {
+    replicas(proxy).into_iter().find(|replica| replica.server_id == server_id)
+}
+
+fn a_program_reads_the_log(lab: &Lab, proxy: &Proxy) {
+    let writer = writer(lab, proxy).unwrap();
+    let files: Vec<_> = writer.sql("FLUSH BINARY LOGS; SHOW BINARY LOGS").unwrap();
+    let files: Vec<_> = files.iter().map(|row| row[0].as_deref().unwrap()).collect();
+    let direct = SocketAddrV4::new(*writer.address().ip(), 3306);
+    // Several files in one session, and by GTID.
+    for more in [&files[..], &[&["--start-position=70-7000-3"], &files[..1]].concat()] {
+        let text = |address| {
+            let output = read_log(address, REPLICATION_USER, SITE_PASSWORD, more).output().unwrap();
+            assert!(output.status.success(), "{more:?}: {}", String::from_utf8_lossy(&output.stderr));
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            // Threads of the dump itself.
+            text.lines().filter(|line| !line.contains("pseudo_thread_id")).collect::<Vec<_>>().join("\n")
+        };
+        let (through, there) = (text(endpoint(proxy)), text(direct));
+        assert!(there.len() > 1000 && through == there, "{more:?}: {} and {} bytes", through.len(), there.len());
+    }
+    let refused = |address| {
+        let output = read_log(address, "plain", "plain", &files[..1]).output().unwrap();
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    assert_eq!(refused(endpoint(proxy)), refused(direct));
+    assert!(refused(direct).contains("REPLICATION SLAVE"));
+}
+
+fn a_replica_acknowledges(lab: &Lab, proxy: &Proxy, replica: &Node) {
+    replica.sql("STOP SLAVE; SET GLOBAL rpl_semi_sync_slave_enabled = ON; START SLAVE").unwrap();
+    let value = |node: &Node, name: &str| {
+        let row = node.sql(&format!("SHOW GLOBAL STATUS LIKE '{name}'")).unwrap();
+        row[0][1].clone().unwrap()
+    };
+    assert!(until(SOON, || value(replica, "Rpl_semi_sync_slave_status") == "ON"));
+    let writer = writer(lab, proxy).unwrap();
+    let semi_sync =
+        || value(writer, "Rpl_semi_sync_master_clients") == "1" && value(writer, "Rpl_semi_sync_master_status") == "ON";
+    assert!(until(SOON, semi_sync), "{}", proxy.log());
+    let before: u64 = value(writer, "Rpl_semi_sync_master_yes_tx").parse().unwrap();
+    let connections = connections(proxy);
+    for _ in 0..20 {
+        proxy.sql("INSERT INTO shop.t (v, w) VALUES (1, 'semi')");
+    }
+    the_same_everywhere(lab, replica);
+    let after: u64 = value(writer, "Rpl_semi_sync_master_yes_tx").parse().unwrap();
+    println!("semi-sync: {before} {after}, no {}", value(writer, "Rpl_semi_sync_master_no_tx"));
+    assert_eq!(self::connections(proxy), connections, "{}", proxy.log());
+    // Another node goes on, which asks for acknowledgements too.
+    writer.sql("SET GLOBAL read_only = ON").unwrap();
+    moves_from(lab, proxy, writer);
+    for _ in 0..20 {
+        proxy.sql("INSERT INTO shop.t (v, w) VALUES (1, 'semi')");
+    }
+    the_same_everywhere(lab, replica);
+    writer.sql("SET GLOBAL read_only = OFF").unwrap();
+    assert_eq!(self::connections(proxy), connections, "{}", proxy.log());
+    replica.sql("STOP SLAVE; SET GLOBAL rpl_semi_sync_slave_enabled = OFF; START SLAVE").unwrap();
+}
+
+fn the_newest_of_one_server_id_stays(proxy: &Proxy, replica: &Node) {
+    assert!(until(SOON, || replica_on_list(proxy, 8000).is_some_and(|replica| !replica.source.is_empty())));
+    let connected = connections(proxy);
+    let more = ["--stop-never", "--stop-never-slave-server-id=8000", "bin.000001"];
+    let mut rival = read_log(endpoint(proxy), REPLICATION_USER, SITE_PASSWORD, &more);
+    let mut rival = rival.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().unwrap();
+    // The replica comes back, and ends the other.
+    assert!(until(SOON, || connections(proxy) == connected + 2), "{}", proxy.log());
+    assert!(until(SOON, || rival.try_wait().unwrap().is_some()));
+    assert!(until(SOON, || status(replica, "Slave_IO_Running") == "Yes"));
+    assert!(proxy.log().contains("a newer dump of this server id takes the place of an older one"));
+    let sends = || replica_on_list(proxy, 8000).is_some_and(|replica| replica.position.is_some());
+    assert!(until(SOON, sends), "{:?}", replicas(proxy));
+    let listed = replicas(proxy);
+    assert!(listed.len() == 1 && listed[0].server_id == 8000 && listed[0].position.is_some(), "{listed:?}");
+    let table = std::process::Command::new(env!("CARGO_BIN_EXE_oarlock"))
+        .args(["list", "replicas", "--admin", &proxy.admin().to_string()])
+        .output()
+        .unwrap();
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.contains("8000") && table.contains(&listed[0].source), "{table}");
+}
+
+/// A transaction above the limit passes as it comes; without an end the replica gets it again from the next source.
+fn a_long_transaction_is_not_held(lab: &Lab, proxy: &Proxy, replica: &Node) {
+    proxy.sql("INSERT INTO shop.t (v, w) SELECT seq, REPEAT('y', 100000) FROM shop.seq_1_to_60");
+    proxy.sql("INSERT INTO shop.t (v, w) VALUES (1, REPEAT('z', 15000000))");
+    the_same_everywhere(lab, replica);
+    let bytes = replica_on_list(proxy, 8000).unwrap().bytes;
+    assert!(bytes > 21_000_000, "{bytes}");
+}
+
+fn purge(node: &Node) {
+    let file = node.sql("FLUSH BINARY LOGS; SHOW MASTER STATUS").unwrap()[0][0].clone().unwrap();
+    node.sql(&format!("PURGE BINARY LOGS TO '{file}'")).unwrap();
+}
+
+/// The writer can't serve the replica, another node can; then none.
+fn logs_are_purged(lab: &Lab, proxy: &Proxy, replica: &Node) {
+    replica.sql("STOP SLAVE").unwrap();
+    assert!(until(SOON, || replica_on_list(proxy, 8000).is_none()));
+    proxy.sql("INSERT INTO shop.t (v, w) VALUES (1, 'a')");
+    let writer = writer(lab, proxy).unwrap();
+    purge(writer);
+    replica.sql("START SLAVE").unwrap();
+    the_same_everywhere(lab, replica);
+    let source = replica_on_list(proxy, 8000).unwrap().source;
+    assert_ne!(source, writer.name());
+
+    replica.sql("STOP SLAVE").unwrap();
+    proxy.sql("INSERT INTO shop.t (v, w) VALUES (1, 'b')");
+    let cluster = lab.nodes().iter().filter(|node| node.name() != replica.name());
+    cluster.for_each(purge);
+    replica.sql("START SLAVE").unwrap();
+    assert!(until(SOON, || status(replica, "Last_IO_Errno") == "1236"), "{:?}", replica.sql("SHOW SLAVE STATUS"));
+    let text = status(replica, "Last_IO_Error");
+    println!("{text}");
+    for node in ["galera-71", "galera-72", "galera-73", "70-7000-"] {
+        assert!(text.contains(node), "{text}");
+    }
 }

@@ -62,7 +62,7 @@ fn absent(why: impl Into<Box<str>>) -> Refusal {
 /// Sorts a node's own error.
 fn refused(fault: Fault) -> Refusal {
     match fault.code {
-        DUMP_ERROR => Refusal::Unfit(Unfit::Lacks(fault.message)),
+        DUMP_ERROR => Refusal::Unfit(Unfit::Lacks(Position::default(), fault.message)),
         code if ACCOUNT_ERRORS.contains(&code) => Refusal::Account(fault),
         code => absent(format!("{} (error {code})", fault.message)),
     }
@@ -209,9 +209,10 @@ pub async fn approach(
     let late = || absent(format!("no answer within {:?}", endpoint.connect_timeout));
     let deadline = Instant::now() + endpoint.connect_timeout;
     let mut line = timeout_at(deadline, Line::login(node, wanted.who)).await.map_err(|_| late())??;
-    if wanted.request.position.is_some() {
-        await_position(endpoint, &mut line, node.id, wanted, locals).await?;
-    }
+    let held = match wanted.request.position {
+        Some(_) => await_position(endpoint, &mut line, node.id, wanted, locals).await?,
+        None => Position::default(),
+    };
     let begin = async {
         let (mut setup, mut registration) = (Vec::new(), Vec::new());
         wanted.request.put_setup(wanted.position, endpoint.source_timeout / 4, &mut setup);
@@ -222,17 +223,21 @@ pub async fn approach(
         line.begin(wanted.request).await
     };
     let deadline = Instant::now() + endpoint.connect_timeout;
-    timeout_at(deadline, begin).await.map_err(|_| late())??;
-    Ok(line)
+    match timeout_at(deadline, begin).await.map_err(|_| late())? {
+        Ok(()) => Ok(line),
+        Err(Refusal::Unfit(Unfit::Lacks(_, why))) => Err(Refusal::Unfit(Unfit::Lacks(held, why))),
+        Err(refusal) => Err(refusal),
+    }
 }
 
+/// Waits until the node has all that the replica has; returns its position.
 async fn await_position(
     endpoint: &Endpoint,
     line: &mut Line,
     node: NodeId,
     wanted: &Wanted<'_>,
     locals: &mut Locals,
-) -> Result<(), Refusal> {
+) -> Result<Position, Refusal> {
     let give_up = Instant::now() + wanted.patience;
     loop {
         let deadline = Instant::now() + endpoint.connect_timeout;
@@ -243,7 +248,7 @@ async fn await_position(
         }
         let lacks: Option<Gtid> = missing(wanted.position, &held.position, node, held.shared, locals);
         if lacks.is_none() {
-            return Ok(());
+            return Ok(held.position);
         }
         if Instant::now() >= give_up {
             return Err(Refusal::Unfit(Unfit::Behind(held.position)));

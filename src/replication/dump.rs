@@ -165,7 +165,8 @@ impl Dump {
                 End::Lost(why) => {
                     info!(server = self.seat.entry.server, node = self.name(source.node), %why, "the source of a dump is lost");
                     self.endpoint.view.suspect(source.node);
-                    self.unfit.insert(source.node, Unfit::Absent(why));
+                    // The dump has moved on since others were found unfit.
+                    self.unfit = Verdicts::from([(source.node, Unfit::Absent(why))]);
                 }
             }
         }
@@ -199,7 +200,7 @@ impl Dump {
                         self.unfit.insert(node, why);
                         continue;
                     }
-                    Err(Refusal::Unfit(Unfit::Lacks(why))) => {
+                    Err(Refusal::Unfit(Unfit::Lacks(_, why))) => {
                         return Err(End::Tell(Fault::node(Retry::Never, 1236, b"HY000", why)));
                     }
                     Err(Refusal::Unfit(_)) => Dilemma::Wait,
@@ -374,7 +375,7 @@ impl Dump {
         let fault = packet::first(packet).and_then(|(_, payload)| refusal(payload).ok());
         match fault {
             Some(fault) if !self.flow.can_move() => End::Tell(fault),
-            Some(fault) => End::Unfit(Unfit::Lacks(fault.message)),
+            Some(fault) => End::Unfit(Unfit::Lacks(self.flow.position().clone(), fault.message)),
             None => End::Lost("it says what makes no sense".into()),
         }
     }

@@ -8,10 +8,13 @@ use std::collections::BTreeSet;
 
 use crate::gtid::{Gtid, Position};
 use crate::wire::Malformed;
-use crate::wire::binlog::{EVENT_HEAD, Event, GTID_MAX, GroupStart, Kind, QUERY_END_MAX, SEMI_SYNC, ends_transaction};
+use crate::wire::binlog::{
+    EVENT_HEAD, Event, GTID_MAX, GroupStart, HEARTBEAT_MAX, Kind, QUERY_END_MAX, SEMI_SYNC, ends_transaction,
+};
 use crate::wire::err::ERR;
 use crate::wire::ok::{EOF, OK};
 use crate::wire::packet::{HEADER, Header};
+use crate::wire::reply::STATUS_PACKET_MAX;
 
 /// What never changes in a dump.
 #[derive(Clone, Copy, Debug)]
@@ -122,13 +125,14 @@ impl Flow {
     /// Looks at what the source has sent since the last call, behind what was left over. `Pass` and `Drop` are to be done before the next call.
     pub fn take(&mut self, buffer: &mut [u8], now_us: u64) -> Result<Step, Malformed> {
         loop {
-            match self.look(buffer, now_us)? {
-                Look::On => {}
-                Look::Wait if self.loosen(buffer.len()) => {}
-                Look::Wait => return Ok(self.release(now_us)),
+            match self.look(buffer, now_us) {
+                Ok(Look::On) => {}
+                Ok(Look::Wait) if self.loosen(buffer.len()) => {}
+                Ok(Look::Wait) => return Ok(self.release(now_us)),
                 // What may go comes first, then this is looked at again.
-                Look::Special(_) if self.scan.ready > 0 => return Ok(self.release(now_us)),
-                Look::Special(step) => return Ok(step),
+                Ok(Look::Special(_)) | Err(_) if self.scan.ready > 0 => return Ok(self.release(now_us)),
+                Ok(Look::Special(step)) => return Ok(step),
+                Err(malformed) => return Err(malformed),
             }
         }
     }
@@ -162,6 +166,7 @@ impl Flow {
         let Some(payload) = rest.get(HEADER..HEADER + head) else { return Ok(Look::Wait) };
         match payload.first() {
             Some(&OK) => {}
+            _ if header.length > STATUS_PACKET_MAX => return Err(Malformed("the end of a dump is too long")),
             _ if rest.len() < header.total() => return Ok(Look::Wait),
             Some(&ERR) => return Ok(Look::Special(Step::Failed(scan.at))),
             Some(&EOF) => return Ok(Look::Special(Step::Ended(header.total()))),
@@ -173,7 +178,12 @@ impl Flow {
             return Err(Malformed("an event that is not as long as its packet"));
         }
         if event.kind == Kind::Heartbeat && scan.group.is_none() && !self.wants_heartbeat(now_us) {
-            return Ok(if rest.len() < header.total() { Look::Wait } else { self.drop_packet(header.total()) });
+            if event.length > HEARTBEAT_MAX {
+                return Err(Malformed("a heartbeat that is too long"));
+            }
+            // In front of it there is only what may go: it comes first.
+            let drop = Look::Special(Step::Drop(header.total()));
+            return Ok(if rest.len() < header.total() { Look::Wait } else { drop });
         }
         if let Some(gap) = self.gap(event.kind) {
             return Ok(Look::Special(Step::Gap(gap)));
@@ -184,11 +194,6 @@ impl Flow {
     fn wants_heartbeat(&self, now_us: u64) -> bool {
         let heartbeat_us = self.rules.heartbeat_us;
         heartbeat_us > 0 && (self.scan.ready == 0 && now_us.saturating_sub(self.passed_us) >= heartbeat_us)
-    }
-
-    fn drop_packet(&self, total: usize) -> Look {
-        // It comes first: in front of it there is only what may go.
-        Look::Special(Step::Drop(total))
     }
 
     /// The group that begins here, if it is not the next one after a splice.

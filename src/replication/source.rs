@@ -14,8 +14,8 @@ pub enum Unfit {
     Absent(Box<str>),
     /// It has not come so far yet: its position.
     Behind(Position),
-    /// Its binary log begins later, or lacks something, in its own words.
-    Lacks(Box<str>),
+    /// Its binary log begins later, or lacks something: its position, and its own words.
+    Lacks(Position, Box<str>),
     /// It would go on with this group, which is not the next one.
     Gap(Gtid),
 }
@@ -76,24 +76,34 @@ pub fn weigh(view: &ClusterView, unfit: &Verdicts, wanted: &Position) -> Dilemma
     }
     let mut text = format!("No node's binary log goes on from '{wanted}', which the replica has");
     for node in &view.nodes {
-        let name = &node.name;
         // Writing to a string can't fail.
-        let _ = match unfit.get(&node.id) {
-            Some(Unfit::Behind(held)) => {
-                match wanted.iter().find(|gtid| held.get(gtid.domain).is_none_or(|own| own.sequence < gtid.sequence)) {
-                    Some(Gtid { domain, .. }) => write!(text, "; {name} is behind in domain {domain}, at '{held}'"),
-                    None => write!(text, "; {name} is at '{held}'"),
-                }
-            }
-            Some(Unfit::Lacks(why)) => write!(text, "; {name}: {why}"),
-            Some(Unfit::Gap(next)) => write!(text, "; {name} goes on in domain {} with {next}", next.domain),
-            Some(Unfit::Absent(why)) => write!(text, "; {name}: {why}"),
-            None => write!(text, "; {name} can't be asked now"),
-        };
+        let _ = write!(
+            text,
+            "; {} {}",
+            node.name,
+            unfit.get(&node.id).map_or("can't be asked now".into(), |why| says(why, wanted))
+        );
     }
     // 1236 stops a replica until somebody looks. As long as there are nodes that could not be asked it is to try again.
     let code = if asked.len() == view.nodes.len() { 1236 } else { 1105 };
     Dilemma::Tell(Fault::proxy(Retry::Never, code, b"HY000", text))
+}
+
+/// A verdict in few words: an error has room for 512 bytes.
+fn says(why: &Unfit, wanted: &Position) -> String {
+    let domains = |ahead: &Position, behind: &Position| {
+        let differs = |gtid: &Gtid| behind.get(gtid.domain).is_none_or(|other| other.sequence < gtid.sequence);
+        ahead.iter().filter(differs).map(|gtid| gtid.domain.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    match why {
+        Unfit::Absent(why) => format!("can't be asked: {why}"),
+        Unfit::Behind(held) => format!("has only '{held}', so it is behind in domain {}", domains(wanted, held)),
+        Unfit::Gap(next) => format!("goes on in domain {} with {next}", next.domain),
+        Unfit::Lacks(held, why) if why.contains("purged") => {
+            format!("is at '{held}' and has purged what comes next in domain {}", domains(held, wanted))
+        }
+        Unfit::Lacks(held, why) => format!("is at '{held}': {why}"),
+    }
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ const FL_COMPLETED_XA: u8 = 128;
 pub const QUERY_END_MAX: usize = 4 << 10;
 /// The longest GTID event, in bytes: what follows the first 13 bytes is a commit id, or the id of an XA transaction.
 pub const GTID_MAX: usize = 512;
+/// The longest heartbeat, in bytes: it names a file.
+pub const HEARTBEAT_MAX: usize = 1 << 10;
 /// Length of a checksum in bytes.
 const CHECKSUM: usize = 4;
 

@@ -94,7 +94,8 @@ fn a_node_must_hold_what_the_replica_has() {
 #[test]
 fn when_no_node_can() {
     let wanted: Position = "70-1-20".parse().unwrap();
-    let (behind, lacks) = (Unfit::Behind("70-1-9".parse().unwrap()), Unfit::Lacks("purged".into()));
+    let (behind, lacks) =
+        (Unfit::Behind("70-1-9".parse().unwrap()), Unfit::Lacks("70-1-30".parse().unwrap(), "purged".into()));
     let gap = |n| Unfit::Gap(Gtid { domain: 70, server: 1, sequence: n });
     let of = |nodes: &[&str], verdicts: &[(u16, Unfit)]| weigh(&view(nodes), &unfit(verdicts), &wanted);
     assert_eq!(of(&["down", "running"], &[]), Dilemma::Wait);
@@ -121,7 +122,10 @@ fn when_no_node_can() {
             &["synced", "synced"],
             [(0, behind), (1, lacks)],
             1236,
-            ["n0 is behind in domain 70, at '70-1-9'", "n1: purged"],
+            [
+                "n0 has only '70-1-9', so it is behind in domain 70",
+                "n1 is at '70-1-30' and has purged what comes next in domain 70",
+            ],
         ),
     ] {
         let Dilemma::Tell(fault) = of(nodes, &verdicts) else { panic!("{nodes:?}") };
