@@ -231,8 +231,8 @@ fn dump(seeds: &mut Seeds, server: SocketAddrV4) -> Outcome<()> {
         }
         at += header.total();
     }
-    for (number, part) in packets.chunks(12).enumerate() {
-        seeds.add("dumps", &format!("log-{number:02}"), &[&[0], &part.concat()])?;
+    for (number, part) in packets.chunks(4).enumerate() {
+        seeds.add("dumps", &format!("log-{number:02}"), &[&[(number % 2) as u8 * 2], &part.concat()])?;
     }
     Ok(())
 }
@@ -257,8 +257,11 @@ fn pass(mut from: TcpStream, mut to: TcpStream) -> std::io::Result<Vec<u8>> {
         if read == 0 {
             return Ok(all);
         }
-        to.write_all(&buffer[..read])?;
         all.extend_from_slice(&buffer[..read]);
+        // Who has got enough may be gone.
+        if to.write_all(&buffer[..read]).is_err() {
+            return Ok(all);
+        }
     }
 }
 
