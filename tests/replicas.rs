@@ -29,24 +29,26 @@ fn a_replica_does_not_notice_what_happens_to_nodes() {
     let writes = Writes::default();
     std::thread::scope(|scope| {
         scope.spawn(|| writes.run(proxy.address()));
-        let _stop = Stop(&writes);
+        let stop = Stop(&writes);
         writes.more(200);
         let log = log_length(&lab, replica);
         the_writer_is_killed(&lab, &proxy, &writes);
         the_writer_freezes(&lab, &proxy, &writes);
         the_writer_is_demoted(&lab, &proxy, &writes);
         writes.more(100);
-        drop(_stop);
+        drop(stop);
         assert!(until(SOON, || writes.ended.load(Ordering::Relaxed)));
         the_same_everywhere(&lab, replica);
         let lines = new_lines(&lab, replica, log);
         assert!(!lines.contains("Slave I/O") && !lines.contains("reconnect"), "{lines}");
     });
     assert_eq!(connections(&proxy), 1, "the replica has connected again");
+    heartbeats_come(replica);
     let text = proxy.log();
     let takeovers: Vec<_> = text.lines().filter(|line| line.contains("takeover of a dump")).collect();
     println!("{}", takeovers.join("\n"));
     assert!(takeovers.len() >= 3, "{takeovers:?}");
+    the_source_dies_with_a_long_transaction(&lab, &proxy, replica);
 }
 
 /// Makes the replica follow the proxy, and waits until it does.
@@ -268,13 +270,15 @@ fn dumps_of_every_kind_have_a_source() {
         "CREATE USER plain@'%' IDENTIFIED BY 'plain'; INSERT INTO shop.t (v, w) SELECT seq, seq FROM shop.seq_1_to_50",
     );
     let replica = lab.node("server-81").unwrap();
+    statements_run_on_the_writer(&lab, &proxy);
     a_program_reads_the_log(&lab, &proxy);
     follow(replica, &proxy, "");
     the_same_everywhere(&lab, replica);
     a_replica_acknowledges(&lab, &proxy, replica);
     the_newest_of_one_server_id_stays(&proxy, replica);
-    a_long_transaction_is_not_held(&lab, &proxy, replica);
+    a_long_transaction_passes(&lab, &proxy, replica);
     logs_are_purged(&lab, &proxy, replica);
+    a_replica_reads_by_file_and_position(&lab, &proxy, replica);
 }
 
 /// `mariadb-binlog` of the proxy or of a node, as this user.
@@ -381,8 +385,8 @@ fn the_newest_of_one_server_id_stays(proxy: &Proxy, replica: &Node) {
     assert!(table.contains("8000") && table.contains(&listed[0].source), "{table}");
 }
 
-/// A transaction above the limit passes as it comes; without an end the replica gets it again from the next source.
-fn a_long_transaction_is_not_held(lab: &Lab, proxy: &Proxy, replica: &Node) {
+/// Transactions above the limit in memory, and events of several packets.
+fn a_long_transaction_passes(lab: &Lab, proxy: &Proxy, replica: &Node) {
     proxy.sql("INSERT INTO shop.t (v, w) SELECT seq, REPEAT('y', 100000) FROM shop.seq_1_to_60");
     proxy.sql("INSERT INTO shop.t (v, w) VALUES (1, REPEAT('z', 15000000))");
     the_same_everywhere(lab, replica);
@@ -418,4 +422,71 @@ fn logs_are_purged(lab: &Lab, proxy: &Proxy, replica: &Node) {
     for node in ["galera-71", "galera-72", "galera-73", "70-7000-"] {
         assert!(text.contains(node), "{text}");
     }
+}
+
+/// The replica has asked for one every half second.
+fn heartbeats_come(replica: &Node) {
+    let beats = || -> u64 {
+        let rows = replica.sql("SHOW GLOBAL STATUS LIKE 'Slave_received_heartbeats'").unwrap();
+        rows[0][1].as_deref().unwrap().parse().unwrap()
+    };
+    let before = beats();
+    assert!(until(SOON, || beats() >= before + 3));
+}
+
+fn resident_bytes(proxy: &Proxy) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", proxy.pid())).unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10
+}
+
+/// The source is killed as soon as a transaction of 60 MB is committed, while the replica takes nothing, and while it does. It must get
+/// all of it or, from the next source, all of it again: the rest alone would be lost on it silently.
+fn the_source_dies_with_a_long_transaction(lab: &Lab, proxy: &Proxy, replica: &Node) {
+    proxy.sql("CREATE TABLE shop.big (id INT PRIMARY KEY AUTO_INCREMENT, w LONGTEXT)");
+    the_same_everywhere(lab, replica);
+    for (round, frozen) in [(1, true), (2, false)] {
+        let (bytes, memory) = (|| replica_on_list(proxy, 8000).unwrap().bytes, resident_bytes(proxy));
+        let (before, source) = (bytes(), lab.node(&source_of_dump(proxy)).unwrap());
+        if frozen {
+            replica.freeze().unwrap();
+        }
+        source.sql("INSERT INTO shop.big (w) SELECT REPEAT('y', 15000000) FROM shop.seq_1_to_4").unwrap();
+        if frozen {
+            assert!(until(SOON, || bytes() > before + 1_500_000), "{}", proxy.log());
+            let grown = resident_bytes(proxy).saturating_sub(memory);
+            assert!(grown < 16 << 20, "the proxy holds {grown} bytes more");
+        }
+        source.kill().unwrap();
+        if frozen {
+            replica.thaw().unwrap();
+        }
+        let rows = || replica.value("SELECT SUM(LENGTH(w)) FROM shop.big").unwrap();
+        let all = (round * 60_000_000).to_string();
+        assert!(until(SOON, || rows().as_deref() == Some(&all)), "{:?}", rows());
+        restarted(proxy, source);
+        the_same_everywhere(lab, replica);
+    }
+    assert_eq!(connections(proxy), 1, "the replica has connected again");
+}
+
+fn statements_run_on_the_writer(lab: &Lab, proxy: &Proxy) {
+    let writer = writer(lab, proxy).unwrap();
+    for _ in 0..3 {
+        let output =
+            support::client(endpoint(proxy), &["-N", "-e", "SELECT @@wsrep_node_name; SELECT @@wsrep_node_name"]);
+        assert_eq!(support::succeeded(&output), format!("{0}\n{0}", writer.name()));
+    }
+}
+
+fn a_replica_reads_by_file_and_position(lab: &Lab, proxy: &Proxy, replica: &Node) {
+    let writer = writer(lab, proxy).unwrap();
+    let at = writer.sql("SHOW MASTER STATUS").unwrap();
+    let (file, position) = (at[0][0].as_deref().unwrap(), at[0][1].as_deref().unwrap());
+    replica.sql(&format!("STOP SLAVE; CHANGE MASTER TO MASTER_USE_GTID = no, MASTER_LOG_FILE = '{file}', MASTER_LOG_POS = {position}; START SLAVE")).unwrap();
+    assert!(until(SOON, || replica_on_list(proxy, 8000).is_some_and(|replica| replica.source == writer.name())));
+    proxy.sql("INSERT INTO shop.t (v, w) VALUES (77, 'by file')");
+    let there = || replica.value("SELECT w FROM shop.t WHERE v = 77").unwrap();
+    assert!(until(SOON, || there().as_deref() == Some("by file")), "{:?}", replica.sql("SHOW SLAVE STATUS"));
+    assert_eq!(replica_on_list(proxy, 8000).unwrap().position, None);
 }

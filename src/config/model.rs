@@ -243,7 +243,7 @@ pub struct Replication {
     pub source_timeout: Duration,
     /// How long a replica waits for a node that can go on, before it has to come again by itself.
     pub source_wait: Duration,
-    /// The longest transaction that is held until it is whole, in bytes. Within a longer one no node can go on for another.
+    /// The longest transaction that is held in memory until it is whole, in bytes. A longer one is kept in a file of `state_dir`.
     pub group_bytes_max: u32,
 }
 

@@ -17,6 +17,7 @@ use super::flow::{Flow, Step};
 use super::request::{Request, Unreadable, question};
 use super::roster::Seat;
 use super::source::{Dilemma, Locals, Unfit, Verdicts, better, choose, weigh};
+use super::stash::Stash;
 use crate::backend::handover::Handover;
 use crate::backend::login::{Credentials, refusal};
 use crate::cluster::view::NodeId;
@@ -64,8 +65,10 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
     let entry = seat.entry.clone();
     let flow = Flow::new(request.rules(endpoint.group_bytes_max), request.position.clone().unwrap_or_default());
     let versions = endpoint.view.versions();
+    let stash = Stash::new(endpoint.state_dir.clone(), session);
     let dump = Dump {
         endpoint,
+        stash,
         credentials,
         request,
         client,
@@ -102,6 +105,7 @@ struct Dump {
     request: Request,
     client: Stream,
     flow: Flow,
+    stash: Stash,
     seat: Seat,
     versions: watch::Receiver<u64>,
     unfit: Verdicts,
@@ -260,6 +264,7 @@ impl Dump {
         if self.request.position.is_some() {
             entry.reach(position);
         }
+        self.stash.clear();
         self.flow.begin(tolerated);
         if let Some(counters) = self.endpoint.counters.nodes.get(usize::from(source.node.0)) {
             counters.connections.fetch_add(1, Ordering::Relaxed);
@@ -361,6 +366,11 @@ impl Dump {
                         self.seat.entry.reach(self.flow.position());
                     }
                 }
+                Step::Stash(length) => {
+                    self.stash.keep(&bytes[..length]).map_err(|error| self.unkept(&error))?;
+                    source.start += length;
+                }
+                Step::Flush => self.flush().await?,
                 Step::Drop(length) => source.start += length,
                 Step::Ended(length) if self.request.ends => return self.end(source, length).await,
                 Step::Ended(_) => return Err(End::Lost("it shuts down".into())),
@@ -368,6 +378,35 @@ impl Dump {
                 Step::Gap(next) => return Err(End::Unfit(Unfit::Gap(next))),
             }
         }
+    }
+
+    /// Passes on what was stashed of a long transaction, of which all is there now.
+    async fn flush(&mut self) -> Result<(), End> {
+        let mut buffer = vec![0; READ_BYTES];
+        self.stash.rewind().map_err(|error| self.unkept(&error))?;
+        loop {
+            match self.stash.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(length) => {
+                    self.write(&buffer[..length]).await?;
+                    self.seat.entry.sent(length);
+                }
+                // The replica has a part of it already.
+                Err(error) => {
+                    warn!(server = self.seat.entry.server, %error, "a long transaction can't be read again");
+                    return Err(End::Over);
+                }
+            }
+        }
+        self.stash.clear();
+        Ok(())
+    }
+
+    fn unkept(&self, error: &io::Error) -> End {
+        let (limit, folder) = (self.endpoint.group_bytes_max, self.endpoint.state_dir.display());
+        let text =
+            format!("A transaction longer than {limit} bytes can't be kept in {folder} until it is whole: {error}");
+        End::Tell(Fault::proxy(Retry::Never, 1105, b"HY000", text))
     }
 
     /// What a source says that ends in the middle.

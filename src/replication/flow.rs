@@ -1,7 +1,8 @@
 //! What of a source's bytes may go to the replica, and where the replica then is (pure).
 //!
-//! A group is passed on only once all of it is there, up to a limit; so the source can be changed at any time, and what had come
-//! of a group is thrown away. Packets are numbered on for the replica, to which all sources are one. Groups of one domain that follow
+//! A group is passed on only once all of it is there; so the source can be changed at any time, and what had come of a group is thrown
+//! away. A replica must not be left with a piece of a group: it would take the rest from another node, whose table ids are others,
+//! and silently leave rows out. What is too long for memory is stashed meanwhile. Packets are numbered on for the replica, to which all sources are one. Groups of one domain that follow
 //! each other across a change must have consecutive numbers: a source that begins elsewhere has lost something.
 
 use std::collections::BTreeSet;
@@ -25,7 +26,7 @@ pub struct Rules {
     pub checksum: bool,
     /// Two bytes of semi-synchronous replication come before each event.
     pub semi_sync: bool,
-    /// The longest group that is held until it is whole, in bytes.
+    /// A group longer than this is stashed until it is whole, in bytes.
     pub group_bytes_max: usize,
     /// How long nothing is sent before the replica wants to hear that the source lives, in microseconds; 0 for never.
     pub heartbeat_us: u64,
@@ -36,6 +37,10 @@ pub struct Rules {
 pub enum Step {
     /// These bytes are for the replica. 0: more must come first.
     Pass(usize),
+    /// These bytes are the replica's if the source gets to the end of the group: to be kept, behind what is kept already.
+    Stash(usize),
+    /// What is stashed is for the replica.
+    Flush,
     /// These bytes are for nobody.
     Drop(usize),
     /// The source says that it has come to its end, in a packet of this length that comes first or behind an unfinished group.
@@ -74,8 +79,13 @@ struct Scan {
     /// The next packet continues the payload.
     chained: bool,
     group: Option<GroupStart>,
-    /// The group, or an event outside of groups, is longer than the limit: it is passed on as it comes.
+    /// The next packet is longer than the limit: it is taken as it comes.
     loose: bool,
+    /// The packet that is taken in pieces ends the group.
+    ends_group: bool,
+    /// The front of the group is stashed; the group has ended, and the stash is due.
+    stashed: bool,
+    flush: bool,
     /// Domains whose next group must be the next in number.
     spliced: BTreeSet<u32>,
     /// A group that all sources go on with.
@@ -91,7 +101,7 @@ impl Flow {
         flow
     }
 
-    /// What comes next is a new source's; the buffer is empty. `tolerated`: a gap that all sources have.
+    /// What comes next is a new source's; the buffer is empty, and so is the stash. `tolerated`: a gap that all sources have.
     pub fn begin(&mut self, tolerated: Option<Gtid>) {
         self.stale_acks += std::mem::take(&mut self.due_acks);
         let spliced = self.position.iter().map(|gtid| gtid.domain).collect();
@@ -101,7 +111,8 @@ impl Flow {
 
     /// Whether another source can go on from here.
     pub fn can_move(&self) -> bool {
-        self.rules.by_gtid && !self.scan.loose && self.scan.body_left == 0 && !self.scan.chained
+        let within = self.scan.body_left > 0 || self.scan.chained;
+        self.rules.by_gtid && (self.scan.group.is_some() || !within)
     }
 
     /// What the replica has been sent.
@@ -122,19 +133,36 @@ impl Flow {
         !is_stale
     }
 
-    /// Looks at what the source has sent since the last call, behind what was left over. `Pass` and `Drop` are to be done before the next call.
+    /// Looks at what the source has sent since the last call, behind what was left over. What is said of bytes is to be done before
+    /// the next call.
     pub fn take(&mut self, buffer: &mut [u8], now_us: u64) -> Result<Step, Malformed> {
         loop {
-            match self.look(buffer, now_us) {
-                Ok(Look::On) => {}
-                Ok(Look::Wait) if self.loosen(buffer.len()) => {}
-                Ok(Look::Wait) => return Ok(self.release(now_us)),
-                // What may go comes first, then this is looked at again.
-                Ok(Look::Special(_)) | Err(_) if self.scan.ready > 0 => return Ok(self.release(now_us)),
-                Ok(Look::Special(step)) => return Ok(step),
-                Err(malformed) => return Err(malformed),
+            let look = match self.look(buffer, now_us) {
+                Ok(Look::On) => continue,
+                look => look,
+            };
+            // What may go comes first, then this is looked at again.
+            if std::mem::take(&mut self.scan.flush) {
+                return Ok(Step::Flush);
+            }
+            if self.scan.ready > 0 {
+                return Ok(self.release(now_us));
+            }
+            match look? {
+                Look::Special(step) => return Ok(step),
+                _ if let Some(length) = self.stash(buffer.len()) => return Ok(Step::Stash(length)),
+                _ if buffer.len() > self.rules.group_bytes_max && !self.scan.loose => self.scan.loose = true,
+                _ => return Ok(Step::Pass(0)),
             }
         }
+    }
+
+    /// How much of a group that is too long can be stashed.
+    fn stash(&mut self, there: usize) -> Option<usize> {
+        let scan = &mut self.scan;
+        let stashes = scan.group.is_some() && scan.at > 0 && (scan.stashed || there > self.rules.group_bytes_max);
+        scan.stashed |= stashes;
+        stashes.then(|| std::mem::take(&mut scan.at))
     }
 
     fn release(&mut self, now_us: u64) -> Step {
@@ -155,7 +183,7 @@ impl Flow {
             let piece = scan.body_left.min(rest.len());
             scan.body_left -= piece;
             scan.at += piece;
-            self.mark();
+            self.settle();
             return Ok(if piece == 0 { Look::Wait } else { Look::On });
         }
         let Some(header) = Header::parse(rest) else { return Ok(Look::Wait) };
@@ -221,7 +249,6 @@ impl Flow {
             self.end_group();
             self.scan.ready = self.scan.at;
             self.scan.ready_sequence = self.scan.sequence;
-            self.scan.loose = false;
             self.scan.group = Some(start);
             self.scan.spliced.remove(&start.domain);
         }
@@ -239,16 +266,14 @@ impl Flow {
         if !self.scan.loose && !is_whole {
             return Ok(Look::Wait);
         }
-        if ends {
-            self.end_group();
-        }
+        self.scan.ends_group = ends;
         Ok(self.pass_packet(header, buffer))
     }
 
     fn end_group(&mut self) {
         if let Some(GroupStart { domain, server, sequence, .. }) = self.scan.group.take() {
             self.position.set(Gtid { domain, server, sequence });
-            self.scan.loose = false;
+            self.scan.flush |= std::mem::take(&mut self.scan.stashed);
         }
     }
 
@@ -262,34 +287,27 @@ impl Flow {
         scan.chained = header.continued();
         scan.body_left = header.total() - there;
         scan.at += there;
-        // Without a group it was one event that was too long.
-        scan.loose &= scan.group.is_some();
+        scan.loose = false;
         if asks {
             // The replica answers with packet 0, and both go on from there.
             scan.sequence = 1;
             self.due_acks += 1;
         }
-        self.mark();
+        self.settle();
         Look::On
     }
 
-    /// What has been looked at may go, unless it belongs to a group that is held.
-    fn mark(&mut self) {
+    /// What has been looked at may go, unless it belongs to a group that has not ended.
+    fn settle(&mut self) {
+        if self.scan.ends_group && self.scan.body_left == 0 && !self.scan.chained {
+            self.scan.ends_group = false;
+            self.end_group();
+        }
         let scan = &mut self.scan;
-        if scan.group.is_none() || scan.loose {
+        if scan.group.is_none() {
             scan.ready = scan.at;
             scan.ready_sequence = scan.sequence;
         }
-    }
-
-    /// If what is held has become too long, it goes, and so does the rest of the group, or of a single event, as it comes.
-    fn loosen(&mut self, there: usize) -> bool {
-        let loosens = !self.scan.loose && there - self.scan.ready > self.rules.group_bytes_max;
-        if loosens {
-            self.scan.loose = true;
-            self.mark();
-        }
-        loosens
     }
 }
 

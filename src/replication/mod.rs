@@ -2,7 +2,7 @@
 //!
 //! A session of the replication service ends with its client's COM_BINLOG_DUMP; here the dump begins. Pure: what was asked
 //! ([`request`]), what may be passed on ([`flow`]), which node can serve ([`source`]), what a node answers ([`answer`]). Shell:
-//! making a node send ([`approach`]), the dump itself (`dump`), and the list of all dumps ([`roster`]).
+//! making a node send ([`approach`]), the dump itself (`dump`), what it keeps of a long transaction ([`stash`]), and the list of all dumps ([`roster`]).
 
 pub mod answer;
 pub mod approach;
@@ -11,7 +11,9 @@ pub mod flow;
 pub mod request;
 pub mod roster;
 pub mod source;
+pub mod stash;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,8 +40,10 @@ pub struct Endpoint {
     pub source_wait: Duration,
     /// A replica that takes nothing for so long is cut off.
     pub stall_timeout: Duration,
-    /// The longest group that is held until it is whole, in bytes.
+    /// The longest group that is held in memory until it is whole, in bytes.
     pub group_bytes_max: usize,
+    /// Where a longer one is kept.
+    pub state_dir: PathBuf,
 }
 
 impl Endpoint {
@@ -54,6 +58,7 @@ impl Endpoint {
             source_wait: config.replication.source_wait,
             stall_timeout: config.limits.stall_timeout,
             group_bytes_max: config.replication.group_bytes_max as usize,
+            state_dir: config.site.state_dir.clone(),
         }
     }
 
