@@ -12,11 +12,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 use super::Endpoint;
-use super::approach::{Line, Refusal, Wanted, approach};
+use super::approach::Line;
 use super::flow::{Flow, Step};
 use super::request::{Request, Unreadable, question};
 use super::roster::Seat;
-use super::source::{Dilemma, Locals, Unfit, Verdicts, better, choose, weigh};
+use super::source::{Locals, Unfit, Verdicts};
 use super::stash::Stash;
 use crate::backend::handover::Handover;
 use crate::backend::login::{Credentials, refusal};
@@ -33,13 +33,8 @@ use crate::wire::packet::{self, HEADER};
 const READ_BYTES: usize = 256 << 10;
 /// A replica sends acknowledgements, no more.
 const CLIENT_BYTES: usize = 4 << 10;
-/// How long a node may take to come as far as the replica is: when it is needed, and when it would only be better.
-const BEHIND_MAX: Duration = Duration::from_secs(10);
-const BETTER_BEHIND_MAX: Duration = Duration::from_millis(500);
 /// After so long a node that could not serve is asked again.
 const UNFIT_AGE: Duration = Duration::from_secs(30);
-/// After so long, if nothing else happens, one that could not be reached, when there is no other.
-const ABSENT_PAUSE: Duration = Duration::from_millis(100);
 /// A source that is lost sooner has not helped.
 const SOURCE_AGE_MIN: Duration = Duration::from_secs(1);
 /// After so many of these in a row the replica may come again by itself.
@@ -99,23 +94,23 @@ async fn tell(client: &mut Stream, sequence: u8, fault: &Fault) {
     let _ = timeout(Duration::from_secs(1), client.write_all(&packet)).await;
 }
 
-struct Dump {
-    endpoint: Arc<Endpoint>,
-    credentials: Credentials,
-    request: Request,
+pub(super) struct Dump {
+    pub(super) endpoint: Arc<Endpoint>,
+    pub(super) credentials: Credentials,
+    pub(super) request: Request,
     client: Stream,
-    flow: Flow,
+    pub(super) flow: Flow,
     stash: Stash,
-    seat: Seat,
-    versions: watch::Receiver<u64>,
-    unfit: Verdicts,
-    locals: Locals,
+    pub(super) seat: Seat,
+    pub(super) versions: watch::Receiver<u64>,
+    pub(super) unfit: Verdicts,
+    pub(super) locals: Locals,
     began: Instant,
 }
 
 /// A node that sends.
-struct Source {
-    node: NodeId,
+pub(super) struct Source {
+    pub(super) node: NodeId,
     stream: Stream,
     buffer: Vec<u8>,
     /// What has been read and not been passed on.
@@ -125,7 +120,7 @@ struct Source {
 }
 
 /// How a source, or the whole dump, comes to an end.
-enum End {
+pub(super) enum End {
     /// The source is gone.
     Lost(Box<str>),
     /// The source can't serve.
@@ -187,66 +182,6 @@ impl Dump {
 
     fn now_us(&self) -> u64 {
         self.began.elapsed().as_micros() as u64
-    }
-
-    /// Has a source send, whichever can. Waits for one as long as is configured.
-    async fn find(&mut self, tolerated: &mut Option<Gtid>) -> Result<Source, End> {
-        let give_up = Instant::now() + self.endpoint.source_wait;
-        loop {
-            let view = self.endpoint.view.load().clone();
-            self.versions.mark_unchanged();
-            let node = if self.flow.can_move() { choose(&view, &self.unfit) } else { view.write_target() };
-            let dilemma = match node {
-                Some(node) => match self.approach(node, BEHIND_MAX).await {
-                    Ok(source) => return Ok(source),
-                    Err(Refusal::Account(fault)) => return Err(End::Tell(fault)),
-                    Err(Refusal::Unfit(why)) if self.flow.can_move() => {
-                        self.unfit.insert(node, why);
-                        continue;
-                    }
-                    Err(Refusal::Unfit(Unfit::Lacks(_, why))) => {
-                        return Err(End::Tell(Fault::node(Retry::Never, 1236, b"HY000", why)));
-                    }
-                    Err(Refusal::Unfit(_)) => Dilemma::Wait,
-                },
-                None => weigh(&view, &self.unfit, self.flow.position()),
-            };
-            match dilemma {
-                Dilemma::Tell(fault) => return Err(End::Tell(fault)),
-                Dilemma::Tolerate(gap) => {
-                    warn!(server = self.seat.entry.server, position = %self.flow.position(), next = %gap, "every node's binary log goes on behind a gap");
-                    *tolerated = Some(gap);
-                    self.unfit.clear();
-                }
-                Dilemma::Wait if Instant::now() >= give_up => {
-                    warn!(
-                        server = self.seat.entry.server,
-                        "no node can serve a dump now; the replica comes again by itself"
-                    );
-                    return Err(End::Over);
-                }
-                Dilemma::Wait => {
-                    let _ = timeout(ABSENT_PAUSE, self.versions.changed()).await;
-                    self.unfit.retain(|_, why| !matches!(why, Unfit::Absent(_)));
-                }
-            }
-        }
-    }
-
-    async fn approach(&mut self, node: NodeId, patience: Duration) -> Result<Source, Refusal> {
-        let view = self.endpoint.view.load().clone();
-        let Some(node) = view.node(node) else { return Err(Refusal::Unfit(Unfit::Absent("unknown".into()))) };
-        let wanted =
-            Wanted { request: &self.request, who: &self.credentials, position: self.flow.position(), patience };
-        let line = approach(&self.endpoint, node, &wanted, &mut self.locals).await;
-        if let Err(Refusal::Unfit(why)) = &line {
-            info!(server = self.seat.entry.server, node = &*node.name, ?why, "the node can't serve a dump");
-            if matches!(why, Unfit::Absent(_)) {
-                self.endpoint.view.suspect(node.id);
-            }
-        }
-        let Line { stream, unused: buffer, .. } = line?;
-        Ok(Source { node: node.id, stream, start: 0, end: buffer.len(), buffer, since: Instant::now() })
     }
 
     /// From here on this is the source.
@@ -332,22 +267,6 @@ impl Dump {
     fn unfit_ages(&self, since: Instant) -> impl Future<Output = ()> + use<> {
         let waits = !self.unfit.is_empty();
         async move { if waits { sleep_until(since + UNFIT_AGE).await } else { pending().await } }
-    }
-
-    /// A source that is better than this one and sends already, if there is one.
-    async fn improve(&mut self, current: NodeId) -> Option<Source> {
-        // What was absent may be back.
-        self.unfit.retain(|_, why| !matches!(why, Unfit::Absent(_)));
-        loop {
-            let view = self.endpoint.view.load().clone();
-            self.versions.mark_unchanged();
-            let node = better(&view, current, &self.unfit)?;
-            match self.approach(node, BETTER_BEHIND_MAX).await {
-                Ok(source) => return Some(source),
-                Err(Refusal::Account(_)) => return None,
-                Err(Refusal::Unfit(why)) => drop(self.unfit.insert(node, why)),
-            }
-        }
     }
 
     /// Passes on what may go of what has been read.
@@ -474,6 +393,11 @@ impl Dump {
 }
 
 impl Source {
+    pub(super) fn new(node: NodeId, line: Line) -> Self {
+        let Line { stream, unused: buffer, .. } = line;
+        Self { node, stream, start: 0, end: buffer.len(), buffer, since: Instant::now() }
+    }
+
     /// Room for more behind what is left over.
     fn make_room(&mut self) {
         self.buffer.copy_within(self.start..self.end, 0);

@@ -2,7 +2,7 @@
 //!
 //! A session of the replication service ends with its client's COM_BINLOG_DUMP; here the dump begins. Pure: what was asked
 //! ([`request`]), what may be passed on ([`flow`]), which node can serve ([`source`]), what a node answers ([`answer`]). Shell:
-//! making a node send ([`approach`]), the dump itself (`dump`), what it keeps of a long transaction ([`stash`]), and the list of all dumps ([`roster`]).
+//! making a node send ([`approach`]), finding one (`search`), the dump itself (`dump`), what it keeps of a long transaction ([`stash`]), and the list of all dumps ([`roster`]).
 
 pub mod answer;
 pub mod approach;
@@ -10,6 +10,7 @@ mod dump;
 pub mod flow;
 pub mod request;
 pub mod roster;
+mod search;
 pub mod source;
 pub mod stash;
 
