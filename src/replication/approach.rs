@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::Endpoint;
 use super::answer::{Answer, Progress, Row};
 use super::request::{Request, put_command};
-use super::source::{Locals, Unfit, missing};
+use super::source::{Held, Locals, Unfit, missing};
 use crate::backend::login::{Credentials, Login, Step, refusal};
 use crate::cluster::view::{NodeId, NodeView};
 use crate::fault::Fault;
@@ -162,29 +162,27 @@ impl Line {
     }
 }
 
-/// What a node says of its log.
-struct Held {
-    position: Position,
-    local: Option<u32>,
-    shared: Option<u32>,
+/// Reads what a node says of its log; the second is the domain that it keeps to itself.
+fn read(rows: Vec<Row>, anywhere: Position) -> Result<(Held, Option<u32>), Refusal> {
+    let mut held = Held { position: Position::default(), shared: None, anywhere };
+    let mut local = None;
+    for row in rows {
+        let [Some(name), Some(value)] = &row[..] else { continue };
+        let value = String::from_utf8_lossy(value);
+        match &**name {
+            b"gtid_binlog_pos" => held.position = value.parse().map_err(|_| absent("its position makes no sense"))?,
+            b"gtid_domain_id" => local = value.parse().ok(),
+            _ => held.shared = value.parse().ok(),
+        }
+    }
+    Ok((held, local))
 }
 
-impl Held {
-    fn read(rows: Vec<Row>) -> Result<Self, Refusal> {
-        let mut held = Self { position: Position::default(), local: None, shared: None };
-        for row in rows {
-            let [Some(name), Some(value)] = &row[..] else { continue };
-            let value = String::from_utf8_lossy(value);
-            match &**name {
-                b"gtid_binlog_pos" => {
-                    held.position = value.parse().map_err(|_| absent("its position makes no sense"))?
-                }
-                b"gtid_domain_id" => held.local = value.parse().ok(),
-                _ => held.shared = value.parse().ok(),
-            }
-        }
-        Ok(held)
-    }
+/// What the nodes had together when they were last looked at.
+fn anywhere(endpoint: &Endpoint) -> Position {
+    let view = endpoint.view.load();
+    let positions = view.nodes.iter().filter_map(|node| node.gtid.parse::<Position>().ok());
+    positions.fold(Position::default(), |all, position| all.max(&position))
 }
 
 /// What is wanted of a node.
@@ -242,11 +240,12 @@ async fn await_position(
     loop {
         let deadline = Instant::now() + endpoint.connect_timeout;
         let late = |_| absent("it has stopped to answer");
-        let held = Held::read(timeout_at(deadline, line.query(POSITION)).await.map_err(late)??)?;
-        if let Some(local) = held.local {
+        let rows = timeout_at(deadline, line.query(POSITION)).await.map_err(late)??;
+        let (held, local) = read(rows, anywhere(endpoint))?;
+        if let Some(local) = local {
             locals.insert(node, local);
         }
-        let lacks: Option<Gtid> = missing(wanted.position, &held.position, node, held.shared, locals);
+        let lacks: Option<Gtid> = missing(wanted.position, &held, node, locals);
         if lacks.is_none() {
             return Ok(held.position);
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::approach::{Refusal, Wanted, approach};
 use super::dump::{Dump, End, Source};
@@ -69,11 +69,15 @@ impl Dump {
         let wanted =
             Wanted { request: &self.request, who: &self.credentials, position: self.flow.position(), patience };
         let line = approach(&self.endpoint, node, &wanted, &mut self.locals).await;
-        if let Err(Refusal::Unfit(why)) = &line {
-            info!(server = self.seat.entry.server, node = &*node.name, ?why, "the node can't serve a dump");
-            if matches!(why, Unfit::Absent(_)) {
+        match &line {
+            Err(Refusal::Unfit(Unfit::Absent(why))) => {
+                debug!(server = self.seat.entry.server, node = &*node.name, %why, "the node can't be asked for a dump");
                 self.endpoint.view.suspect(node.id);
             }
+            Err(Refusal::Unfit(why)) => {
+                info!(server = self.seat.entry.server, node = &*node.name, ?why, "the node can't serve a dump");
+            }
+            _ => {}
         }
         Ok(Source::new(node.id, line?))
     }

@@ -40,13 +40,27 @@ pub fn better(view: &ClusterView, current: NodeId, unfit: &Verdicts) -> Option<N
 /// Domains that only one node writes, by node: what it does not replicate to the others (server: `gtid_domain_id`).
 pub type Locals = BTreeMap<NodeId, u32>;
 
-/// What this node lacks of what the replica has. What other nodes keep to themselves it will never have.
-pub fn missing(wanted: &Position, held: &Position, node: NodeId, shared: Option<u32>, locals: &Locals) -> Option<Gtid> {
+/// What a node has, and what else there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its own position.
+    pub position: Position,
+    /// The domain of its cluster, in which all nodes write.
+    pub shared: Option<u32>,
+    /// What all nodes together have.
+    pub anywhere: Position,
+}
+
+/// What this node lacks of what the replica has. What other nodes keep to themselves it will never have; and what no node knows of
+/// the replica has from elsewhere.
+pub fn missing(wanted: &Position, held: &Held, node: NodeId, locals: &Locals) -> Option<Gtid> {
+    let Held { position, shared, anywhere } = held;
     let own = locals.get(&node).copied();
-    let is_elsewhere = |domain| Some(domain) != own && Some(domain) != shared && locals.values().any(|d| *d == domain);
+    let is_elsewhere = |domain| Some(domain) != own && Some(domain) != *shared && locals.values().any(|d| *d == domain);
     wanted.iter().find(|gtid| {
-        let has = held.get(gtid.domain).is_some_and(|held| held.sequence >= gtid.sequence);
-        !has && !is_elsewhere(gtid.domain)
+        let has = position.get(gtid.domain).is_some_and(|held| held.sequence >= gtid.sequence);
+        let is_known = position.get(gtid.domain).or(anywhere.get(gtid.domain)).is_some();
+        !has && is_known && !is_elsewhere(gtid.domain)
     })
 }
 

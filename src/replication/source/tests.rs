@@ -73,22 +73,28 @@ fn a_source_is_left_for_the_writer_or_when_it_is_not_fit() {
 #[test]
 fn a_node_must_hold_what_the_replica_has() {
     let locals = Locals::from([(NodeId(0), 71), (NodeId(1), 72)]);
-    for (wanted, held, lacks) in [
+    let held = |position: &str, shared| Held {
+        position: position.parse().unwrap(),
+        shared,
+        anywhere: "70-1-10,71-1-3,72-1-3,81-2-1".parse().unwrap(),
+    };
+    for (wanted, has, lacks) in [
         ("70-1-9", "70-1-10", None),
         ("70-1-10", "70-1-9", Some("70-1-10")),
         ("70-1-10,81-2-1", "70-1-10", Some("81-2-1")),
         // The other node keeps these to itself, this one has lost some of its own.
         ("70-1-10,71-1-3", "70-1-10", None),
         ("70-1-10,72-1-3", "70-1-10,72-1-2", Some("72-1-3")),
+        // The replica has this one from elsewhere.
+        ("70-1-10,99-9-4", "70-1-10", None),
         ("", "", None),
     ] {
         let lacks = lacks.map(|text| text.parse().unwrap());
-        let found = missing(&wanted.parse().unwrap(), &held.parse().unwrap(), NodeId(1), Some(70), &locals);
-        assert_eq!(found, lacks, "{wanted} of {held}");
+        let found = missing(&wanted.parse().unwrap(), &held(has, Some(70)), NodeId(1), &locals);
+        assert_eq!(found, lacks, "{wanted} of {has}");
     }
     let same = Locals::from([(NodeId(0), 70), (NodeId(1), 70)]);
-    let (wanted, held) = ("70-1-2".parse().unwrap(), "70-1-1".parse().unwrap());
-    assert!(missing(&wanted, &held, NodeId(1), None, &same).is_some());
+    assert!(missing(&"70-1-2".parse().unwrap(), &held("70-1-1", None), NodeId(1), &same).is_some());
 }
 
 #[test]
