@@ -94,6 +94,7 @@ fn main() -> Outcome<()> {
     ] {
         session(&mut seeds, name, server.address(), program, &arguments)?;
     }
+    dump(&mut seeds, server.address())?;
     statements(&mut seeds)?;
     println!("{} seeds, {} bytes", seeds.known.len(), seeds.bytes);
     Ok(())
@@ -211,6 +212,31 @@ fn session(seeds: &mut Seeds, name: &str, server: SocketAddrV4, program: &str, a
     seeds.add("commands", name, &[&[0b1111], &stream[login..]])
 }
 
+/// What `mariadb-binlog` is sent of the first file, in pieces.
+fn dump(seeds: &mut Seeds, server: SocketAddrV4) -> Outcome<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let port = listener.local_addr()?.port().to_string();
+    let password = format!("-p{APP_PASSWORD}");
+    let login = ["--no-defaults", "-h127.0.0.1", "-P", &port, "-u", APP_USER, &password];
+    let mut client = Program::new("mariadb-binlog");
+    client.args(login).args(["--read-from-remote-server", "bin.000001"]).stdout(Stdio::null());
+    let mut client = client.stdin(Stdio::null()).spawn()?;
+    let (_, answered) = relay(listener.accept()?.0, server)?;
+    client.wait()?;
+    let (mut at, mut packets) = (0, vec![]);
+    while let Some((header, payload)) = packet::first(&answered[at..]) {
+        // The dump begins with a Rotate event.
+        if !packets.is_empty() || (payload.len() > 19 && payload[0] == 0 && payload[5] == 4) {
+            packets.push(&answered[at..at + header.total()]);
+        }
+        at += header.total();
+    }
+    for (number, part) in packets.chunks(4).enumerate() {
+        seeds.add("dumps", &format!("log-{number:02}"), &[&[(number % 2) as u8 * 2], &part.concat()])?;
+    }
+    Ok(())
+}
+
 /// Passes bytes on between a client and the server until both have closed; what each has said.
 fn relay(mut client: TcpStream, server: SocketAddrV4) -> Outcome<(Vec<u8>, Vec<u8>)> {
     let mut server = TcpStream::connect(server)?;
@@ -231,8 +257,11 @@ fn pass(mut from: TcpStream, mut to: TcpStream) -> std::io::Result<Vec<u8>> {
         if read == 0 {
             return Ok(all);
         }
-        to.write_all(&buffer[..read])?;
         all.extend_from_slice(&buffer[..read]);
+        // Who has got enough may be gone.
+        if to.write_all(&buffer[..read]).is_err() {
+            return Ok(all);
+        }
     }
 }
 

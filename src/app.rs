@@ -19,11 +19,14 @@ use crate::auth::directory::Directory;
 use crate::auth::load::Service;
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
-use crate::config::Config;
+use crate::config::{Config, model};
 use crate::fault::{Fault, Retry};
+use crate::net::clock::Clock;
 use crate::net::listener;
+use crate::replication::Endpoint;
 use crate::replication::link::board::Board;
 use crate::replication::link::reconcile::Reconciler;
+use crate::replication::roster::Roster;
 use crate::session::desk::Settings;
 use crate::session::worker;
 use crate::telemetry::counters::Counters;
@@ -39,6 +42,8 @@ pub struct Shared {
     pub view: ViewHandle,
     /// The live numbers.
     pub counters: Arc<Counters>,
+    /// The dumps of replicas.
+    pub roster: Arc<Roster>,
 }
 
 /// Why the proxy could not start.
@@ -98,6 +103,7 @@ async fn control(config: Config) -> Result<(), StartError> {
     let shared = Shared {
         view: ViewHandle::new(cluster_watch::first_view(&config)),
         counters: Arc::new(Counters::new(&config)),
+        roster: Arc::default(),
         config,
     };
     let (links, orders) = Board::new();
@@ -106,6 +112,7 @@ async fn control(config: Config) -> Result<(), StartError> {
         view: shared.view.clone(),
         counters: shared.counters.clone(),
         links: links.clone(),
+        roster: shared.roster.clone(),
     };
     tokio::spawn(async move {
         if let Err(error) = http::serve(admin, sources).await {
@@ -140,6 +147,8 @@ impl DataPlane {
         let config = &shared.config;
         let (directory, loader) = Directory::new(shared.view.clone(), service(config));
         tokio::spawn(loader.run());
+        let (view, counters, roster) = (shared.view.clone(), shared.counters.clone(), shared.roster.clone());
+        let endpoint = Endpoint::new(config, view, counters, roster);
         let data = Arc::new(worker::Shared {
             settings: Arc::new(settings(config)),
             stall_timeout: config.limits.stall_timeout,
@@ -149,7 +158,13 @@ impl DataPlane {
             directory,
             counters: shared.counters.clone(),
             registry: worker::Registry::default(),
-            clock: tokio::runtime::Handle::current(),
+            clock: Clock::current(),
+            replication: config
+                .listeners
+                .iter()
+                .map(|listener| listener.service == model::Service::Replication)
+                .collect(),
+            heir: endpoint.heir(),
         });
         let workers =
             worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;

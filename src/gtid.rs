@@ -86,6 +86,11 @@ impl Position {
         }
     }
 
+    /// The entry of the GTID's domain is this one from now on, whatever it was.
+    pub fn set(&mut self, gtid: Gtid) {
+        self.domains.insert(gtid.domain, gtid);
+    }
+
     /// Per domain the higher of the two.
     pub fn max(mut self, other: &Position) -> Position {
         other.iter().for_each(|gtid| self.raise(gtid));

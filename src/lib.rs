@@ -11,7 +11,7 @@
 //! - [`net`]: sockets, and nothing of SQL or sessions.
 //! - [`backend`]: the pure login of a node connection; how many there may be, and those that nobody uses.
 //! - [`session`]: one client's connection: a pure machine, and the small shell that drives it on a worker.
-//! - [`replication`]: the links by which this site follows others.
+//! - [`replication`]: dumps of replicas, which outlive the nodes they come from, and the links by which this site follows others.
 //! - [`telemetry`], [`admin`]: what an operator sees.
 //! - [`lab`]: real MariaDB servers on loopback addresses, for the demo, the tests and the benches.
 //! - [`app`], [`cli`]: put the parts together.

@@ -109,7 +109,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("replication", &["wire", "gtid", "fault", "config", "cluster", "auth", "net", "backend", "telemetry"]),
     ("telemetry", &["cluster", "config"]),
-    ("admin", &["cluster", "config", "gtid", "telemetry", "replication"]),
+    ("admin", &["cluster", "config", "gtid", "replication", "telemetry"]),
     ("lab", &[]),
 ];
 const FREE: [&str; 4] = ["app", "cli", "lib", "main"];

@@ -1,8 +1,9 @@
 //! The JSON API: what the process knows of its servers, services and links, and orders for links.
 //!
-//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/live`; `POST /v1/links/NAME` with an [`OrderText`].
-//! [`Server`], [`Service`], [`LinkReport`] and [`Answer`] are its shapes, both ways: the command line reads what is
-//! written here. Orders are taken as `application/json` only, which a browser does not send to another site unasked.
+//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/replicas`, `GET /v1/live`; `POST /v1/links/NAME` with
+//! an [`OrderText`]. [`Server`], [`Service`], [`LinkReport`], [`Replica`] and [`Answer`] are its shapes, both ways: the command
+//! line reads what is written here. Orders are taken as `application/json` only, which a browser does not send to another
+//! site unasked.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -18,7 +19,9 @@ use super::state::state;
 use crate::cluster::view::{NodeView, ViewHandle};
 use crate::config::Config;
 use crate::config::model::{Listener, Node};
+use crate::gtid::{Gtid, Position};
 use crate::replication::link::board::{Answer, Board, LinkReport, Order, OrderText};
+use crate::replication::roster::{Entry, Roster};
 use crate::telemetry::counters::{Counters, ServiceCounters};
 
 /// A node, as `list servers` shows it.
@@ -55,6 +58,27 @@ pub struct Service {
     pub servers: Vec<String>,
 }
 
+/// A dump, as `list replicas` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Server id of the replica; 0 for a program that only reads the log.
+    pub server_id: u32,
+    /// Where it connects from.
+    pub address: String,
+    /// Name of the node that it reads; empty while there is none.
+    pub source: String,
+    /// What it has been sent; none if it reads by file and position.
+    pub position: Option<String>,
+    /// Transactions that the writer has and it has not been sent, as of the last probe; none if that is not known.
+    pub lag: Option<u64>,
+    /// Bytes sent to it.
+    pub bytes: u64,
+    /// How often another node has gone on for its source.
+    pub takeovers: u64,
+    /// What an operator should look at; empty if nothing.
+    pub warning: String,
+}
+
 /// What the API reads.
 #[derive(Clone, Debug)]
 pub struct Sources {
@@ -66,6 +90,8 @@ pub struct Sources {
     pub counters: Arc<Counters>,
     /// The links.
     pub links: Board,
+    /// The dumps of replicas.
+    pub roster: Arc<Roster>,
 }
 
 /// Answers on this socket until the task is dropped.
@@ -75,6 +101,7 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()>
         .route("/v1/services", get(async |State(sources): State<Sources>| Json(services(&sources))))
         .route("/v1/links", get(async |State(sources): State<Sources>| Json(links(&sources))))
         .route("/v1/links/{name}", post(order))
+        .route("/v1/replicas", get(async |State(sources): State<Sources>| Json(replicas(&sources))))
         .route("/v1/live", get(async || Json(serde_json::json!({ "live": true }))))
         .with_state(sources);
     axum::serve(socket, routes).await
@@ -117,4 +144,46 @@ fn services(sources: &Sources) -> Vec<Service> {
         servers: sources.config.nodes.iter().map(|node| node.name.to_string()).collect(),
     };
     sources.config.listeners.iter().zip(&sources.counters.services).map(service).collect()
+}
+
+fn replicas(sources: &Sources) -> Vec<Replica> {
+    let view = sources.view.load();
+    let writer = view.writer.and_then(|id| view.node(id)).and_then(|node| node.gtid.parse::<Position>().ok());
+    let replica = |(entry, warning): (Arc<Entry>, String)| {
+        let place = entry.place();
+        Replica {
+            server_id: entry.server,
+            address: entry.address.to_string(),
+            source: place.source.into(),
+            lag: writer.as_ref().zip(place.position.as_ref()).map(|(writer, position)| lag(writer, position)),
+            position: place.position.map(|position| position.to_string()),
+            bytes: entry.bytes.load(Ordering::Relaxed),
+            takeovers: entry.takeovers.load(Ordering::Relaxed),
+            warning,
+        }
+    };
+    sources.roster.list().into_iter().map(replica).collect()
+}
+
+/// Transactions up to `ahead` that are not below `behind`.
+fn lag(ahead: &Position, behind: &Position) -> u64 {
+    let of_domain = |gtid: Gtid| gtid.sequence.saturating_sub(behind.get(gtid.domain).map_or(0, |own| own.sequence));
+    ahead.iter().map(of_domain).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lag_is_counted_in_transactions() {
+        for (ahead, behind, transactions) in [
+            ("70-1-10,81-2-5", "70-1-7,81-2-5", 3),
+            ("70-1-10", "", 10),
+            ("70-1-10,81-2-5", "70-1-12,81-2-1", 4),
+            ("", "70-1-1", 0),
+        ] {
+            assert_eq!(lag(&ahead.parse().unwrap(), &behind.parse().unwrap()), transactions, "{ahead} {behind}");
+        }
+    }
 }

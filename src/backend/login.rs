@@ -31,6 +31,37 @@ pub struct Identity<'a> {
     pub attributes: &'a [u8],
 }
 
+/// An [`Identity`] that outlives its session.
+pub struct Credentials {
+    /// The user's name.
+    pub user: Box<[u8]>,
+    /// SHA1(password); none for an account without one.
+    pub password: Option<Sha1Password>,
+    /// What the session's client negotiated.
+    pub capabilities: Capabilities,
+    /// The longest packet the client takes, in bytes.
+    pub packet_max: u32,
+    /// The client's collation.
+    pub collation: u8,
+    /// The client's connection attributes as sent.
+    pub attributes: Box<[u8]>,
+}
+
+impl Credentials {
+    /// To log in with, in no schema.
+    pub fn identity(&self) -> Identity<'_> {
+        Identity {
+            user: &self.user,
+            password: self.password.as_ref(),
+            schema: None,
+            capabilities: self.capabilities,
+            packet_max: self.packet_max,
+            collation: self.collation,
+            attributes: &self.attributes,
+        }
+    }
+}
+
 /// How far the login is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
@@ -117,7 +148,8 @@ fn put_answer(out: &mut Vec<u8>, who: &Identity, scramble: &[u8; SCRAMBLE]) {
     }
 }
 
-fn refusal(payload: &[u8]) -> Result<Fault, Malformed> {
+/// The fault that an ERR packet of a node tells.
+pub fn refusal(payload: &[u8]) -> Result<Fault, Malformed> {
     let error = Error::parse(payload)?;
     let message = String::from_utf8_lossy(error.message);
     Ok(Fault::node(Retry::Never, error.code, &error.state, message))

@@ -1,4 +1,4 @@
-//! `oarlock list`: what a running proxy says of its servers, services and links.
+//! `oarlock list`: what a running proxy says of its servers, services, links and replicas.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -7,11 +7,11 @@ use std::time::Duration;
 use comfy_table::Table;
 use serde::de::DeserializeOwned;
 
-use crate::admin::http::{Server, Service};
+use crate::admin::http::{Replica, Server, Service};
 use crate::config::print_duration;
 use crate::replication::link::board::LinkReport;
 
-/// List the servers, services or links of a running proxy
+/// List the servers, services, links or replicas of a running proxy
 #[derive(clap::Args)]
 pub struct Args {
     /// What to list
@@ -30,6 +30,7 @@ enum What {
     Servers,
     Services,
     Links,
+    Replicas,
 }
 
 /// The proxy answers from memory; more than this is a proxy that is stuck.
@@ -44,6 +45,7 @@ pub fn run(args: Args) -> ExitCode {
         What::Servers => list(&args, "servers", |rows| servers(rows).to_string()),
         What::Services => list(&args, "services", |rows| services(rows).to_string()),
         What::Links => list(&args, "links", links),
+        What::Replicas => list(&args, "replicas", |rows| replicas(rows).to_string()),
     };
     match printed {
         Ok(text) => {
@@ -128,6 +130,19 @@ fn links(links: &[LinkReport]) -> String {
         }
     }
     format!("{table}{notes}")
+}
+
+fn replicas(replicas: &[Replica]) -> Table {
+    let mut table = frame(["Server ID", "Address", "Source", "Position", "Lag", "Bytes", "Takeovers", "Warning"]);
+    for replica in replicas {
+        let (id, bytes, takeovers) =
+            (replica.server_id.to_string(), replica.bytes.to_string(), replica.takeovers.to_string());
+        let lag = replica.lag.map_or_else(String::new, |lag| lag.to_string());
+        let position = replica.position.as_deref().unwrap_or("by file");
+        let row = [&id, &replica.address, &replica.source, position, &lag, &bytes, &takeovers, &replica.warning];
+        table.add_row(row);
+    }
+    table
 }
 
 fn frame<const COLUMNS: usize>(header: [&str; COLUMNS]) -> Table {

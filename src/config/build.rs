@@ -26,6 +26,11 @@ pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
             writer_wait: or(file.read_write_split.writer_wait, WRITER_WAIT),
             multiplex,
         },
+        replication: Replication {
+            source_timeout: or(file.replication.source_timeout, SOURCE_TIMEOUT),
+            source_wait: or(file.replication.source_wait, SOURCE_WAIT),
+            group_bytes_max: file.replication.group_bytes_max.map_or(GROUP_BYTES_MAX, |count| count.0),
+        },
         admin: admin(&file.admin)?,
         limits: Limits {
             sessions_max: file.limits.sessions_max.map_or(SESSIONS_MAX, |count| count.0),

@@ -32,6 +32,8 @@ pub(super) struct File {
     #[serde(default, rename = "read-write-split")]
     pub read_write_split: ReadWriteSplit,
     #[serde(default)]
+    pub replication: Replication,
+    #[serde(default)]
     pub admin: Admin,
     #[serde(default)]
     pub limits: Limits,
@@ -93,6 +95,14 @@ pub(super) struct ReadWriteSplit {
     pub readers: Option<Policy>,
     pub writer_wait: Option<Interval>,
     pub multiplex: Option<Spanned<bool>>,
+}
+
+#[derive(Default, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Replication {
+    pub source_timeout: Option<Interval>,
+    pub source_wait: Option<Interval>,
+    pub group_bytes_max: Option<Count>,
 }
 
 #[derive(Default, serde::Deserialize)]

@@ -37,6 +37,9 @@ pub(super) const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const LINK_HEARTBEAT: Duration = Duration::from_secs(5);
 pub(super) const LINK_RETRY: Duration = Duration::from_secs(1);
 pub(super) const WRITER_WAIT: Duration = Duration::from_secs(30);
+pub(super) const SOURCE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(super) const SOURCE_WAIT: Duration = Duration::from_secs(30);
+pub(super) const GROUP_BYTES_MAX: u32 = 1 << 20;
 pub(super) const SESSIONS_MAX: u32 = 10_000;
 pub(super) const PREPARED_MAX: u32 = 16_382;
 pub(super) const CONNECTION_WAIT: Duration = Duration::from_secs(10);
@@ -61,6 +64,8 @@ pub struct Config {
     pub links: Box<[Link]>,
     /// `[read-write-split]`
     pub read_write_split: ReadWriteSplit,
+    /// `[replication]`
+    pub replication: Replication,
     /// `[admin]`
     pub admin: Admin,
     /// `[limits]`
@@ -226,6 +231,8 @@ pub struct Listener {
 pub enum Service {
     /// Reads go to readers, the rest to the writer.
     ReadWriteSplit,
+    /// All goes to the writer; replicas dump, and their dumps outlive nodes.
+    Replication,
 }
 
 impl Service {
@@ -233,6 +240,7 @@ impl Service {
     pub fn name(self) -> &'static str {
         match self {
             Self::ReadWriteSplit => "read-write-split",
+            Self::Replication => "replication",
         }
     }
 }
@@ -263,6 +271,17 @@ pub struct ReadWriteSplit {
     pub writer_wait: Duration,
     /// Do sessions lend their node connections to others between transactions?
     pub multiplex: bool,
+}
+
+/// How the replication service works.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Replication {
+    /// A node that sends a replica nothing for so long has frozen: another one goes on.
+    pub source_timeout: Duration,
+    /// How long a replica waits for a node that can go on, before it has to come again by itself.
+    pub source_wait: Duration,
+    /// The longest transaction that is held in memory until it is whole, in bytes. A longer one is kept in a file of `state_dir`.
+    pub group_bytes_max: u32,
 }
 
 /// The JSON API for operators.

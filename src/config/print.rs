@@ -12,6 +12,7 @@ impl fmt::Display for Config {
         let text = |text: &str| toml::Value::from(text).to_string();
         let time = |duration| format!("\"{}\"", print_duration(duration));
         let (site, cluster, split, limits) = (&self.site, &self.cluster, &self.read_write_split, &self.limits);
+        let replication = &self.replication;
         writeln!(f, "[site]\nname = {}\nuser = {}\npassword = \"***\"", text(&site.name), text(&site.user))?;
         match site.threads {
             Threads::Auto => writeln!(f, "threads = \"auto\"")?,
@@ -52,6 +53,13 @@ impl fmt::Display for Config {
             policy(split.readers),
             time(split.writer_wait),
             split.multiplex
+        )?;
+        writeln!(
+            f,
+            "\n[replication]\nsource_timeout = {}\nsource_wait = {}\ngroup_bytes_max = {}",
+            time(replication.source_timeout),
+            time(replication.source_wait),
+            replication.group_bytes_max
         )?;
         writeln!(f, "\n[admin]\naddress = \"{}\"", self.admin.address)?;
         writeln!(f, "\n[limits]\nsessions_max = {}\nprepared_max = {}", limits.sessions_max, limits.prepared_max)?;

@@ -84,13 +84,13 @@ fn errors_name_the_line_and_the_nearest_name() {
         (
             "",
             "[[replica]]\nname = \"dr\"\n",
-            "configuration:15: unknown setting `replica`; valid here: site, cluster, node, listener, link, read-write-split, admin, limits",
+            "configuration:15: unknown setting `replica`; valid here: site, cluster, node, listener, link, read-write-split, replication, admin, limits",
         ),
         ("user = \"maxuser\"\n", "", "configuration:2: missing setting `user`"),
         (
             "\"read-write-split\"",
-            "\"replication\"",
-            "configuration:14: unknown value `replication`; valid here: read-write-split",
+            "\"replicaton\"",
+            "configuration:14: unknown value `replicaton`; did you mean `replication`?",
         ),
         ("dc\"", "dc", "configuration:3: invalid basic string, expected `\"`"),
         (

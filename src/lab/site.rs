@@ -24,7 +24,7 @@ impl Lab {
         })
     }
 
-    /// The configuration of a proxy of this site at `proxy`: applications on port 4006, its admin address on 4008. The password is
+    /// The configuration of a proxy of this site at `proxy`: applications on port 4006, replicas on 4007, its admin address on 4008. The password is
     /// in it, so a file made of it must be closed to other users.
     pub fn config_toml(&self, site: Site, proxy: Ipv4Addr) -> String {
         let (name, kind, word) = match site {
@@ -45,6 +45,11 @@ probe_interval = "1s"
 name = "applications"
 address = "{proxy}:4006"
 service = "read-write-split"
+
+[[listener]]
+name = "replicas"
+address = "{proxy}:4007"
+service = "replication"
 
 [admin]
 address = "{proxy}:4008"

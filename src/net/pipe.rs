@@ -175,6 +175,11 @@ impl Pipe {
         Poll::Ready(())
     }
 
+    /// The stream alone; what is held and what is blocked is gone.
+    pub fn into_stream(self) -> Stream {
+        self.stream
+    }
+
     /// Bytes read, and bytes written late, so far; wraps.
     pub fn moved(&self) -> usize {
         self.moved

@@ -1,3 +1,77 @@
-//! Replication between sites: the links by which this site follows others.
+//! The replication endpoint: dumps of the cluster's binary log that outlive the nodes they come from. And [`link`]: how this
+//! site follows others.
+//!
+//! A session of the replication service ends with its client's COM_BINLOG_DUMP; here the dump begins. Pure: what was asked
+//! ([`request`]), what may be passed on ([`flow`]), which node can serve ([`source`]), what a node answers ([`answer`]). Shell:
+//! making a node send ([`approach`]), finding one (`search`), the dump itself (`dump`), what it keeps of a long transaction ([`stash`]), and the list of all dumps ([`roster`]).
 
+pub mod answer;
+pub mod approach;
+mod dump;
+pub mod flow;
 pub mod link;
+pub mod request;
+pub mod roster;
+mod search;
+pub mod source;
+pub mod stash;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::backend::handover::Heir;
+use crate::cluster::view::ViewHandle;
+use crate::config::Config;
+use crate::net::clock::Clock;
+use crate::telemetry::counters::Counters;
+use roster::Roster;
+
+/// What all dumps share.
+#[derive(Clone)]
+pub struct Endpoint {
+    /// The cluster.
+    pub view: ViewHandle,
+    /// Live numbers.
+    pub counters: Arc<Counters>,
+    /// All dumps.
+    pub roster: Arc<Roster>,
+    /// The timers of the workers, on which dumps run.
+    pub clock: Clock,
+    /// From dialling a node to its first byte of a dump.
+    pub connect_timeout: Duration,
+    /// A source that says nothing for so long has frozen.
+    pub source_timeout: Duration,
+    /// How long a dump waits for a node that can serve it.
+    pub source_wait: Duration,
+    /// A replica that takes nothing for so long is cut off.
+    pub stall_timeout: Duration,
+    /// The longest group that is held in memory until it is whole, in bytes.
+    pub group_bytes_max: usize,
+    /// Where a longer one is kept.
+    pub state_dir: PathBuf,
+}
+
+impl Endpoint {
+    /// As configured.
+    pub fn new(config: &Config, view: ViewHandle, counters: Arc<Counters>, roster: Arc<Roster>) -> Self {
+        Self {
+            view,
+            counters,
+            roster,
+            clock: Clock::current(),
+            connect_timeout: config.cluster.connect_timeout,
+            source_timeout: config.replication.source_timeout,
+            source_wait: config.replication.source_wait,
+            stall_timeout: config.limits.stall_timeout,
+            group_bytes_max: config.replication.group_bytes_max as usize,
+            state_dir: config.site.state_dir.clone(),
+        }
+    }
+
+    /// Whoever goes on with a client that begins a dump.
+    pub fn heir(self) -> Heir {
+        let endpoint = Arc::new(self);
+        Box::new(move |handover| Box::pin(dump::serve(endpoint.clone(), handover)))
+    }
+}

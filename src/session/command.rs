@@ -110,10 +110,7 @@ impl Machine {
                 let verdict = Verdict { class: Class::Read, ..UNKNOWN };
                 Ok(Work { after: After::Nothing, ..self.statement(command, verdict, desk) })
             }
-            Command::BinlogDump | Command::RegisterSlave => {
-                let text = "This listener serves applications; replicas need a replication listener or a node";
-                Err(Fault::client(1235, b"42000", text))
-            }
+            Command::BinlogDump | Command::RegisterSlave => self.replicate(command, payload, desk),
             Command::Unknown(_) => Err(Fault::client(1047, b"08S01", "Unknown command")),
             _ => Ok(Work { after: After::Nothing, ..self.statement(command, UNKNOWN, desk) }),
         };
@@ -209,6 +206,7 @@ impl Machine {
 
     pub(super) fn target(&self, route: Route) -> Target {
         let slot = match route {
+            Route::Reader | Route::Home if self.replica.is_some() => return Target::Writer,
             Route::Writer => return Target::Writer,
             Route::Reader => return Target::Reader,
             Route::Home => return Target::Home,
@@ -360,6 +358,6 @@ fn unknown_statement(id: u32, command: &str) -> Fault {
     Fault::client(1243, b"HY000", format!("Unknown prepared statement handler ({id}) given to {command}"))
 }
 
-fn malformed_command() -> Fault {
+pub(super) fn malformed_command() -> Fault {
     Fault::client(1835, b"HY000", "Malformed communication packet")
 }

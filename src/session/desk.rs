@@ -83,6 +83,13 @@ pub enum Action {
     SpareSession(u32),
     /// Write what is to be written to the client, then close it.
     Hangup,
+    /// The session is over, but not its client, which begins a dump: hand both and this node connection over.
+    HandOver {
+        /// The slot of the node connection.
+        slot: Slot,
+        /// Its node.
+        node: NodeId,
+    },
 }
 
 /// Whom a KILL is for that does not name a session.

@@ -200,7 +200,8 @@ impl Machine {
                 self.client.accounts = desk.accounts.generation();
                 greet.stage = Stage::Node;
                 greet.answer = Vec::new();
-                self.work = Some(Work::new(Command::Ping, Target::Home, After::Login(greet.sequence), desk.now_us));
+                let target = if self.replica.is_some() { Target::Writer } else { Target::Home };
+                self.work = Some(Work::new(Command::Ping, target, After::Login(greet.sequence), desk.now_us));
                 self.advance(None, desk);
             }
             Err(_) if !greet.refreshed => {

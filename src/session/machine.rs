@@ -24,6 +24,7 @@ use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::greet::Greet;
 use super::prepared::{Prepared, set_statement_id};
+use super::replica::Replica;
 use super::state::SessionState;
 use super::work::{After, Stage, Target, Work};
 
@@ -59,6 +60,8 @@ pub struct Machine {
     pub(super) failed_changes: u8,
     /// A KILL for this session is under way.
     pub(super) condemned: bool,
+    /// Of the replication service only.
+    pub(super) replica: Option<Box<Replica>>,
     armed: bool,
 }
 
@@ -76,6 +79,7 @@ impl Machine {
             reader: None,
             failed_changes: 0,
             condemned: false,
+            replica: None,
             armed: false,
         }
     }

@@ -143,7 +143,7 @@ impl Machine {
         }
     }
 
-    fn forget_conn(&mut self, slot: Slot, desk: &mut Desk) {
+    pub(super) fn forget_conn(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
         conn.phase = ConnPhase::Closed;
         if let Some(load) = desk.load(conn.node) {

@@ -183,6 +183,9 @@ impl Machine {
         if let Some(After::Login(sequence)) = self.work.as_ref().map(|work| work.after) {
             return self.welcome(sequence, desk);
         }
+        if self.work.as_ref().is_some_and(|work| work.after == After::Dump) {
+            return self.hand_over(slot, desk);
+        }
         if self.work.as_ref().is_some_and(|work| work.keeps_packet()) {
             self.keep_packet(&source, desk);
         }

@@ -10,12 +10,15 @@ use std::task::{Context, Poll};
 use tokio::time::{Instant, Sleep};
 use tracing::info;
 
+use crate::backend::handover::Handover;
+use crate::cluster::view::NodeId;
 use crate::config::model::NODES_MAX;
 use crate::net::pipe::{Fill, Pipe};
 use crate::net::signals::{SOURCES_MAX, Signals};
 use crate::net::stream::Stream;
 
-use super::desk::{Action, Found, Peer};
+use super::desk::{Action, Peer, Slot};
+use super::errand::{Errand, Word};
 use super::machine::{ClientLost, Machine};
 use super::node_end::NodeEnd;
 use super::notice::Notice;
@@ -30,17 +33,6 @@ const OTHER: usize = 0;
 const CLIENT: usize = 1;
 pub(super) const FIRST_NODE: usize = 2;
 const _: () = assert!(FIRST_NODE + NODES_MAX <= SOURCES_MAX);
-
-/// Something a session waits for that is no socket of its own.
-pub(super) type Errand = Pin<Box<dyn Future<Output = Word>>>;
-
-/// What an errand brings back.
-pub(super) enum Word {
-    /// The accounts have been loaded again, or can't be now.
-    Accounts,
-    /// Where another session is at work.
-    Found(Found),
-}
 
 /// One session's task.
 pub(super) struct Task {
@@ -58,6 +50,8 @@ pub(super) struct Task {
     client_closed: bool,
     draining: bool,
     begun: bool,
+    /// Somebody else goes on with the client and this node connection.
+    left: Option<(Slot, NodeId)>,
 }
 
 impl Task {
@@ -80,7 +74,15 @@ impl Task {
             client_closed: false,
             draining: false,
             begun: false,
+            left: None,
         }
+    }
+
+    /// What the session has left, once it is over.
+    pub(super) fn handover(mut self) -> Option<Handover> {
+        let (slot, node) = self.left?;
+        let NodeEnd::Open(connection, _) = self.vacate(slot) else { return None };
+        Some(self.machine.handover(self.client, connection, node))
     }
 
     /// Goes on until nothing moves.
@@ -320,6 +322,7 @@ impl Task {
                 Action::SpareSession(id) => self.worker.spare_session(*id),
                 // The machine has ended: the turn ends with it once the client has all that was written.
                 Action::Hangup => {}
+                Action::HandOver { slot, node } => self.left = Some((*slot, *node)),
             }
         }
         bench.desk.actions = actions;
@@ -376,11 +379,5 @@ impl Future for Task {
         let polled = task.turn(&mut bench);
         bench.tidy();
         polled
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.worker.session_ended(self.machine.id());
     }
 }

@@ -40,6 +40,8 @@ pub(super) enum After {
     Execute(Verdict),
     /// The login: the client gets its OK with this sequence number.
     Login(u8),
+    /// COM_BINLOG_DUMP in `packet`: the session ends, and its client and this node connection are handed over.
+    Dump,
     Reset,
     /// KILL of the session of this id; it ends if the node agrees.
     Kill {

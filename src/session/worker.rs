@@ -3,9 +3,7 @@
 //! Its sessions share one bench (buffer, desk). Others reach a session only through its worker's orders and the
 //! session's notice, so nothing on the data path is locked or shared between threads.
 //!
-//! Its runtime has no timers: while one is pending, each wait for sockets programs the processor's timer and takes it
-//! back, which is a tenth of what a query costs with one client. They run on the control plane's clock, which wakes the
-//! worker as any other thread does.
+//! Its runtime has no timers: see [`Clock`].
 
 use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
@@ -18,24 +16,28 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 use preempt_rt::sched::{Scheduler, SchedulerParams};
-use tokio::runtime::{self, Builder, LocalOptions};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, Interval, MissedTickBehavior, Sleep};
+use tokio::time::{Instant, Sleep};
 
 use crate::auth::directory::Directory;
+use crate::backend::handover::Heir;
 use crate::backend::pool::Pool;
 use crate::backend::seats::{self, Seats};
 use crate::cluster::view::{NodeId, ViewHandle};
+use crate::net::clock::Clock;
 use crate::net::stream::Stream;
 use crate::routing::reader::Load;
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
 
 use super::desk::{Desk, Found, Holder, Settings, Sought};
+use super::errand::{Errand, Word};
 use super::kill::FIRST_ID;
+use super::life;
 use super::machine::Machine;
 use super::notice::{Heard, Notice};
-use super::task::{Errand, Task, Word};
+use super::task::Task;
 
 /// Size of the shared read buffer in bytes.
 const SCRATCH: usize = 256 << 10;
@@ -63,8 +65,12 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// All sessions.
     pub registry: Registry,
-    /// The runtime whose timers the workers use.
-    pub clock: runtime::Handle,
+    /// The timers of the workers.
+    pub clock: Clock,
+    /// Which listeners are of the replication service, by their place in the configuration.
+    pub replication: Box<[bool]>,
+    /// Goes on with clients that begin a dump.
+    pub heir: Heir,
 }
 
 /// Which worker each session lives on.
@@ -250,7 +256,7 @@ pub(super) struct Bench {
     pub(super) scratch: Vec<u8>,
     pub(super) desk: Desk,
     epoch: Instant,
-    clock: runtime::Handle,
+    clock: Clock,
 }
 
 impl Bench {
@@ -265,8 +271,7 @@ impl Bench {
 
     /// A timer.
     pub(super) fn sleep_until(&self, deadline: Instant) -> Pin<Box<Sleep>> {
-        let _clock = self.clock.enter();
-        Box::pin(tokio::time::sleep_until(deadline))
+        Box::pin(self.clock.sleep_until(deadline))
     }
 
     pub(super) fn lay_out_scramble(&mut self) {
@@ -312,7 +317,8 @@ impl Worker {
 
     async fn work(self: Rc<Self>, mut queue: mpsc::UnboundedReceiver<Order>) {
         let mut versions = self.shared.view.versions();
-        let (mut publish, mut ask) = (self.ticks(PUBLISH_PERIOD), self.ticks(ASK_PERIOD));
+        let clock = &self.shared.clock;
+        let (mut publish, mut ask) = (clock.ticks(PUBLISH_PERIOD), clock.ticks(ASK_PERIOD));
         self.look();
         loop {
             tokio::select! {
@@ -327,13 +333,6 @@ impl Worker {
                 _ = ask.tick(), if self.seats.has_line() => self.ask_for_seats(),
             }
         }
-    }
-
-    fn ticks(&self, period: Duration) -> Interval {
-        let _clock = self.shared.clock.enter();
-        let mut ticks = tokio::time::interval(period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        ticks
     }
 
     fn follow(self: &Rc<Self>, order: Order) {
@@ -364,7 +363,10 @@ impl Worker {
             service.sessions_total.fetch_add(1, Ordering::Relaxed);
         }
         let machine = Machine::new(id, accepted.address.ip().to_canonical());
-        tokio::task::spawn_local(Task::new(machine, Stream::new(socket), self.clone(), notice));
+        let replicates = self.shared.replication.get(accepted.listener) == Some(&true);
+        let machine = if replicates { machine.for_replicas() } else { machine };
+        let task = Task::new(machine, Stream::new(socket), self.clone(), notice.clone());
+        tokio::task::spawn_local(life::live(id, task, self.clone(), notice));
     }
 
     /// Takes the current view, and tells the sessions of it.
@@ -469,6 +471,10 @@ impl Worker {
             // A worker that has ended has no sessions.
             let _ = worker.orders.send(order);
         }
+    }
+
+    pub(super) fn heir(&self) -> &Heir {
+        &self.shared.heir
     }
 
     pub(super) fn suspect(&self, node: NodeId) {

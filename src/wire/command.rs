@@ -94,6 +94,10 @@ pub const QUIT: u8 = 0x01;
 pub const RESET_CONNECTION: u8 = 0x1f;
 /// The byte of COM_QUERY.
 pub const QUERY: u8 = 0x03;
+/// The byte of COM_BINLOG_DUMP.
+pub const BINLOG_DUMP: u8 = 0x12;
+/// The byte of COM_REGISTER_SLAVE.
+pub const REGISTER_SLAVE: u8 = 0x15;
 /// The byte of COM_STMT_PREPARE.
 pub const STMT_PREPARE: u8 = 0x16;
 /// The byte of COM_STMT_EXECUTE.

@@ -3,6 +3,7 @@
 //! Nothing here knows a socket, a clock or a session. Parsers take borrowed bytes and answer "need more", a value, or
 //! [`Malformed`]; writers append to a buffer of the caller's. Nothing allocates per packet.
 
+pub mod binlog;
 pub mod capability;
 pub mod challenge;
 pub mod command;

@@ -7,6 +7,7 @@ mod actors;
 mod commands;
 #[path = "../support/dice.rs"]
 mod dice;
+mod dumps;
 mod growth;
 mod handshake;
 #[path = "../support/logins.rs"]
@@ -96,4 +97,9 @@ fn long_texts_take_time_in_proportion() {
 #[test]
 fn tracking_is_read_as_written() {
     check("tracking", tracking::holds, 20_000);
+}
+
+#[test]
+fn dumps_do_not_depend_on_how_they_come() {
+    check("dumps", dumps::holds, 10_000);
 }

@@ -200,6 +200,7 @@ impl Stage {
             Action::EndSession(id) => self.ended.push(*id),
             Action::SpareSession(id) => self.spared.push(*id),
             Action::Hangup => self.hung_up = true,
+            Action::HandOver { .. } => unreachable!("only sessions of the replication service end so"),
         }
     }
 

@@ -1,0 +1,257 @@
+//! Making a node send: a connection in the replica's name, its variables, proof that the node holds what the replica has, the dump.
+//!
+//! Every wait has a deadline. A node is asked for a dump only once its own position covers the replica's: with gtid_ignore_duplicates it
+//! would accept any, and send nothing of what it lacks.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Endpoint;
+use super::answer::{Answer, Progress, Row};
+use super::request::{Request, put_command};
+use super::source::{Held, Locals, Unfit, missing};
+use crate::backend::login::{Credentials, Login, Step, refusal};
+use crate::cluster::view::{NodeId, NodeView};
+use crate::fault::Fault;
+use crate::gtid::{Gtid, Position};
+use crate::net::stream::Stream;
+use crate::wire::Malformed;
+use crate::wire::capability::Capabilities;
+use crate::wire::command::QUERY;
+use crate::wire::err::ERR;
+use crate::wire::packet::{self, Header};
+
+/// Nothing that is answered here is longer, in bytes; an event may be, but of that only the beginning is awaited.
+const ANSWER_BYTES_MAX: usize = 1 << 16;
+const READ_BYTES: usize = 16 << 10;
+/// How often a node that is behind is asked again.
+const BEHIND_PAUSE: Duration = Duration::from_millis(10);
+/// The code of all that a dump can't go on for, and those by which an account is refused.
+const DUMP_ERROR: u16 = 1236;
+const ACCOUNT_ERRORS: [u16; 8] = [1044, 1045, 1130, 1142, 1227, 1251, 1698, 4151];
+const POSITION: &str =
+    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('gtid_binlog_pos', 'gtid_domain_id', 'wsrep_gtid_domain_id')";
+
+/// Why a node does not send.
+#[derive(Debug)]
+pub enum Refusal {
+    /// It can't now; another may.
+    Unfit(Unfit),
+    /// The account may not: no node will.
+    Account(Fault),
+}
+
+impl From<io::Error> for Refusal {
+    fn from(error: io::Error) -> Self {
+        absent(error.to_string())
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        absent(malformed.to_string())
+    }
+}
+
+fn absent(why: impl Into<Box<str>>) -> Refusal {
+    Refusal::Unfit(Unfit::Absent(why.into()))
+}
+
+/// Sorts a node's own error.
+fn refused(fault: Fault) -> Refusal {
+    match fault.code {
+        DUMP_ERROR => Refusal::Unfit(Unfit::Lacks(Position::default(), fault.message)),
+        code if ACCOUNT_ERRORS.contains(&code) => Refusal::Account(fault),
+        code => absent(format!("{} (error {code})", fault.message)),
+    }
+}
+
+/// A connection to a node, and what has been read of it but not used.
+pub struct Line {
+    pub(super) stream: Stream,
+    pub(super) unused: Vec<u8>,
+    capabilities: Capabilities,
+}
+
+impl Line {
+    /// A connection that is logged in and quiet.
+    pub fn quiet(stream: Stream, capabilities: Capabilities) -> Self {
+        Self { stream, unused: Vec::new(), capabilities }
+    }
+
+    async fn login(node: &NodeView, who: &Credentials) -> Result<Self, Refusal> {
+        let stream = Stream::dial(node.address.clone()).await?;
+        let mut line = Self::quiet(stream, who.capabilities);
+        let mut login = Login::Greeting;
+        loop {
+            let (header, payload) = line.packet().await?;
+            let mut answer = Vec::new();
+            match login.take(header.sequence, &payload, &who.identity(), &mut answer)? {
+                Step::More(next) => login = next,
+                Step::Done { .. } => return Ok(line),
+                Step::Refused(fault) => return Err(refused(fault)),
+            }
+            line.stream.write_all(&answer).await?;
+        }
+    }
+
+    /// One whole packet.
+    async fn packet(&mut self) -> Result<(Header, Vec<u8>), Refusal> {
+        loop {
+            if let Some((header, payload)) = packet::first(&self.unused) {
+                let payload = payload.to_vec();
+                self.unused.drain(..header.total());
+                return Ok((header, payload));
+            }
+            if self.unused.len() > ANSWER_BYTES_MAX {
+                return Err(absent("its answer is too long"));
+            }
+            self.read().await?;
+        }
+    }
+
+    async fn read(&mut self) -> io::Result<()> {
+        let there = self.unused.len();
+        self.unused.resize(there + READ_BYTES, 0);
+        let read = self.stream.read(&mut self.unused[there..]).await;
+        self.unused.truncate(there + read.as_ref().map_or(0, |read| *read));
+        match read {
+            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed")),
+            read => read.map(drop),
+        }
+    }
+
+    /// Sends a command and waits for its answer.
+    async fn ask(&mut self, command: &[u8]) -> Result<Vec<Row>, Refusal> {
+        self.stream.write_all(command).await?;
+        let mut answer = Answer::new(self.capabilities);
+        loop {
+            let (_, payload) = self.packet().await?;
+            match answer.take(&payload)? {
+                Progress::More => {}
+                Progress::Done(rows) => return Ok(rows),
+                Progress::Refused(fault) => return Err(refused(fault)),
+            }
+        }
+    }
+
+    /// The rows of a statement.
+    pub async fn query(&mut self, text: &str) -> Result<Vec<Row>, Refusal> {
+        let mut command = Vec::new();
+        put_command(QUERY, text.as_bytes(), &mut command);
+        self.ask(&command).await
+    }
+
+    /// Begins the dump: its first packet has begun to come, and is no error.
+    async fn begin(&mut self, request: &Request) -> Result<(), Refusal> {
+        let mut command = Vec::new();
+        request.put_dump(&mut command);
+        self.stream.write_all(&command).await?;
+        loop {
+            match (Header::parse(&self.unused), self.unused.get(packet::HEADER)) {
+                (Some(_), Some(&ERR)) => {
+                    let (_, payload) = self.packet().await?;
+                    return Err(refused(refusal(&payload)?));
+                }
+                (Some(_), Some(_)) => return Ok(()),
+                _ => self.read().await?,
+            }
+        }
+    }
+}
+
+/// Reads what a node says of its log; the second is the domain that it keeps to itself.
+fn read(rows: Vec<Row>, anywhere: Position) -> Result<(Held, Option<u32>), Refusal> {
+    let mut held = Held { position: Position::default(), shared: None, anywhere };
+    let mut local = None;
+    for row in rows {
+        let [Some(name), Some(value)] = &row[..] else { continue };
+        let value = String::from_utf8_lossy(value);
+        match &**name {
+            b"gtid_binlog_pos" => held.position = value.parse().map_err(|_| absent("its position makes no sense"))?,
+            b"gtid_domain_id" => local = value.parse().ok(),
+            _ => held.shared = value.parse().ok(),
+        }
+    }
+    Ok((held, local))
+}
+
+/// What the nodes had together when they were last looked at.
+fn anywhere(endpoint: &Endpoint) -> Position {
+    let view = endpoint.view.load();
+    let positions = view.nodes.iter().filter_map(|node| node.gtid.parse::<Position>().ok());
+    positions.fold(Position::default(), |all, position| all.max(&position))
+}
+
+/// What is wanted of a node.
+pub struct Wanted<'a> {
+    /// The replica's request.
+    pub request: &'a Request,
+    /// In whose name.
+    pub who: &'a Credentials,
+    /// Where the replica is.
+    pub position: &'a Position,
+    /// How long the node may take to come so far.
+    pub patience: Duration,
+}
+
+/// Has a node send from where the replica is.
+pub async fn approach(
+    endpoint: &Endpoint,
+    node: &NodeView,
+    wanted: &Wanted<'_>,
+    locals: &mut Locals,
+) -> Result<Line, Refusal> {
+    let late = || absent(format!("no answer within {:?}", endpoint.connect_timeout));
+    let deadline = Instant::now() + endpoint.connect_timeout;
+    let mut line = endpoint.clock.timeout_at(deadline, Line::login(node, wanted.who)).await.map_err(|_| late())??;
+    let held = match wanted.request.position {
+        Some(_) => await_position(endpoint, &mut line, node.id, wanted, locals).await?,
+        None => Position::default(),
+    };
+    let begin = async {
+        let (mut setup, mut registration) = (Vec::new(), Vec::new());
+        wanted.request.put_setup(wanted.position, endpoint.source_timeout / 4, &mut setup);
+        line.ask(&setup).await?;
+        if wanted.request.put_registration(&mut registration) {
+            line.ask(&registration).await?;
+        }
+        line.begin(wanted.request).await
+    };
+    let deadline = Instant::now() + endpoint.connect_timeout;
+    match endpoint.clock.timeout_at(deadline, begin).await.map_err(|_| late())? {
+        Ok(()) => Ok(line),
+        Err(Refusal::Unfit(Unfit::Lacks(_, why))) => Err(Refusal::Unfit(Unfit::Lacks(held, why))),
+        Err(refusal) => Err(refusal),
+    }
+}
+
+/// Waits until the node has all that the replica has; returns its position.
+async fn await_position(
+    endpoint: &Endpoint,
+    line: &mut Line,
+    node: NodeId,
+    wanted: &Wanted<'_>,
+    locals: &mut Locals,
+) -> Result<Position, Refusal> {
+    let give_up = Instant::now() + wanted.patience;
+    loop {
+        let deadline = Instant::now() + endpoint.connect_timeout;
+        let late = |_| absent("it has stopped to answer");
+        let rows = endpoint.clock.timeout_at(deadline, line.query(POSITION)).await.map_err(late)??;
+        let (held, local) = read(rows, anywhere(endpoint))?;
+        if let Some(local) = local {
+            locals.insert(node, local);
+        }
+        let lacks: Option<Gtid> = missing(wanted.position, &held, node, locals);
+        if lacks.is_none() {
+            return Ok(held.position);
+        }
+        if Instant::now() >= give_up {
+            return Err(Refusal::Unfit(Unfit::Behind(held.position)));
+        }
+        endpoint.clock.sleep(BEHIND_PAUSE).await;
+    }
+}

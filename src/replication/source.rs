@@ -1,0 +1,125 @@
+//! Which node a dump comes from (pure): the writer, else a node that is fit and holds what the replica needs.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use crate::cluster::view::{ClusterView, NodeId};
+use crate::fault::{Fault, Retry};
+use crate::gtid::{Gtid, Position};
+
+/// Why a node can't serve a dump now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unfit {
+    /// It could not be reached, or refused for a reason of its own.
+    Absent(Box<str>),
+    /// It has not come so far yet: its position.
+    Behind(Position),
+    /// Its binary log begins later, or lacks something: its position, and its own words.
+    Lacks(Position, Box<str>),
+    /// It would go on with this group, which is not the next one.
+    Gap(Gtid),
+}
+
+/// The nodes that can't serve a dump where it is now.
+pub type Verdicts = BTreeMap<NodeId, Unfit>;
+
+/// The node to ask first.
+pub fn choose(view: &ClusterView, unfit: &Verdicts) -> Option<NodeId> {
+    let fit = |id: &NodeId| !unfit.contains_key(id);
+    let others = view.nodes.iter().filter(|node| node.usable()).map(|node| node.id);
+    view.writer.into_iter().chain(others).find(fit)
+}
+
+/// The node that a dump should come from instead of `current`, which still sends.
+pub fn better(view: &ClusterView, current: NodeId, unfit: &Verdicts) -> Option<NodeId> {
+    let stays = view.node(current).is_some_and(|node| node.tolerable());
+    let best = choose(view, unfit).filter(|id| *id != current)?;
+    (!stays || view.writer == Some(best)).then_some(best)
+}
+
+/// Domains that only one node writes, by node: what it does not replicate to the others (server: `gtid_domain_id`).
+pub type Locals = BTreeMap<NodeId, u32>;
+
+/// What a node has, and what else there is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Its own position.
+    pub position: Position,
+    /// The domain of its cluster, in which all nodes write.
+    pub shared: Option<u32>,
+    /// What all nodes together have.
+    pub anywhere: Position,
+}
+
+/// What this node lacks of what the replica has. What other nodes keep to themselves it will never have; and what no node knows of
+/// the replica has from elsewhere.
+pub fn missing(wanted: &Position, held: &Held, node: NodeId, locals: &Locals) -> Option<Gtid> {
+    let Held { position, shared, anywhere } = held;
+    let own = locals.get(&node).copied();
+    let is_elsewhere = |domain| Some(domain) != own && Some(domain) != *shared && locals.values().any(|d| *d == domain);
+    wanted.iter().find(|gtid| {
+        let has = position.get(gtid.domain).is_some_and(|held| held.sequence >= gtid.sequence);
+        let is_known = position.get(gtid.domain).or(anywhere.get(gtid.domain)).is_some();
+        !has && is_known && !is_elsewhere(gtid.domain)
+    })
+}
+
+/// All nodes that could serve have refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dilemma {
+    /// Some may be able to, later.
+    Wait,
+    /// All go on with the same group: what is between is nowhere.
+    Tolerate(Gtid),
+    /// The replica is to be told.
+    Tell(Fault),
+}
+
+/// What the verdicts of all usable nodes come to.
+pub fn weigh(view: &ClusterView, unfit: &Verdicts, wanted: &Position) -> Dilemma {
+    let asked: Vec<_> = view.nodes.iter().filter(|node| node.usable()).map(|node| unfit.get(&node.id)).collect();
+    if asked.is_empty() || asked.iter().any(|verdict| matches!(verdict, None | Some(Unfit::Absent(_)))) {
+        return Dilemma::Wait;
+    }
+    if let Some(Some(Unfit::Gap(first))) = asked.first()
+        && asked.iter().all(|verdict| *verdict == Some(&Unfit::Gap(*first)))
+        && view.nodes.len() == asked.len()
+        && wanted.get(first.domain).is_none_or(|last| last.sequence < first.sequence)
+    {
+        return Dilemma::Tolerate(*first);
+    }
+    let mut text = format!("No node's binary log goes on from '{wanted}', which the replica has");
+    for node in &view.nodes {
+        // Writing to a string can't fail.
+        let _ = write!(
+            text,
+            "; {} {}",
+            node.name,
+            unfit.get(&node.id).map_or("can't be asked now".into(), |why| says(why, wanted))
+        );
+    }
+    // 1236 stops a replica until somebody looks. As long as there are nodes that could not be asked it is to try again.
+    let code = if asked.len() == view.nodes.len() { 1236 } else { 1105 };
+    Dilemma::Tell(Fault::proxy(Retry::Never, code, b"HY000", text))
+}
+
+/// A verdict in few words: an error has room for 512 bytes.
+fn says(why: &Unfit, wanted: &Position) -> String {
+    let domains = |ahead: &Position, behind: &Position| {
+        let differs = |gtid: &Gtid| behind.get(gtid.domain).is_none_or(|other| other.sequence < gtid.sequence);
+        ahead.iter().filter(differs).map(|gtid| gtid.domain.to_string()).collect::<Vec<_>>().join(", ")
+    };
+    match why {
+        Unfit::Absent(why) => format!("can't be asked: {why}"),
+        Unfit::Behind(held) => format!("has only '{held}', so it is behind in domain {}", domains(wanted, held)),
+        Unfit::Gap(next) => format!("goes on in domain {} with {next}", next.domain),
+        Unfit::Lacks(held, why) if why.contains("purged") => {
+            format!("is at '{held}' and has purged what comes next in domain {}", domains(held, wanted))
+        }
+        Unfit::Lacks(held, why) => format!("is at '{held}': {why}"),
+    }
+}
+
+#[cfg(test)]
+#[path = "source/tests.rs"]
+mod tests;

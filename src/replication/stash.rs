@@ -1,0 +1,88 @@
+//! The front of a transaction that is too long to be held in memory, in a file, until its end has come.
+//!
+//! The file has no name, so nothing is left of it however the process ends. It is written through the page cache a piece at a time,
+//! which takes no longer than other work of a turn.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+
+/// No transaction that is longer is taken, in bytes.
+pub const STASH_BYTES_MAX: u64 = 64 << 30;
+
+/// The stash of one dump.
+#[derive(Debug)]
+pub struct Stash {
+    folder: PathBuf,
+    /// Its name as long as it has one.
+    name: String,
+    file: Option<File>,
+    length: u64,
+}
+
+impl Stash {
+    /// Nothing yet. If need be there will be a file in `folder`; `id` is the session's.
+    pub fn new(folder: PathBuf, id: u32) -> Self {
+        Self { folder, name: format!("transaction-{}-{id}", std::process::id()), file: None, length: 0 }
+    }
+
+    /// Keeps more.
+    pub fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.length += bytes.len() as u64;
+        if self.length > STASH_BYTES_MAX {
+            return Err(io::Error::other(format!("it is longer than {STASH_BYTES_MAX} bytes")));
+        }
+        if self.file.is_none() {
+            fs::create_dir_all(&self.folder)?;
+            let path = self.folder.join(&self.name);
+            self.file = Some(OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?);
+            fs::remove_file(&path)?;
+        }
+        self.file.as_mut().map_or(Ok(()), |file| file.write_all(bytes))
+    }
+
+    /// From here on it is read from its beginning.
+    pub fn rewind(&mut self) -> io::Result<()> {
+        self.file.as_mut().map_or(Ok(()), File::rewind)
+    }
+
+    /// Reads on; 0 at the end.
+    pub fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.as_mut().map_or(Ok(0), |file| file.read(buffer))
+    }
+
+    /// Throws away what is kept.
+    pub fn clear(&mut self) {
+        (self.file, self.length) = (None, 0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_is_read_again_and_no_file_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut stash = Stash::new(folder.path().join("new"), 7);
+        let read = |stash: &mut Stash| {
+            let (mut all, mut buffer) = (vec![], [0; 4]);
+            stash.rewind().unwrap();
+            while let length @ 1.. = stash.read(&mut buffer).unwrap() {
+                all.extend_from_slice(&buffer[..length]);
+            }
+            all
+        };
+        assert_eq!(read(&mut stash), b"");
+        for piece in [&b"the front"[..], b" and ", b"more"] {
+            stash.keep(piece).unwrap();
+        }
+        assert_eq!(fs::read_dir(folder.path().join("new")).unwrap().count(), 0);
+        assert_eq!(read(&mut stash), b"the front and more");
+        stash.clear();
+        stash.keep(b"another").unwrap();
+        assert_eq!(read(&mut stash), b"another");
+        assert!(Stash::new("/dev/null/x".into(), 1).keep(b"a").is_err());
+    }
+}

@@ -1,0 +1,188 @@
+//! Events of a binary log as a dump sends them (pure): headers, and of the bodies only what tells groups apart.
+//!
+//! Sources: server sql/log_event.h (types, lengths, flags), sql/sql_repl.cc (what a dump sends), sql/slave.cc (`queue_event`: where
+//! a group ends).
+
+use super::Malformed;
+use super::cursor::Cursor;
+
+/// Length of an event's header in bytes.
+pub const EVENT_HEADER: usize = 19;
+/// What semi-synchronous replication puts between a packet's first byte and its event, in bytes: a magic number and a flag.
+pub const SEMI_SYNC: usize = 2;
+/// So much of a packet is enough for [`Event::parse`], with the first byte and semi-sync's two.
+pub const EVENT_HEAD: usize = 1 + SEMI_SYNC + EVENT_HEADER + GTID_BODY;
+/// The magic number of semi-synchronous replication, in both directions.
+pub const SEMI_SYNC_MAGIC: u8 = 0xef;
+/// The flag of a dump's request: at the end of the log it ends instead of waiting.
+pub const DUMP_NON_BLOCK: u16 = 1;
+
+/// Sequence, domain, flags.
+const GTID_BODY: usize = 13;
+const QUERY_EVENT: u8 = 2;
+const ROTATE_EVENT: u8 = 4;
+const INTVAR_EVENT: u8 = 5;
+const RAND_EVENT: u8 = 13;
+const USER_VAR_EVENT: u8 = 14;
+const FORMAT_EVENT: u8 = 15;
+const XID_EVENT: u8 = 16;
+const TABLE_MAP_EVENT: u8 = 19;
+const HEARTBEAT_EVENT: u8 = 27;
+const XA_PREPARE_EVENT: u8 = 38;
+const ANNOTATE_EVENT: u8 = 160;
+const GTID_EVENT: u8 = 162;
+/// The group is one event without a COMMIT (after what only prepares it).
+const FL_STANDALONE: u8 = 1;
+/// The group is the second half of an XA transaction, one event too.
+const FL_COMPLETED_XA: u8 = 128;
+/// The longest Query event that can be a COMMIT or ROLLBACK, in bytes: status variables and a schema's name, no more.
+pub const QUERY_END_MAX: usize = 4 << 10;
+/// The longest GTID event, in bytes: what follows the first 13 bytes is a commit id, or the id of an XA transaction.
+pub const GTID_MAX: usize = 512;
+/// The longest heartbeat, in bytes: it names a file.
+pub const HEARTBEAT_MAX: usize = 1 << 10;
+/// Length of a checksum in bytes.
+const CHECKSUM: usize = 4;
+
+/// The GTID that begins a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GroupStart {
+    /// Replication domain.
+    pub domain: u32,
+    /// The server that first wrote the group.
+    pub server: u32,
+    /// Number in the domain.
+    pub sequence: u64,
+    /// The group ends with the first event that is a statement, not with a COMMIT.
+    pub standalone: bool,
+}
+
+/// What an event is to a dump.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Begins a group.
+    Gtid(GroupStart),
+    /// Ends a group: XID, XA PREPARE.
+    Commit,
+    /// A statement: ends a group if its text is COMMIT or ROLLBACK, or if the group is standalone.
+    Query,
+    /// Tells that the source lives.
+    Heartbeat,
+    /// Names a file.
+    Rotate,
+    /// Describes the format of what follows.
+    Format,
+    /// Prepares the event behind it (values, table maps, annotations).
+    Preparing,
+    /// Anything else.
+    Other,
+}
+
+/// An event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// What it is.
+    pub kind: Kind,
+    /// Its length in bytes, header included.
+    pub length: usize,
+}
+
+impl Event {
+    /// Reads the event that begins here. Of its body only a GTID event's first 13 bytes must be there.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut cursor = Cursor::new(bytes);
+        cursor.take(4)?;
+        let kind = cursor.u8()?;
+        let server = cursor.u32()?;
+        let length = cursor.u32()? as usize;
+        if length < EVENT_HEADER {
+            return Err(Malformed("an event shorter than its header"));
+        }
+        cursor.take(6)?;
+        let kind = match kind {
+            GTID_EVENT => {
+                let sequence = u64::from_le_bytes(cursor.array()?);
+                let (domain, flags) = (cursor.u32()?, cursor.u8()?);
+                let standalone = flags & (FL_STANDALONE | FL_COMPLETED_XA) != 0;
+                Kind::Gtid(GroupStart { domain, server, sequence, standalone })
+            }
+            XID_EVENT | XA_PREPARE_EVENT => Kind::Commit,
+            QUERY_EVENT => Kind::Query,
+            HEARTBEAT_EVENT => Kind::Heartbeat,
+            ROTATE_EVENT => Kind::Rotate,
+            FORMAT_EVENT => Kind::Format,
+            INTVAR_EVENT | RAND_EVENT | USER_VAR_EVENT | TABLE_MAP_EVENT | ANNOTATE_EVENT => Kind::Preparing,
+            _ => Kind::Other,
+        };
+        Ok(Self { kind, length })
+    }
+}
+
+/// Whether this whole Query event is COMMIT or ROLLBACK. Its text comes last, behind the 0 that ends the schema's name.
+pub fn ends_transaction(event: &[u8], checksum: bool) -> bool {
+    let end = event.len().saturating_sub(if checksum { CHECKSUM } else { 0 });
+    let body = event.get(EVENT_HEADER..end).unwrap_or_default();
+    [&b"\0COMMIT"[..], b"\0ROLLBACK"]
+        .iter()
+        .any(|text| body.len().checked_sub(text.len()).is_some_and(|start| body[start..].eq_ignore_ascii_case(text)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn event(kind: u8, body: &[u8]) -> Vec<u8> {
+        let length = (EVENT_HEADER + body.len()) as u32;
+        [&[0, 0, 0, 0, kind, 0x58, 0x1b, 0, 0][..], &length.to_le_bytes(), &[0; 6], body].concat()
+    }
+
+    fn gtid(flags: u8) -> Vec<u8> {
+        event(GTID_EVENT, &[&300u64.to_le_bytes()[..], &70u32.to_le_bytes(), &[flags], &[0; 6]].concat())
+    }
+
+    #[test]
+    fn kinds() {
+        let start = |standalone| Kind::Gtid(GroupStart { domain: 70, server: 7000, sequence: 300, standalone });
+        for (bytes, kind) in [
+            (gtid(0), start(false)),
+            (gtid(FL_STANDALONE), start(true)),
+            (gtid(FL_COMPLETED_XA), start(true)),
+            (gtid(4 | 8 | 64), start(false)),
+            (event(XID_EVENT, &[0; 8]), Kind::Commit),
+            (event(XA_PREPARE_EVENT, &[]), Kind::Commit),
+            (event(QUERY_EVENT, b""), Kind::Query),
+            (event(28, b""), Kind::Other),
+            (event(HEARTBEAT_EVENT, b"bin.000001"), Kind::Heartbeat),
+            (event(TABLE_MAP_EVENT, b""), Kind::Preparing),
+        ] {
+            assert_eq!(Event::parse(&bytes), Ok(Event { kind, length: bytes.len() }));
+        }
+    }
+
+    #[test]
+    fn what_is_no_event() {
+        assert!(Event::parse(&event(XID_EVENT, b"")[..EVENT_HEADER - 1]).is_err());
+        assert!(Event::parse(&gtid(0)[..EVENT_HEADER + 12]).is_err());
+        let mut short = event(XID_EVENT, b"");
+        short[9] = 18;
+        assert!(Event::parse(&short).is_err());
+    }
+
+    #[test]
+    fn commits_are_known_by_their_text() {
+        for (body, checksum, ends) in [
+            (&b"status shop\0COMMIT"[..], false, true),
+            (b"\0commit", false, true),
+            (b"\0ROLLBACK", false, true),
+            (b"shop\0COMMITcrc!", true, true),
+            (b"shop\0COMMITcrc!", false, false),
+            (b"shop\0COMMIT", true, false),
+            (b"shop\0ROLLBACK TO a", false, false),
+            (b"SELECT COMMIT", false, false),
+            (b"COMMIT", false, false),
+            (b"", true, false),
+        ] {
+            assert_eq!(ends_transaction(&event(QUERY_EVENT, body), checksum), ends, "{}", body.escape_ascii());
+        }
+    }
+}
