@@ -82,7 +82,7 @@ fn connections(node: &Node) -> usize {
 async fn sessions_share_connections() {
     let server = Server::start(&[]).unwrap();
     server
-        .sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT); CREATE USER other IDENTIFIED BY 'o';
+        .sql("CREATE DATABASE shop COLLATE utf8mb4_polish_ci; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT); CREATE USER other IDENTIFIED BY 'o';
             GRANT ALL ON *.* TO other; CREATE SEQUENCE shop.numbers; CREATE FUNCTION shop.f() RETURNS INT READS SQL DATA RETURN @left := 3")
         .unwrap();
     let proxy = start(server.lab(), Site::Dr, 1, "connection_wait = \"2s\"\n");
@@ -132,15 +132,17 @@ async fn all_of_a_session_is_kept(proxy: &Proxy, node: &Node) {
         "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
         "PREPARE p FROM 'SELECT @a + ?'",
         "USE shop",
+        "SET CHARACTER SET latin1",
     ];
-    let state = "SELECT @a, @@sql_mode LIKE '%ANSI%', @@time_zone, @@autocommit, @@tx_isolation, DATABASE(), @@character_set_client";
+    let state = "SELECT @a, @@sql_mode LIKE '%ANSI%', @@time_zone, @@autocommit, @@tx_isolation, DATABASE(), @@character_set_client,
+        @@character_set_connection, @@collation_database";
     let fresh = row(&mut two, state).await;
     for sql in settings {
         run(&mut one, &[sql]).await;
         assert_eq!(row(&mut two, state).await, fresh, "after {sql}");
     }
     for _ in 0..3 {
-        assert_eq!(row(&mut one, state).await, "5 1 +05:00 0 READ-COMMITTED shop latin1");
+        assert_eq!(row(&mut one, state).await, "5 1 +05:00 0 READ-COMMITTED shop latin1 utf8mb4 utf8mb4_polish_ci");
         run(&mut one, &["COMMIT"]).await;
         assert_eq!(row(&mut two, state).await, fresh);
         let sum: Option<i64> = one.exec_first(&statement, (41,)).await.unwrap();

@@ -33,7 +33,8 @@ fn connections_are_used_again_and_nothing_is_left_on_them() {
     let server = Server::start(&[]).unwrap();
     let (lab, node) = (server.lab(), &*server);
     old_ones_are_closed(lab, node);
-    let proxy = start(lab, "");
+    // With room for one only, the next session has to take what the one before it has left.
+    let proxy = start(lab, "connections_max = 1\n");
     nothing_is_left(&proxy);
     locks_go_with_the_session(&proxy, node);
     a_dead_connection_is_not_felt(&proxy, node);

@@ -31,7 +31,7 @@ pub(super) enum Purpose {
     Client,
     /// A session effect, which takes the connection to this version of the session's state.
     Effect(u64),
-    /// The reset of a connection that another session had.
+    /// The reset of a connection that another session had, and its schema.
     Reset,
     /// The client's prepared statement of this id, prepared here too.
     Prepare(u32),

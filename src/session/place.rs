@@ -139,8 +139,7 @@ impl Machine {
             return false;
         }
         match work.after {
-            After::Login(_) => return true,
-            After::Reset => return conn.is_quiet(),
+            After::Login(_) | After::Reset => return conn.is_quiet(),
             _ => {}
         }
         for (version, packet) in self.state.since(conn.sent) {

@@ -92,6 +92,8 @@ impl Command {
 pub const QUIT: u8 = 0x01;
 /// The byte of COM_RESET_CONNECTION.
 pub const RESET_CONNECTION: u8 = 0x1f;
+/// The byte of COM_INIT_DB.
+pub const INIT_DB: u8 = 0x02;
 /// The byte of COM_QUERY.
 pub const QUERY: u8 = 0x03;
 /// The byte of COM_BINLOG_DUMP.
