@@ -83,8 +83,8 @@ fn errors_name_the_line_and_the_nearest_name() {
         ("", "[admin]\nport = 1\n", "configuration:16: unknown setting `port`; valid here: address"),
         (
             "",
-            "[[replica]]\nname = \"dr\"\n",
-            "configuration:15: unknown setting `replica`; valid here: site, cluster, node, listener, link, read-write-split, replication, admin, limits",
+            "[[remote]]\nname = \"dr\"\n",
+            "configuration:15: unknown setting `remote`; valid here: site, cluster, node, listener, link, read-write-split, replication, admin, limits",
         ),
         ("user = \"maxuser\"\n", "", "configuration:2: missing setting `user`"),
         (
