@@ -24,7 +24,7 @@ const SOON: Duration = Duration::from_secs(60);
 #[test]
 fn two_sites_follow_each_other() {
     let lab = Lab::builder().standalone(true).fast_eviction(true).start().unwrap();
-    let sites = Sites::start(&lab);
+    let sites = Sites::start(&lab, Road::Nodes);
     first_start(&sites);
     a_write_stays_on_its_node(&sites);
     the_writer_is_killed_and_comes_back(&sites);
@@ -39,13 +39,13 @@ fn two_sites_follow_each_other() {
     two_proxies_share_a_site(sites);
 }
 
-/// Faults of any kind, one after the other, under writes on both sites. `OARLOCK_FAULTS` says how many, `OARLOCK_SEED` which.
+/// Faults of any kind, one after the other, under writes on both sites, which follow each other through their proxies. `OARLOCK_FAULTS` says how many, `OARLOCK_SEED` which.
 #[test]
 fn random_faults() {
     let setting = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
     let seed = setting("OARLOCK_SEED", u64::from(std::process::id()));
     let lab = Lab::builder().standalone(true).fast_eviction(true).start().unwrap();
-    let mut sites = Sites::start(&lab);
+    let mut sites = Sites::start(&lab, Road::Proxies);
     first_start(&sites);
     let mut dice = Dice::new(seed);
     let mut told = vec![format!("seed {seed}")];
@@ -93,12 +93,12 @@ fn random_fault(sites: &mut Sites<'_>, dice: &mut Dice) -> String {
         }
         4 => {
             sites.dr.kill();
-            sites.dr = Sites::dr(lab);
+            sites.dr = Sites::dr(lab, sites.road);
             "beside it the proxy of dr was killed"
         }
         _ => {
             sites.dc.kill();
-            sites.dc = Sites::dc(lab);
+            sites.dc = Sites::dc(lab, sites.road);
             "beside it the proxy of dc was killed"
         }
     };
@@ -106,25 +106,43 @@ fn random_fault(sites: &mut Sites<'_>, dice: &mut Dice) -> String {
     format!("{number} {what}")
 }
 
+/// Where links connect to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Road {
+    /// The servers of the other site.
+    Nodes,
+    /// Port 4007 of its proxy.
+    Proxies,
+}
+
 /// Both sites, with a link each.
 struct Sites<'a> {
     lab: &'a Lab,
+    road: Road,
     dc: Proxy,
     dr: Proxy,
 }
 
 impl<'a> Sites<'a> {
-    fn start(lab: &'a Lab) -> Self {
-        Self { lab, dc: Self::dc(lab), dr: Self::dr(lab) }
+    fn start(lab: &'a Lab, road: Road) -> Self {
+        Self { lab, road, dc: Self::dc(lab, road), dr: Self::dr(lab, road) }
     }
 
-    fn dc(lab: &Lab) -> Proxy {
-        Proxy::start_with(lab, Site::Primary, &link("dr", &[lab.node("server-81").unwrap()]))
+    fn dc(lab: &Lab, road: Road) -> Proxy {
+        let remote = match road {
+            Road::Nodes => link("dr", &[lab.node("server-81").unwrap()]),
+            Road::Proxies => link_to("dr", &[replication_address(lab, Site::Dr)]),
+        };
+        Proxy::start_with(lab, Site::Primary, &remote)
     }
 
-    fn dr(lab: &Lab) -> Proxy {
+    fn dr(lab: &Lab, road: Road) -> Proxy {
         let cluster: Vec<&Node> = lab.nodes().iter().filter(|node| node.name() != "server-81").collect();
-        Proxy::start_with(lab, Site::Dr, &link("dc", &cluster))
+        let remote = match road {
+            Road::Nodes => link("dc", &cluster),
+            Road::Proxies => link_to("dc", &[replication_address(lab, Site::Primary)]),
+        };
+        Proxy::start_with(lab, Site::Dr, &remote)
     }
 
     /// Another proxy of the cluster, whose first choice as writer is another node.
@@ -175,7 +193,17 @@ impl<'a> Sites<'a> {
 
 /// A link straight to nodes.
 fn link(name: &str, remote: &[&Node]) -> String {
-    let remote: Vec<String> = remote.iter().map(|node| format!("\"{}\"", node.address())).collect();
+    let remote: Vec<SocketAddrV4> = remote.iter().map(|node| node.address()).collect();
+    link_to(name, &remote)
+}
+
+/// Where a site's proxy serves replicas.
+fn replication_address(lab: &Lab, site: Site) -> SocketAddrV4 {
+    SocketAddrV4::new(lab.proxy_address(site), 4007)
+}
+
+fn link_to(name: &str, remote: &[SocketAddrV4]) -> String {
+    let remote: Vec<String> = remote.iter().map(|address| format!("\"{address}\"")).collect();
     let remote = remote.join(", ");
     format!(
         "\n[[link]]\nname = \"{name}\"\nremote = [{remote}]\nuser = \"{REPLICATION_USER}\"\npassword = \"{SITE_PASSWORD}\"\n"
@@ -359,7 +387,7 @@ fn the_other_site_restarts(mut sites: Sites<'_>) -> Sites<'_> {
     sites.node(71).sql("INSERT INTO shop.t (site) VALUES (7000)").unwrap();
     drop(sites.dr);
     dr.start().unwrap();
-    sites.dr = Sites::dr(sites.lab);
+    sites.dr = Sites::dr(sites.lab, sites.road);
     sites.settle();
     sites
 }

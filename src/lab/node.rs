@@ -99,8 +99,11 @@ impl Node {
         }
     }
 
-    /// Its process id, if it lives.
+    /// Its process id, if it lives. A child's own word is better than what its command line looks like while it becomes the server.
     pub fn pid(&self) -> Option<u32> {
+        if let Some(child) = &mut *self.child.lock().unwrap_or_else(PoisonError::into_inner) {
+            return matches!(child.try_wait(), Ok(None)).then(|| child.id());
+        }
         let pid = read_to_string(self.folder.join("pid")).ok()?.trim().parse().ok()?;
         process::lives(pid, &self.config()).then_some(pid)
     }
