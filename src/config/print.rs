@@ -1,6 +1,7 @@
 //! The effective configuration as TOML: every default filled in, secrets as `***`.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::routing::reader::Policy;
 
@@ -9,8 +10,6 @@ use super::model::{Config, Kind, LogLevel, Threads};
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = |text: &str| toml::Value::from(text).to_string();
-        let time = |duration| format!("\"{}\"", print_duration(duration));
         let (site, cluster, split, limits) = (&self.site, &self.cluster, &self.read_write_split, &self.limits);
         let replication = &self.replication;
         writeln!(f, "[site]\nname = {}\nuser = {}\npassword = \"***\"", text(&site.name), text(&site.user))?;
@@ -33,20 +32,7 @@ impl fmt::Display for Config {
         )?;
         writeln!(f, "write_timeout = {}\nfailback = {}", time(cluster.write_timeout), cluster.failback)?;
         writeln!(f, "available_when_donor = {}", cluster.available_when_donor)?;
-        for node in &self.nodes {
-            let address = text(&node.address.to_string());
-            writeln!(f, "\n[[node]]\nname = {}\naddress = {address}\npriority = {}", text(&node.name), node.priority)?;
-        }
-        for listener in &self.listeners {
-            let (name, service) = (text(&listener.name), listener.service.name());
-            writeln!(f, "\n[[listener]]\nname = {name}\naddress = \"{}\"\nservice = \"{service}\"", listener.address)?;
-        }
-        for link in &self.links {
-            let remote: Vec<String> = link.remote.iter().map(|address| text(&address.to_string())).collect();
-            writeln!(f, "\n[[link]]\nname = {}\nremote = [{}]", text(&link.name), remote.join(", "))?;
-            writeln!(f, "user = {}\npassword = \"***\"", text(&link.user))?;
-            writeln!(f, "heartbeat = {}\nretry = {}", time(link.heartbeat), time(link.retry))?;
-        }
+        self.print_peers(f)?;
         writeln!(
             f,
             "\n[read-write-split]\nreaders = \"{}\"\nwriter_wait = {}\nmultiplex = {}",
@@ -83,6 +69,35 @@ impl fmt::Display for Config {
         )?;
         writeln!(f, "drain_timeout = {}", time(limits.drain_timeout))
     }
+}
+
+impl Config {
+    /// Who it talks to.
+    fn print_peers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for node in &self.nodes {
+            let address = text(&node.address.to_string());
+            writeln!(f, "\n[[node]]\nname = {}\naddress = {address}\npriority = {}", text(&node.name), node.priority)?;
+        }
+        for listener in &self.listeners {
+            let (name, service) = (text(&listener.name), listener.service.name());
+            writeln!(f, "\n[[listener]]\nname = {name}\naddress = \"{}\"\nservice = \"{service}\"", listener.address)?;
+        }
+        for link in &self.links {
+            let remote: Vec<String> = link.remote.iter().map(|address| text(&address.to_string())).collect();
+            writeln!(f, "\n[[link]]\nname = {}\nremote = [{}]", text(&link.name), remote.join(", "))?;
+            writeln!(f, "user = {}\npassword = \"***\"", text(&link.user))?;
+            writeln!(f, "heartbeat = {}\nretry = {}", time(link.heartbeat), time(link.retry))?;
+        }
+        Ok(())
+    }
+}
+
+fn text(text: &str) -> String {
+    toml::Value::from(text).to_string()
+}
+
+fn time(duration: Duration) -> String {
+    format!("\"{}\"", print_duration(duration))
 }
 
 impl LogLevel {

@@ -134,8 +134,9 @@ impl Machine {
         desk: &mut Desk,
     ) -> Result<usize, Malformed> {
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(part.length) };
+        let by_writer = desk.view.writer == Some(conn.node);
         match (purpose, part.kind) {
-            (Purpose::Effect(version), Kind::Err) if !self.state.is_bearable(version) => {
+            (Purpose::Effect(version), Kind::Err) if !self.state.is_bearable(version, by_writer) => {
                 let node = desk.name(conn.node);
                 warn!(
                     session = self.id,
@@ -412,9 +413,10 @@ impl Machine {
     /// A node has refused the session's user.
     fn refused_by_node(&mut self, slot: Slot, fault: Fault, desk: &mut Desk) {
         let Some(conn) = self.conns.get(usize::from(slot)) else { return };
+        let node = conn.node;
         warn!(
             session = self.id,
-            node = desk.name(conn.node),
+            node = desk.name(node),
             code = fault.code,
             "the node refused the login: {}",
             fault.message
@@ -423,8 +425,10 @@ impl Machine {
         if matches!(self.phase, MachinePhase::Greeting(_)) {
             return self.refuse(fault, desk);
         }
-        if fault.code == 1049 && self.client.schema.take().is_some() {
-            // Somebody has dropped it since: on this connection the session is in none.
+        // A reader may only be behind.
+        let gone = fault.code == 1049 && desk.view.writer == Some(node);
+        if gone && self.client.schema.take().is_some() {
+            // Somebody has dropped it since: the session is in none.
             self.state.leave_schema();
             if let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) {
                 work.slot = None;

@@ -213,10 +213,11 @@ impl SessionState {
     }
 
     /// Whether a node may refuse this effect and still serve the session: what the effect names is gone there, as it would be by now
-    /// where it was made (a dropped schema, a table of a prepared text).
-    pub(super) fn is_bearable(&self, version: u64) -> bool {
+    /// where it was made (a dropped schema, a table of a prepared text). A reader may only be behind: that it has no such schema yet
+    /// must not leave the session in none.
+    pub(super) fn is_bearable(&self, version: u64, by_writer: bool) -> bool {
         let place = self.effects.binary_search_by_key(&version, |effect| effect.version);
-        let fades = |key: &[u8]| key == SCHEMA || key.starts_with(b"prepare:");
+        let fades = |key: &[u8]| (key == SCHEMA && by_writer) || key.starts_with(b"prepare:");
         place.map_or(true, |place| self.effects[place].keys.iter().all(|key| fades(key)))
     }
 
@@ -343,7 +344,8 @@ mod tests {
         state.changed_key(b"@a", b"a=1", 0, 1000);
         state.changed_key(SCHEMA, b"use s", 0, 1000);
         state.keep([b"prepare:p"[..].into()].into(), false, b"prepare", 0, 1000);
-        assert_eq!([1, 2, 3, 4].map(|version| state.is_bearable(version)), [false, true, true, true]);
+        assert_eq!([1, 2, 3, 4].map(|version| state.is_bearable(version, true)), [false, true, true, true]);
+        assert!(!state.is_bearable(2, false), "a reader may be behind");
         state.leave_schema();
         assert_eq!(packets(&state, 0), [&b"a=1"[..], b"prepare"]);
     }
