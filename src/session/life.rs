@@ -23,14 +23,19 @@ impl Drop for Entry {
 }
 
 /// Lives a session to its end.
-pub(super) async fn live(id: u32, mut task: Task, worker: Rc<Worker>, notice: Rc<Notice>) {
-    let _entry = Entry { id, worker: worker.clone() };
-    (&mut task).await;
-    let Some(handover) = task.handover() else { return };
-    let user = handover.credentials.user.clone();
-    let mut heir = worker.heir()(handover);
-    poll_fn(|context| if is_to_end(&notice, &user, context) { Poll::Ready(()) } else { heir.as_mut().poll(context) })
+#[expect(clippy::manual_async_fn, reason = "the future of an `async fn` holds its arguments twice: a KiB a session")]
+pub(super) fn live(id: u32, mut task: Task, worker: Rc<Worker>, notice: Rc<Notice>) -> impl Future<Output = ()> {
+    async move {
+        let _entry = Entry { id, worker: worker.clone() };
+        (&mut task).await;
+        let Some(handover) = task.handover() else { return };
+        let user = handover.credentials.user.clone();
+        let mut heir = worker.heir()(handover);
+        poll_fn(
+            |context| if is_to_end(&notice, &user, context) { Poll::Ready(()) } else { heir.as_mut().poll(context) },
+        )
         .await;
+    }
 }
 
 /// A replica comes back by itself, so an heir ends at once, be it for a KILL or because the proxy stops.
