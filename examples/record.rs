@@ -23,7 +23,7 @@ use oarlock::wire::reply::{Kind, ReplyTracker, Shape};
 #[allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "shared with tests, which fail where they stand")]
 mod raw;
 
-use raw::{Raw, packets};
+use raw::{PLAIN, Raw, packets};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -32,15 +32,7 @@ const SEED_MAX: usize = 2 << 10;
 /// One statement of the corpus in so many.
 const STATEMENTS_STEP: usize = 12;
 
-const OLD: Capabilities = Capabilities::REQUIRED
-    .union(Capabilities::PLUGIN_AUTH)
-    .union(Capabilities::LONG_FLAG)
-    .union(Capabilities::TRANSACTIONS)
-    .union(Capabilities::MULTI_STATEMENTS)
-    .union(Capabilities::MULTI_RESULTS)
-    .union(Capabilities::PS_MULTI_RESULTS)
-    .union(Capabilities::LOCAL_FILES);
-const NEW: Capabilities = OLD
+const NEW: Capabilities = PLAIN
     .union(Capabilities::DEPRECATE_EOF)
     .union(Capabilities::SESSION_TRACK)
     .union(Capabilities::STMT_BULK)
@@ -85,7 +77,7 @@ fn main() -> Outcome<()> {
     let server = Server::start(&[("session_track_system_variables", "*"), ("session_track_schema", "ON")])?;
     server.sql("CREATE DATABASE IF NOT EXISTS shop")?;
     let mut seeds = Seeds::default();
-    for (name, capabilities) in [("old", OLD), ("new", NEW)] {
+    for (name, capabilities) in [("old", PLAIN), ("new", NEW)] {
         conversation(&mut seeds, name, server.address(), capabilities)?;
     }
     for (name, program, arguments) in [

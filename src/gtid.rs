@@ -68,6 +68,16 @@ impl Position {
         self.domains.get(&domain).copied()
     }
 
+    /// The number of a domain's last transaction; 0 for none.
+    pub fn sequence(&self, domain: u32) -> u64 {
+        self.get(domain).map_or(0, |gtid| gtid.sequence)
+    }
+
+    /// Whether it is at this transaction, or behind it in its domain's order.
+    pub fn holds(&self, gtid: Gtid) -> bool {
+        self.get(gtid.domain).is_some_and(|own| own.sequence >= gtid.sequence)
+    }
+
     /// The entries, by domain.
     pub fn iter(&self) -> impl Iterator<Item = Gtid> + '_ {
         self.domains.values().copied()
@@ -99,7 +109,7 @@ impl Position {
 
     /// Is every event up to `other` also below this position?
     pub fn covers(&self, other: &Position) -> bool {
-        other.iter().all(|gtid| self.get(gtid.domain).is_some_and(|own| own.sequence >= gtid.sequence))
+        other.iter().all(|gtid| self.holds(gtid))
     }
 }
 

@@ -167,7 +167,7 @@ fn replicas(sources: &Sources) -> Vec<Replica> {
 
 /// Transactions up to `ahead` that are not below `behind`.
 fn lag(ahead: &Position, behind: &Position) -> u64 {
-    let of_domain = |gtid: Gtid| gtid.sequence.saturating_sub(behind.get(gtid.domain).map_or(0, |own| own.sequence));
+    let of_domain = |gtid: Gtid| gtid.sequence.saturating_sub(behind.sequence(gtid.domain));
     ahead.iter().map(of_domain).sum()
 }
 

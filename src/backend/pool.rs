@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::cluster::view::{ClusterView, NodeId};
 use crate::net::pipe::{Fill, Pipe};
 use crate::wire::capability::Status;
-use crate::wire::command::QUIT;
+use crate::wire::command::{self, QUIT};
 use crate::wire::ok::OK;
 use crate::wire::packet;
 
@@ -179,6 +179,6 @@ fn look(idle: &mut Idle, buffer: &mut Vec<u8>) -> State {
 /// A node logs a connection that just vanishes as aborted.
 fn close(pipe: &mut Pipe) {
     let mut quit = Vec::new();
-    packet::put(&mut quit, 0, |out| out.push(QUIT));
+    command::put(&mut quit, QUIT, b"");
     pipe.write(&mut Context::from_waker(Waker::noop()), &quit, false);
 }

@@ -12,10 +12,10 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, ServerError};
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::judge::Observation;
+use super::login::{NoLogin, log_in};
 use super::wsrep::{Facts, QUERY};
 use crate::config::model::{Address, Config, Kind, Node};
 use crate::wire::handshake::Greeting;
@@ -130,14 +130,11 @@ impl Probe {
     }
 
     async fn connect(&mut self) -> Result<(), Trouble> {
-        // In a task of its own: the client library has been seen to panic at a greeting of nonsense.
-        let mut login = JoinSet::new();
-        login.spawn(Conn::new(self.opts.clone()));
-        let connection = match timeout(self.connect_timeout, login.join_next()).await {
-            Ok(Some(Ok(login))) => login.map_err(|error| trouble(&error))?,
-            Ok(_) => return Err(Trouble::Seen(Observation::Nonsense("its greeting makes no sense".into()))),
-            Err(_) => return Err(late("no connection", self.connect_timeout)),
-        };
+        let connection = log_in(&self.opts, self.connect_timeout).await.map_err(|why| match why {
+            NoLogin::Failed(error) => trouble(&error),
+            NoLogin::Nonsense => Trouble::Seen(Observation::Nonsense("its greeting makes no sense".into())),
+            NoLogin::Late => late("no connection", self.connect_timeout),
+        })?;
         // After the login, which clears the server's count of connections that were not finished (max_connect_errors).
         let contact = match timeout(self.connect_timeout, greet(&self.address)).await {
             Ok(contact) => contact.map_err(|error| Trouble::Broken(error.to_string().into()))?,

@@ -3,9 +3,9 @@
 //! The names and values are those of MariaDB 10.11 with Galera 26.4, measured in every state a node can be in. A server
 //! without Galera has some of the rows too (wsrep_on = OFF, wsrep_cluster_status = Disconnected).
 
-use std::collections::HashMap;
 use std::fmt;
 
+use super::values::{Unreadable, Values};
 use crate::gtid::Position;
 
 /// The one statement of a probe. Views of information_schema answer in every state of a node, also when it refuses
@@ -100,76 +100,41 @@ impl fmt::Display for LocalState {
     }
 }
 
-/// A row that is missing or can't be read: its name, and what was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    name: &'static str,
-    value: Option<Box<str>>,
-}
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            Some(value) => write!(f, "its {} is `{value}`", self.name),
-            None => write!(f, "it has no {}", self.name),
-        }
-    }
-}
-
 impl Facts {
     /// Reads the rows of [`QUERY`].
     pub fn read(rows: &[(String, String)]) -> Result<Self, Unreadable> {
-        let rows = Rows(rows.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect());
-        let wsrep = if rows.0.get("wsrep_on").is_some_and(|value| is_on(value)) { Some(rows.wsrep()?) } else { None };
-        let position = rows.position("gtid_binlog_pos")?.max(&rows.position("gtid_slave_pos")?);
+        let rows = Values::of(rows);
+        let wsrep = if rows.get("wsrep_on").is_some_and(is_on) { Some(wsrep(&rows)?) } else { None };
+        let position = rows.parse::<Position>("gtid_binlog_pos")?.max(&rows.parse("gtid_slave_pos")?);
         Ok(Self { read_only: is_on(rows.text("read_only")?), position, wsrep })
     }
 }
 
-/// Values by name.
-struct Rows<'a>(HashMap<&'a str, &'a str>);
-
-impl<'a> Rows<'a> {
-    fn text(&self, name: &'static str) -> Result<&'a str, Unreadable> {
-        self.0.get(name).copied().ok_or(Unreadable { name, value: None })
-    }
-
-    fn number(&self, name: &'static str) -> Result<u64, Unreadable> {
-        let text = self.text(name)?;
-        text.parse().map_err(|_| Unreadable { name, value: Some(text.into()) })
-    }
-
-    fn position(&self, name: &'static str) -> Result<Position, Unreadable> {
-        let text = self.text(name)?;
-        text.parse().map_err(|_| Unreadable { name, value: Some(text.into()) })
-    }
-
-    fn wsrep(&self) -> Result<Wsrep, Unreadable> {
-        Ok(Wsrep {
-            status: self.text("wsrep_cluster_status")?.into(),
-            ready: is_on(self.text("wsrep_ready")?),
-            state: match self.number("wsrep_local_state")? {
-                1 => LocalState::Joining,
-                2 => LocalState::Donor,
-                3 => LocalState::Joined,
-                4 => LocalState::Synced,
-                number => LocalState::Other(number),
-            },
-            desync: is_on(self.text("wsrep_desync")?),
-            rejects_queries: !self.text("wsrep_reject_queries")?.eq_ignore_ascii_case("NONE"),
-            donor_rejects_queries: is_on(self.text("wsrep_sst_donor_rejects_queries")?),
-            sst_method: self.text("wsrep_sst_method")?.into(),
-            membership: Membership {
-                state_uuid: self.text("wsrep_cluster_state_uuid")?.into(),
-                view: self.number("wsrep_cluster_conf_id")?,
-                size: self.number("wsrep_cluster_size")?,
-                // Outside a primary component it is -1, printed as an unsigned number.
-                index: Some(self.number("wsrep_local_index")?).filter(|index| *index < u64::from(u32::MAX)),
-            },
-            receive_queue: self.number("wsrep_local_recv_queue")?,
-            requests_pause: self.text("wsrep_flow_control_requested")?.eq_ignore_ascii_case("true"),
-        })
-    }
+fn wsrep(rows: &Values<'_>) -> Result<Wsrep, Unreadable> {
+    Ok(Wsrep {
+        status: rows.text("wsrep_cluster_status")?.into(),
+        ready: is_on(rows.text("wsrep_ready")?),
+        state: match rows.parse("wsrep_local_state")? {
+            1 => LocalState::Joining,
+            2 => LocalState::Donor,
+            3 => LocalState::Joined,
+            4 => LocalState::Synced,
+            number => LocalState::Other(number),
+        },
+        desync: is_on(rows.text("wsrep_desync")?),
+        rejects_queries: !rows.text("wsrep_reject_queries")?.eq_ignore_ascii_case("NONE"),
+        donor_rejects_queries: is_on(rows.text("wsrep_sst_donor_rejects_queries")?),
+        sst_method: rows.text("wsrep_sst_method")?.into(),
+        membership: Membership {
+            state_uuid: rows.text("wsrep_cluster_state_uuid")?.into(),
+            view: rows.parse("wsrep_cluster_conf_id")?,
+            size: rows.parse("wsrep_cluster_size")?,
+            // Outside a primary component it is -1, printed as an unsigned number.
+            index: Some(rows.parse("wsrep_local_index")?).filter(|index: &u64| *index < u64::from(u32::MAX)),
+        },
+        receive_queue: rows.parse("wsrep_local_recv_queue")?,
+        requests_pause: rows.text("wsrep_flow_control_requested")?.eq_ignore_ascii_case("true"),
+    })
 }
 
 /// read_only has more values than ON in newer servers: what isn't plainly off is on.

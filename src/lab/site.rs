@@ -24,8 +24,8 @@ impl Lab {
         })
     }
 
-    /// The configuration of a proxy of this site at `proxy`: applications on port 4006, replicas on 4007, its admin address on 4008. The password is
-    /// in it, so a file made of it must be closed to other users.
+    /// The configuration of a proxy of this site at `proxy`: applications on port 4006, replicas on 4007, its admin address on 4008.
+    /// The password is in it, so a file made of it must be closed to other users.
     pub fn config_toml(&self, site: Site, proxy: Ipv4Addr) -> String {
         let (name, kind, word) = match site {
             Site::Primary => ("dc", Kind::Galera, "galera"),

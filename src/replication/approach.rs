@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::Endpoint;
 use super::answer::{Answer, Progress, Row};
-use super::request::{Request, put_command};
+use super::request::Request;
 use super::source::{Held, Locals, Unfit, missing};
 use crate::backend::login::{Credentials, Login, Step, refusal};
 use crate::cluster::view::{NodeId, NodeView};
@@ -19,7 +19,7 @@ use crate::gtid::{Gtid, Position};
 use crate::net::stream::Stream;
 use crate::wire::Malformed;
 use crate::wire::capability::Capabilities;
-use crate::wire::command::QUERY;
+use crate::wire::command::{self, QUERY};
 use crate::wire::err::ERR;
 use crate::wire::packet::{self, Header};
 
@@ -140,7 +140,7 @@ impl Line {
     /// The rows of a statement.
     pub async fn query(&mut self, text: &str) -> Result<Vec<Row>, Refusal> {
         let mut command = Vec::new();
-        put_command(QUERY, text.as_bytes(), &mut command);
+        command::put(&mut command, QUERY, text.as_bytes());
         self.ask(&command).await
     }
 

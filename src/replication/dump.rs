@@ -61,7 +61,7 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
     let entry = seat.entry.clone();
     let flow = Flow::new(request.rules(endpoint.group_bytes_max), request.position.clone().unwrap_or_default());
     let versions = endpoint.view.versions();
-    let stash = Stash::new(endpoint.state_dir.clone(), session);
+    let stash = Stash::new(endpoint.state_dir.clone());
     let dump = Dump {
         endpoint,
         stash,
@@ -72,6 +72,7 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
         seat,
         versions,
         unfit: Verdicts::new(),
+        judged: Instant::now(),
         locals: Locals::new(),
         began: Instant::now(),
     };
@@ -105,6 +106,8 @@ pub(super) struct Dump {
     pub(super) seat: Seat,
     pub(super) versions: watch::Receiver<u64>,
     pub(super) unfit: Verdicts,
+    /// From when on the verdicts are counted to be old.
+    judged: Instant,
     pub(super) locals: Locals,
     began: Instant,
 }
@@ -201,6 +204,7 @@ impl Dump {
             entry.reach(position);
         }
         self.stash.clear();
+        self.judged = Instant::now();
         self.flow.begin(tolerated);
         if let Some(counters) = self.endpoint.counters.nodes.get(usize::from(source.node.0)) {
             counters.connections.fetch_add(1, Ordering::Relaxed);
@@ -233,7 +237,7 @@ impl Dump {
             }
             source.make_room();
             let silent = self.endpoint.clock.sleep_until(heard + self.endpoint.source_timeout);
-            let stale = self.unfit_ages(source.since);
+            let stale = self.unfit_ages();
             tokio::select! {
                 read = source.stream.read(&mut source.buffer[source.end..]) => match read {
                     Ok(0) => return End::Lost("the connection was closed".into()),
@@ -256,7 +260,7 @@ impl Dump {
                 Ok(()) = self.versions.changed(), if self.flow.can_move() => self.versions.mark_changed(),
                 () = stale => {
                     self.unfit.clear();
-                    source.since = Instant::now();
+                    self.judged = Instant::now();
                     self.versions.mark_changed();
                 }
                 () = silent => return End::Lost(format!("silent for {:?}", self.endpoint.source_timeout).into()),
@@ -265,8 +269,8 @@ impl Dump {
     }
 
     /// Ready when nodes that could not serve are to be asked again.
-    fn unfit_ages(&self, since: Instant) -> impl Future<Output = ()> + use<> {
-        let stale = (!self.unfit.is_empty()).then(|| self.endpoint.clock.sleep_until(since + UNFIT_AGE));
+    fn unfit_ages(&self) -> impl Future<Output = ()> + use<> {
+        let stale = (!self.unfit.is_empty()).then(|| self.endpoint.clock.sleep_until(self.judged + UNFIT_AGE));
         async move {
             match stale {
                 Some(stale) => stale.await,

@@ -2,8 +2,10 @@
 //!
 //! A group is passed on only once all of it is there; so the source can be changed at any time, and what had come of a group is thrown
 //! away. A replica must not be left with a piece of a group: it would take the rest from another node, whose table ids are others,
-//! and silently leave rows out. What is too long for memory is stashed meanwhile. Packets are numbered on for the replica, to which all sources are one. Groups of one domain that follow
-//! each other across a change must have consecutive numbers: a source that begins elsewhere has lost something.
+//! and silently leave rows out. What is too long for memory is stashed meanwhile.
+//!
+//! Packets are numbered on for the replica, to which all sources are one. Groups of one domain that follow each other across a change
+//! must have consecutive numbers: a source that begins elsewhere has lost something.
 
 use std::collections::BTreeSet;
 

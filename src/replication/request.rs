@@ -10,9 +10,8 @@ use super::flow::Rules;
 use crate::gtid::{InvalidGtid, Position};
 use crate::wire::Malformed;
 use crate::wire::binlog::DUMP_NON_BLOCK;
-use crate::wire::command::{BINLOG_DUMP, QUERY, REGISTER_SLAVE};
+use crate::wire::command::{self, BINLOG_DUMP, QUERY, REGISTER_SLAVE};
 use crate::wire::cursor::Cursor;
-use crate::wire::packet;
 
 /// Where the replica is.
 const CONNECT_STATE: &str = "@slave_connect_state";
@@ -127,29 +126,21 @@ impl Request {
                 None => write!(text, ", {name} = x'{}'", hex(value)),
             };
         }
-        put_command(QUERY, text.as_bytes(), out);
+        command::put(out, QUERY, text.as_bytes());
     }
 
     /// The packet that registers the replica; false if it has not registered.
     pub fn put_registration(&self, out: &mut Vec<u8>) -> bool {
         if let Some(registration) = &self.registration {
-            put_command(REGISTER_SLAVE, registration, out);
+            command::put(out, REGISTER_SLAVE, registration);
         }
         self.registration.is_some()
     }
 
     /// The packet that begins the dump.
     pub fn put_dump(&self, out: &mut Vec<u8>) {
-        put_command(BINLOG_DUMP, &self.dump, out);
+        command::put(out, BINLOG_DUMP, &self.dump);
     }
-}
-
-/// Appends a command's packet.
-pub(super) fn put_command(command: u8, body: &[u8], out: &mut Vec<u8>) {
-    packet::put(out, 0, |out| {
-        out.push(command);
-        out.extend_from_slice(body);
-    });
 }
 
 fn is_number(text: &str) -> bool {

@@ -53,6 +53,11 @@ impl Entry {
         self.place.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Notes what was sent.
+    pub fn sent(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
     /// It has come so far.
     pub fn reach(&self, position: &Position) {
         let mut place = self.place.lock().unwrap_or_else(PoisonError::into_inner);
@@ -124,13 +129,6 @@ impl Roster {
             _ => String::new(),
         };
         dumps.live.values().map(|entry| (entry.clone(), warning(entry))).collect()
-    }
-}
-
-impl Entry {
-    /// Notes what was sent.
-    pub fn sent(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 }
 

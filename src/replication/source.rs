@@ -58,9 +58,8 @@ pub fn missing(wanted: &Position, held: &Held, node: NodeId, locals: &Locals) ->
     let own = locals.get(&node).copied();
     let is_elsewhere = |domain| Some(domain) != own && Some(domain) != *shared && locals.values().any(|d| *d == domain);
     wanted.iter().find(|gtid| {
-        let has = position.get(gtid.domain).is_some_and(|held| held.sequence >= gtid.sequence);
         let is_known = position.get(gtid.domain).or(anywhere.get(gtid.domain)).is_some();
-        !has && is_known && !is_elsewhere(gtid.domain)
+        !position.holds(*gtid) && is_known && !is_elsewhere(gtid.domain)
     })
 }
 
@@ -106,8 +105,12 @@ pub fn weigh(view: &ClusterView, unfit: &Verdicts, wanted: &Position) -> Dilemma
 /// A verdict in few words: an error has room for 512 bytes.
 fn says(why: &Unfit, wanted: &Position) -> String {
     let domains = |ahead: &Position, behind: &Position| {
-        let differs = |gtid: &Gtid| behind.get(gtid.domain).is_none_or(|other| other.sequence < gtid.sequence);
-        ahead.iter().filter(differs).map(|gtid| gtid.domain.to_string()).collect::<Vec<_>>().join(", ")
+        ahead
+            .iter()
+            .filter(|gtid| !behind.holds(*gtid))
+            .map(|gtid| gtid.domain.to_string())
+            .collect::<Vec<_>>()
+            .join(", ")
     };
     match why {
         Unfit::Absent(why) => format!("can't be asked: {why}"),

@@ -3,9 +3,8 @@
 //! The file has no name, so nothing is left of it however the process ends. It is written through the page cache a piece at a time,
 //! which takes no longer than other work of a turn.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 /// No transaction that is longer is taken, in bytes.
@@ -15,16 +14,14 @@ pub const STASH_BYTES_MAX: u64 = 64 << 30;
 #[derive(Debug)]
 pub struct Stash {
     folder: PathBuf,
-    /// Its name as long as it has one.
-    name: String,
     file: Option<File>,
     length: u64,
 }
 
 impl Stash {
-    /// Nothing yet. If need be there will be a file in `folder`; `id` is the session's.
-    pub fn new(folder: PathBuf, id: u32) -> Self {
-        Self { folder, name: format!("transaction-{}-{id}", std::process::id()), file: None, length: 0 }
+    /// Nothing yet. If need be there will be a file in `folder`.
+    pub fn new(folder: PathBuf) -> Self {
+        Self { folder, file: None, length: 0 }
     }
 
     /// Keeps more.
@@ -33,13 +30,14 @@ impl Stash {
         if self.length > STASH_BYTES_MAX {
             return Err(io::Error::other(format!("it is longer than {STASH_BYTES_MAX} bytes")));
         }
-        if self.file.is_none() {
-            fs::create_dir_all(&self.folder)?;
-            let path = self.folder.join(&self.name);
-            self.file = Some(OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path)?);
-            fs::remove_file(&path)?;
-        }
-        self.file.as_mut().map_or(Ok(()), |file| file.write_all(bytes))
+        let file = match &mut self.file {
+            Some(file) => file,
+            none => {
+                fs::create_dir_all(&self.folder)?;
+                none.insert(tempfile::tempfile_in(&self.folder)?)
+            }
+        };
+        file.write_all(bytes)
     }
 
     /// From here on it is read from its beginning.
@@ -65,7 +63,7 @@ mod tests {
     #[test]
     fn what_is_kept_is_read_again_and_no_file_is_seen() {
         let folder = tempfile::tempdir().unwrap();
-        let mut stash = Stash::new(folder.path().join("new"), 7);
+        let mut stash = Stash::new(folder.path().join("new"));
         let read = |stash: &mut Stash| {
             let (mut all, mut buffer) = (vec![], [0; 4]);
             stash.rewind().unwrap();
@@ -83,6 +81,6 @@ mod tests {
         stash.clear();
         stash.keep(b"another").unwrap();
         assert_eq!(read(&mut stash), b"another");
-        assert!(Stash::new("/dev/null/x".into(), 1).keep(b"a").is_err());
+        assert!(Stash::new("/dev/null/x".into()).keep(b"a").is_err());
     }
 }

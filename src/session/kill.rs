@@ -3,15 +3,15 @@
 //! A client sees its session's id in the greeting, and nodes' ids in CONNECTION_ID() and SHOW PROCESSLIST. By a node's id the
 //! session is meant that has the connection; if nodes gave the same id to connections of several sessions, nobody is killed. The
 //! killer's own connection to the node at work runs the KILL, so the node decides whether he may; the proxy does where the session
-//! has lent all its connections. An id that no session has is
-//! passed on as it is, and so is KILL USER, once the sessions of that user know of it.
+//! has lent all its connections. An id that no session has is passed on as it is, and so is KILL USER, once the sessions of that
+//! user know of it.
 
 use crate::auth::account::Account;
 use crate::cluster::view::NodeId;
 use crate::fault::Fault;
 use crate::sql::statement::{Class, Traits, Verdict};
-use crate::wire::command::{Command, QUERY};
-use crate::wire::packet::{self, HEADER};
+use crate::wire::command::{self, Command, QUERY};
+use crate::wire::packet::HEADER;
 
 use super::desk::{Action, Desk, Found, Holder, Slot, Sought};
 use super::machine::Machine;
@@ -163,10 +163,7 @@ fn aim(work: &mut Work, node: NodeId, thread: u32) {
     let how = if order.soft { "SOFT " } else { "" };
     let what = if order.query { "QUERY" } else { "CONNECTION" };
     work.packet.clear();
-    packet::put(&mut work.packet, 0, |out| {
-        out.push(QUERY);
-        out.extend_from_slice(format!("KILL {how}{what} {thread}").as_bytes());
-    });
+    command::put(&mut work.packet, QUERY, format!("KILL {how}{what} {thread}").as_bytes());
     work.command = Command::Query;
     work.shape = Command::Query.shape();
     work.target = Target::Node(node);
@@ -221,10 +218,7 @@ mod tests {
 
     fn query(text: &str) -> Vec<u8> {
         let mut out = Vec::new();
-        packet::put(&mut out, 0, |out| {
-            out.push(QUERY);
-            out.extend_from_slice(text.as_bytes());
-        });
+        command::put(&mut out, QUERY, text.as_bytes());
         out
     }
 

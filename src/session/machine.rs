@@ -15,8 +15,7 @@ use crate::backend::pool::{Kept, Reset};
 use crate::cluster::view::{Health, NodeId};
 use crate::fault::Fault;
 use crate::wire::capability::Capabilities;
-use crate::wire::command::{Command, INIT_DB, RESET_CONNECTION};
-use crate::wire::packet;
+use crate::wire::command::{self, Command, INIT_DB, RESET_CONNECTION};
 use crate::wire::reply::ReplyTracker;
 
 use super::client::Client;
@@ -159,19 +158,14 @@ impl Machine {
         conn.phase = ConnPhase::Ready;
         conn.tracker = ReplyTracker::idle(capabilities);
         if kept.reset == Reset::Due {
-            desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(RESET_CONNECTION)));
+            desk.write(Peer::Node(slot), |out| command::put(out, RESET_CONNECTION, b""));
         }
         if kept.reset != Reset::Done {
             conn.owe(Purpose::Reset, Command::ResetConnection.shape());
         }
         if let Some(schema) = &self.client.schema {
             // A reset leaves the schema, but not its charset (`collation_database`), by which LOAD DATA reads files.
-            desk.write(Peer::Node(slot), |out| {
-                packet::put(out, 0, |out| {
-                    out.push(INIT_DB);
-                    out.extend_from_slice(schema);
-                });
-            });
+            desk.write(Peer::Node(slot), |out| command::put(out, INIT_DB, schema));
             conn.owe(Purpose::Reset, Command::InitDb.shape());
         }
         if self.is_greeting() {

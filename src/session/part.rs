@@ -13,8 +13,8 @@ use crate::cluster::view::NodeId;
 use crate::fault::{Fault, Retry};
 use crate::sql::statement::{Class, Traits, Verdict};
 use crate::wire::capability::Capabilities;
-use crate::wire::command::{QUERY, QUIT, RESET_CONNECTION};
-use crate::wire::packet::{self, HEADER, Header};
+use crate::wire::command::{self, QUERY, QUIT, RESET_CONNECTION};
+use crate::wire::packet::{HEADER, Header};
 use crate::wire::reply::Shape;
 
 use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
@@ -47,12 +47,7 @@ impl Machine {
         if self.state.insert_id_at != Some(slot) {
             return self.part(slot, desk);
         }
-        desk.write(Peer::Node(slot), |out| {
-            packet::put(out, 0, |out| {
-                out.push(QUERY);
-                out.extend_from_slice(ASK_INSERT_ID);
-            });
-        });
+        desk.write(Peer::Node(slot), |out| command::put(out, QUERY, ASK_INSERT_ID));
         self.state.forget_previous(slot);
         let conn = &mut self.conns[place];
         conn.answer.clear();
@@ -120,7 +115,7 @@ impl Machine {
             && self.state.is_resettable(conn.sent)
             && !self.client.capabilities.intersects(Capabilities::ONLY_AT_LOGIN)
             && desk.accounts.keeps_connections();
-        let mut tell = |command| desk.write(Peer::Node(slot), |out| packet::put(out, 0, |out| out.push(command)));
+        let mut tell = |byte| desk.write(Peer::Node(slot), |out| command::put(out, byte, b""));
         if !keeps {
             // A node logs a connection that just vanishes as aborted.
             tell(QUIT);

@@ -138,9 +138,8 @@ impl Machine {
         if !conn.is_ready() {
             return false;
         }
-        match work.after {
-            After::Login(_) | After::Reset => return conn.is_quiet(),
-            _ => {}
+        if matches!(work.after, After::Login(_) | After::Reset) {
+            return conn.is_quiet();
         }
         for (version, packet) in self.state.since(conn.sent) {
             desk.write(Peer::Node(slot), |out| out.extend_from_slice(packet));

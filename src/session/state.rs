@@ -11,8 +11,8 @@ use crate::routing::split::Facts;
 use crate::sql::effect::{self, Lexing, Nature};
 use crate::sql::statement::{Class, LexMode, Traits, Verdict};
 use crate::wire::capability::Status;
-use crate::wire::command::QUERY;
-use crate::wire::packet::{self, HEADER};
+use crate::wire::command::{self, QUERY};
+use crate::wire::packet::HEADER;
 
 use super::desk::Slot;
 
@@ -275,10 +275,7 @@ impl SessionState {
     pub(super) fn keep_insert_id(&mut self, id: u64, slot: Slot, bytes_max: usize) {
         self.insert_id_at = None;
         let mut set = Vec::new();
-        packet::put(&mut set, 0, |out| {
-            out.push(QUERY);
-            out.extend_from_slice(format!("SET last_insert_id={id}").as_bytes());
-        });
+        command::put(&mut set, QUERY, format!("SET last_insert_id={id}").as_bytes());
         let known = self.effects.iter().any(|effect| *effect.packet == *set);
         if id == 0 {
             self.forget_keys(&[INSERT_ID.into()].into());

@@ -2,6 +2,7 @@
 //!
 //! All commands MariaDB 10.11 knows (server: `enum_server_command` in include/mysql_com.h).
 
+use super::packet;
 use super::reply::Shape;
 
 /// A command byte. Values that no server takes from a client are [`Command::Unknown`].
@@ -88,10 +89,16 @@ impl Command {
     }
 }
 
+/// Appends a command's packet, whose body is shorter than a packet can be.
+pub fn put(out: &mut Vec<u8>, command: u8, body: &[u8]) {
+    packet::put(out, 0, |out| {
+        out.push(command);
+        out.extend_from_slice(body);
+    });
+}
+
 /// The byte of COM_QUIT.
 pub const QUIT: u8 = 0x01;
-/// The byte of COM_RESET_CONNECTION.
-pub const RESET_CONNECTION: u8 = 0x1f;
 /// The byte of COM_INIT_DB.
 pub const INIT_DB: u8 = 0x02;
 /// The byte of COM_QUERY.
@@ -106,3 +113,5 @@ pub const STMT_PREPARE: u8 = 0x16;
 pub const STMT_EXECUTE: u8 = 0x17;
 /// The byte of COM_STMT_CLOSE.
 pub const STMT_CLOSE: u8 = 0x19;
+/// The byte of COM_RESET_CONNECTION.
+pub const RESET_CONNECTION: u8 = 0x1f;

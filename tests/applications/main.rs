@@ -22,19 +22,9 @@ use std::net::SocketAddrV4;
 
 use oarlock::lab::{Lab, Site};
 use oarlock::wire::capability::Capabilities;
+use raw::PLAIN;
 use support::Proxy;
 use talk::{Talk, differences};
-
-/// What every client of today has.
-const PLAIN: Capabilities = Capabilities::PROTOCOL_41
-    .union(Capabilities::SECURE_CONNECTION)
-    .union(Capabilities::PLUGIN_AUTH)
-    .union(Capabilities::LONG_FLAG)
-    .union(Capabilities::TRANSACTIONS)
-    .union(Capabilities::MULTI_STATEMENTS)
-    .union(Capabilities::MULTI_RESULTS)
-    .union(Capabilities::PS_MULTI_RESULTS)
-    .union(Capabilities::LOCAL_FILES);
 
 const NEW_EOF: Capabilities = PLAIN.union(Capabilities::DEPRECATE_EOF);
 

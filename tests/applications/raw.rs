@@ -17,6 +17,17 @@ use oarlock::wire::reply::{Kind, ReplyTracker, Shape};
 /// No reply of these tests takes longer.
 const REPLY_MAX: Duration = Duration::from_secs(30);
 
+/// What every client of today has.
+pub const PLAIN: Capabilities = Capabilities::PROTOCOL_41
+    .union(Capabilities::SECURE_CONNECTION)
+    .union(Capabilities::PLUGIN_AUTH)
+    .union(Capabilities::LONG_FLAG)
+    .union(Capabilities::TRANSACTIONS)
+    .union(Capabilities::MULTI_STATEMENTS)
+    .union(Capabilities::MULTI_RESULTS)
+    .union(Capabilities::PS_MULTI_RESULTS)
+    .union(Capabilities::LOCAL_FILES);
+
 /// The shape of the reply to a command. One that executes a statement may ask for a cursor instead of rows.
 pub fn shape(payload: &[u8]) -> Shape {
     match payload {

@@ -143,8 +143,7 @@ fn channel<'a>(link: &model::Link, site: Site<'a>) -> Option<&'a Channel> {
 }
 
 fn behind(remote: &Position, own: &Position, domain: u32) -> u64 {
-    let sequence = |position: &Position| position.get(domain).map_or(0, |gtid| gtid.sequence);
-    sequence(remote).saturating_sub(sequence(own))
+    remote.sequence(domain).saturating_sub(own.sequence(domain))
 }
 
 fn log(link: &str, plan: &Plan) {

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, ServerError as Refusal, Value};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::lease::LOCK;
 use super::status::{
     CHANNELS_QUERY, Channel, Facts, LeaseMark, MEMBERS_QUERY, NodeStatus, QUERY, ServerError, Trouble,
 };
+use crate::cluster::login::{NoLogin, log_in};
 use crate::config::Config;
 use crate::config::model::{Address, Kind, Link};
 
@@ -163,14 +163,11 @@ impl Line {
     }
 
     async fn connect(&self) -> Result<Conn, Trouble> {
-        // In a task of its own: the client library has been seen to panic at a greeting of nonsense.
-        let mut login = JoinSet::new();
-        login.spawn(Conn::new(self.opts.clone()));
-        match timeout(self.connect_timeout, login.join_next()).await {
-            Ok(Some(Ok(login))) => login.map_err(|error| trouble(&error)),
-            Ok(_) => Err(lost("its greeting makes no sense")),
-            Err(_) => Err(late("no connection", self.connect_timeout)),
-        }
+        log_in(&self.opts, self.connect_timeout).await.map_err(|why| match why {
+            NoLogin::Failed(error) => trouble(&error),
+            NoLogin::Nonsense => lost("its greeting makes no sense"),
+            NoLogin::Late => late("no connection", self.connect_timeout),
+        })
     }
 }
 

@@ -11,11 +11,8 @@ use crate::gtid::Position;
 pub fn resume(facts: &Facts, local: &[u32]) -> Position {
     let mut position = Position::default();
     let shared = |domain| domain == facts.domain || !local.contains(&domain);
-    facts.slave_position.iter().chain(facts.binlog_position.iter()).filter(|gtid| shared(gtid.domain)).for_each(
-        |gtid| {
-            position.raise(gtid);
-        },
-    );
+    let both = facts.slave_position.iter().chain(facts.binlog_position.iter());
+    both.filter(|gtid| shared(gtid.domain)).for_each(|gtid| position.raise(gtid));
     position
 }
 

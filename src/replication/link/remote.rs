@@ -101,8 +101,7 @@ impl Asker {
 }
 
 fn status(address: Address, facts: Facts, asked: &Asked, behind: u32) -> RemoteStatus {
-    let sequence = |position: &Position| position.get(facts.domain).map_or(0, |gtid| gtid.sequence);
-    let is_behind = sequence(&facts.binlog_position) < sequence(&asked.reached);
+    let is_behind = facts.binlog_position.sequence(facts.domain) < asked.reached.sequence(facts.domain);
     RemoteStatus {
         instead_of: asked.first.clone().filter(|first| *first != address),
         address,

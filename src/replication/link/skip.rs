@@ -1,6 +1,6 @@
 //! Which transaction a link has stopped at, out of the events of its relay log (pure).
 
-use super::status::Unreadable;
+use crate::cluster::values::Unreadable;
 use crate::gtid::{Gtid, Position};
 
 /// Events that are looked at, from where the applier stands.
@@ -36,8 +36,7 @@ pub fn failed_transaction(
             // `BEGIN GTID 81-8000-13`, or `GTID 81-8000-13` before what commits by itself.
             let gtid = info.split_whitespace().skip_while(|word| *word != "GTID").nth(1).unwrap_or_default();
             let gtid: Gtid = gtid.parse().map_err(|_| Unreadable::new("GTID event", &info))?;
-            let is_applied = applied.get(gtid.domain).is_some_and(|at| at.sequence >= gtid.sequence);
-            found = (!is_applied).then_some((gtid, vec![]));
+            found = (!applied.holds(gtid)).then_some((gtid, vec![]));
         } else if let Some((_, events)) = &mut found {
             events.push(format!("{kind} {info}"));
         }

@@ -3,9 +3,9 @@
 //! The names and values are those of MariaDB 10.11. Remotes are asked the same question as nodes, and know nothing else
 //! of us: the replication user may read variables, and needs no grant for it.
 
-use std::collections::HashMap;
 use std::fmt;
 
+use crate::cluster::values::{Unreadable, Values};
 use crate::config::model::Address;
 use crate::gtid::Position;
 
@@ -173,43 +173,20 @@ impl Channel {
     }
 }
 
-/// A value that is missing or can't be read: its name, and what was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Unreadable {
-    name: &'static str,
-    value: Option<Box<str>>,
-}
-
-impl Unreadable {
-    /// A value that makes no sense.
-    pub(super) fn new(name: &'static str, value: &str) -> Self {
-        Self { name, value: Some(value.into()) }
-    }
-}
-
-impl fmt::Display for Unreadable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            Some(value) => write!(f, "its {} is `{value}`", self.name),
-            None => write!(f, "it has no {}", self.name),
-        }
-    }
-}
-
 impl Facts {
     /// Reads the rows of [`QUERY`].
     pub fn read(rows: &[(String, String)]) -> Result<Self, Unreadable> {
         let rows = Values::of(rows);
         let in_cluster = rows.is("wsrep_on", "ON");
-        let own_domain = rows.number("gtid_domain_id")?;
-        let domain = if in_cluster { rows.number("wsrep_gtid_domain_id")? } else { own_domain };
+        let own_domain = rows.parse("gtid_domain_id")?;
+        let domain = if in_cluster { rows.parse("wsrep_gtid_domain_id")? } else { own_domain };
         let is_primary = in_cluster && rows.is("wsrep_cluster_status", "Primary");
         Ok(Self {
-            server_id: rows.number("server_id")?,
+            server_id: rows.parse("server_id")?,
             domain,
             local_domain: Some(own_domain).filter(|own| *own != domain),
-            slave_position: rows.position("gtid_slave_pos")?,
-            binlog_position: rows.position("gtid_binlog_pos")?,
+            slave_position: rows.parse("gtid_slave_pos")?,
+            binlog_position: rows.parse("gtid_binlog_pos")?,
             ignores_duplicates: rows.is("gtid_ignore_duplicates", "ON"),
             shares_gtids: !in_cluster || rows.is("wsrep_gtid_mode", "ON"),
             member: if is_primary { Some(rows.text("wsrep_gcomm_uuid")?.into()) } else { None },
@@ -223,14 +200,14 @@ impl Channel {
     pub fn read(row: &[(String, String)]) -> Result<Self, Unreadable> {
         let row = Values::of(row);
         let error = |code: &'static str, text: &'static str| -> Result<_, Unreadable> {
-            let code = row.number(code)?;
+            let code = row.parse(code)?;
             Ok(if code == 0 { None } else { Some(ServerError { code, text: row.text(text)?.into() }) })
         };
         Ok(Self {
             name: row.text("Connection_name")?.into(),
             source: Source {
                 host: row.text("Master_Host")?.into(),
-                port: row.number("Master_Port")?,
+                port: row.parse("Master_Port")?,
                 user: row.text("Master_User")?.into(),
                 by_slave_position: row.is("Using_Gtid", "Slave_Pos"),
             },
@@ -240,38 +217,11 @@ impl Channel {
                 _ => Receiver::Connecting,
             },
             applies: !row.is("Slave_SQL_Running", "No"),
-            lag_seconds: row.number("Seconds_Behind_Master").ok(),
+            lag_seconds: row.parse("Seconds_Behind_Master").ok(),
             receive_error: error("Last_IO_Errno", "Last_IO_Error")?,
             apply_error: error("Last_SQL_Errno", "Last_SQL_Error")?,
-            relay: (row.text("Relay_Log_File")?.into(), row.number("Relay_Log_Pos")?),
+            relay: (row.text("Relay_Log_File")?.into(), row.parse("Relay_Log_Pos")?),
         })
-    }
-}
-
-/// Values by name.
-struct Values<'a>(HashMap<&'a str, &'a str>);
-
-impl<'a> Values<'a> {
-    fn of(rows: &'a [(String, String)]) -> Self {
-        Self(rows.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect())
-    }
-
-    fn text(&self, name: &'static str) -> Result<&'a str, Unreadable> {
-        self.0.get(name).copied().ok_or(Unreadable { name, value: None })
-    }
-
-    fn is(&self, name: &'static str, value: &str) -> bool {
-        self.0.get(name).is_some_and(|text| text.eq_ignore_ascii_case(value))
-    }
-
-    fn number<T: std::str::FromStr>(&self, name: &'static str) -> Result<T, Unreadable> {
-        let text = self.text(name)?;
-        text.parse().map_err(|_| Unreadable::new(name, text))
-    }
-
-    fn position(&self, name: &'static str) -> Result<Position, Unreadable> {
-        let text = self.text(name)?;
-        text.parse().map_err(|_| Unreadable::new(name, text))
     }
 }
 
