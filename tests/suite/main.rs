@@ -2,7 +2,8 @@
 //!
 //! `main.list` has the tests of the suite `main` that a server with default options can run and that need nothing but its port.
 //! `cannot.list` has those that can't pass through a proxy, with the reason; one of them that passes fails the run, so the list stays
-//! true. The same once more with a cluster of three in place of the server, where reads and writes go to different nodes. A part of the tests is run by default, all of them with OARLOCK_SUITE=whole (`make conformance`).
+//! true. The same once more with a cluster of three in place of the server, where reads and writes go to different nodes. A part of
+//! the tests is run by default, all of them with OARLOCK_SUITE=whole (`make conformance`).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
 mod run;
