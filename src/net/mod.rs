@@ -1,7 +1,6 @@
 //! Sockets: listeners, streams, buffers. Knows nothing of SQL or sessions.
 
 pub mod clock;
-pub mod compress;
 pub mod listener;
 pub mod pipe;
 pub mod signals;

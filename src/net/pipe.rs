@@ -5,8 +5,8 @@
 
 use std::task::{Context, Poll};
 
-use super::compress::{Frames, Garbled};
 use super::stream::Stream;
+use crate::wire::compress::Frames;
 
 /// Least room for new bytes in the shared buffer.
 const ROOM_MIN: usize = 16 << 10;
@@ -68,7 +68,7 @@ impl Pipe {
         loop {
             let mut plain = Vec::new();
             match frames.take_out(&mut plain) {
-                Err(Garbled) => {
+                Err(_) => {
                     frames.turn();
                     return Poll::Ready(Fill::Garbled);
                 }

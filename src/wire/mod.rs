@@ -1,12 +1,13 @@
 //! The MariaDB protocol as bytes (pure): packets, handshake, commands, replies.
 //!
 //! Nothing here knows a socket, a clock or a session. Parsers take borrowed bytes and answer "need more", a value, or
-//! [`Malformed`]; writers append to a buffer of the caller's. Nothing allocates per packet.
+//! [`Malformed`]; writers append to a buffer of the caller's. Nothing allocates per packet; compressed frames do.
 
 pub mod binlog;
 pub mod capability;
 pub mod challenge;
 pub mod command;
+pub mod compress;
 pub mod cursor;
 pub mod err;
 pub mod handshake;

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use oarlock::auth::native::{Sha1Password, answer};
 use oarlock::lab::{APP_PASSWORD, APP_USER};
-use oarlock::net::compress::Frames;
 use oarlock::wire::capability::Capabilities;
 use oarlock::wire::challenge::Switch;
 use oarlock::wire::command::{Command, STMT_EXECUTE};
+use oarlock::wire::compress::Frames;
 use oarlock::wire::handshake::Greeting;
 use oarlock::wire::packet::{self, HEADER, Header};
 use oarlock::wire::reply::{Kind, ReplyTracker, Shape};

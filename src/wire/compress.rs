@@ -6,16 +6,13 @@
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 
+use super::Malformed;
+use super::packet::PAYLOAD_MAX;
+
 /// Length of a frame's header in bytes.
 const HEADER: usize = 7;
-/// The most a frame carries in bytes, before compression and after it.
-const FRAME_MAX: usize = 0xff_ffff;
 /// Shorter pieces are sent as they are (server: `MIN_COMPRESS_LENGTH`).
 const COMPRESS_MIN: usize = 50;
-
-/// A compressed frame is not what its header says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Garbled;
 
 /// One side of a compressed connection.
 #[derive(Debug, Default)]
@@ -37,7 +34,7 @@ impl Frames {
     }
 
     /// Appends what the next whole frame carries to `out`; whether there was one.
-    pub fn take_out(&mut self, out: &mut Vec<u8>) -> Result<bool, Garbled> {
+    pub fn take_out(&mut self, out: &mut Vec<u8>) -> Result<bool, Malformed> {
         let Some(&[a, b, c, number, d, e, f]) = self.inbox.first_chunk() else { return Ok(false) };
         let end = HEADER + u24([a, b, c]);
         let Some(body) = self.inbox.get(HEADER..end) else { return Ok(false) };
@@ -63,7 +60,7 @@ impl Frames {
         self.outbox.extend_from_slice(bytes);
         if !more {
             let plain = std::mem::take(&mut self.outbox);
-            plain.chunks(FRAME_MAX).for_each(|piece| self.put_frame(piece, out));
+            plain.chunks(PAYLOAD_MAX).for_each(|piece| self.put_frame(piece, out));
         }
     }
 
@@ -93,12 +90,12 @@ fn deflate(plain: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Exactly `length` bytes must come out of it.
-fn inflate(body: &[u8], length: usize, out: &mut Vec<u8>) -> Result<(), Garbled> {
+fn inflate(body: &[u8], length: usize, out: &mut Vec<u8>) -> Result<(), Malformed> {
     let start = out.len();
     out.reserve_exact(length);
     let ended = Decompress::new(true).decompress_vec(body, out, FlushDecompress::Finish);
     let whole = matches!(ended, Ok(Status::StreamEnd)) && out.len() - start == length;
-    if whole { Ok(()) } else { Err(Garbled) }
+    if whole { Ok(()) } else { Err(Malformed("a compressed frame is not what its header says")) }
 }
 
 #[cfg(test)]
@@ -112,7 +109,7 @@ mod tests {
     }
 
     /// What comes out of a stream that comes in pieces of this length.
-    fn plain(stream: &[u8], piece: usize) -> Result<Vec<u8>, Garbled> {
+    fn plain(stream: &[u8], piece: usize) -> Result<Vec<u8>, Malformed> {
         let (mut frames, mut out) = (Frames::default(), Vec::new());
         for piece in stream.chunks(piece) {
             frames.take_in(piece);
@@ -146,7 +143,7 @@ mod tests {
 
     #[test]
     fn more_than_a_frame_holds_takes_several() {
-        let long = vec![b'x'; FRAME_MAX + 10];
+        let long = vec![b'x'; PAYLOAD_MAX + 10];
         assert_eq!(plain(&framed(&[&long]), 1 << 20).map(|out| out == long), Ok(true));
     }
 
