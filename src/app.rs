@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use crate::admin::http::{self, Sources};
 use crate::auth::directory::Directory;
 use crate::auth::load::Service;
+use crate::cluster::order::Orders;
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
 use crate::config::{Config, model};
@@ -106,11 +107,13 @@ async fn control(config: Config) -> Result<(), StartError> {
         roster: Arc::default(),
         config,
     };
-    let (links, orders) = Board::new();
+    let (links, link_orders) = Board::new();
+    let (orders, node_orders) = Orders::new();
     let sources = Sources {
         config: shared.config.clone(),
         view: shared.view.clone(),
         counters: shared.counters.clone(),
+        orders,
         links: links.clone(),
         roster: shared.roster.clone(),
     };
@@ -119,9 +122,9 @@ async fn control(config: Config) -> Result<(), StartError> {
             tracing::error!(%error, "the admin API has ended");
         }
     });
-    tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone()));
+    tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone(), node_orders));
     if !shared.config.links.is_empty() {
-        tokio::spawn(Reconciler::new(shared.config.clone(), shared.view.clone(), links, orders).run());
+        tokio::spawn(Reconciler::new(shared.config.clone(), shared.view.clone(), links, link_orders).run());
     }
     let data_plane = DataPlane::start(&shared)?;
     tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");

@@ -8,7 +8,7 @@ mod dice;
 mod support;
 
 use std::net::SocketAddrV4;
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -411,7 +411,7 @@ fn two_proxies_share_a_site(sites: Sites<'_>) {
     expect(&sites.dc, "Standby");
     node.sql("SET GLOBAL read_only = OFF").unwrap();
     assert!(until(SOON, || report(&sites.dc).node == report(&second).node), "{:?}", report(&sites.dc));
-    let refused = oarlock(&sites.dc, &["link", "retry", "dr"]);
+    let refused = sites.dc.command(&["link", "retry", "dr"]);
     assert!(
         String::from_utf8_lossy(&refused.stderr).contains("drives the links of this site: ask that one"),
         "{refused:?}"
@@ -424,13 +424,6 @@ fn two_proxies_share_a_site(sites: Sites<'_>) {
 
 fn signal(signal: &str, pid: &str) {
     assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
-}
-
-/// Runs a subcommand against a proxy.
-fn oarlock(proxy: &Proxy, arguments: &[&str]) -> Output {
-    let admin = proxy.admin().to_string();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oarlock"));
-    command.args(arguments).args(["--admin", &admin]).stdin(Stdio::null()).output().unwrap()
 }
 
 #[test]
@@ -455,13 +448,13 @@ fn operators_and_links() {
 fn a_first_start_that_needs_a_person(proxy: &Proxy, dc: &Node, dr: &Node) {
     let link = expect(proxy, "Blocked");
     assert!(link.remedy.contains("oarlock link bootstrap dr --from-position 81-8000-2"), "{link:?}");
-    let wrong = oarlock(proxy, &["link", "bootstrap", "dr", "--from-position", "81-8000"]);
+    let wrong = proxy.command(&["link", "bootstrap", "dr", "--from-position", "81-8000"]);
     assert_eq!(wrong.status.code(), Some(2), "{wrong:?}");
-    succeeded(&oarlock(proxy, &["link", "bootstrap", "dr", "--from-position", "81-8000-2"]));
+    succeeded(&proxy.command(&["link", "bootstrap", "dr", "--from-position", "81-8000-2"]));
     expect(proxy, "Running");
     dr.sql("INSERT INTO shop.t VALUES (1, 8000)").unwrap();
     assert!(until(SOON, || rows(dc) == 1), "{:?}", report(proxy));
-    let none = oarlock(proxy, &["link", "start", "dc"]);
+    let none = proxy.command(&["link", "start", "dc"]);
     assert!(String::from_utf8_lossy(&none.stderr).contains("no link is named `dc`; there are: dr"), "{none:?}");
 }
 
@@ -475,13 +468,13 @@ fn runs(node: &Node) -> bool {
 }
 
 fn stop_and_start(lab: &Lab, proxy: &Proxy, dc: &Node) {
-    let said = succeeded(&oarlock(proxy, &["link", "stop", "dr"]));
+    let said = succeeded(&proxy.command(&["link", "stop", "dr"]));
     assert!(said.starts_with("dr: Stopped: "), "{said}");
     assert!(!runs(dc));
     assert!(lab.nodes().iter().all(|node| !runs(node)));
-    let listed = succeeded(&oarlock(proxy, &["list", "links"]));
+    let listed = succeeded(&proxy.command(&["list", "links"]));
     assert!(listed.contains("│ Stopped │") && listed.contains("-> oarlock link start dr"), "{listed}");
-    succeeded(&oarlock(proxy, &["link", "start", "dr"]));
+    succeeded(&proxy.command(&["link", "start", "dr"]));
     expect(proxy, "Running");
     assert!(runs(dc));
 }
@@ -513,7 +506,7 @@ fn the_guides_grants(proxy: &Proxy, dc: &Node, other: &Node) {
     assert!(until(SOON, || proxy.log().contains(grant)));
     assert_eq!(channels(dc), 1);
     dc.sql("SET GLOBAL read_only = OFF; GRANT RELOAD ON *.* TO maxuser@'%'").unwrap();
-    succeeded(&oarlock(proxy, &["link", "retry", "dr"]));
+    succeeded(&proxy.command(&["link", "retry", "dr"]));
     assert!(until(SOON, || channels(dc) == 0), "{}", proxy.log());
     other.sql("SET GLOBAL read_only = ON").unwrap();
     assert!(until(SOON, || runs(dc) && channels(other) == 0 && is(proxy, "Running")), "{:?}", report(proxy));
@@ -527,7 +520,7 @@ fn an_error_and_a_skip(proxy: &Proxy, dc: &Node, dr: &Node) {
     let link = expect(proxy, "Broken");
     assert!(link.error.contains("error 1062") && link.remedy.contains("oarlock link skip dr"), "{link:?}");
     // With the guide's grants nobody can look into the relay log.
-    let skip = || oarlock(proxy, &["link", "skip", "dr"]);
+    let skip = || proxy.command(&["link", "skip", "dr"]);
     let lacks = || String::from_utf8_lossy(&skip().stderr).contains("GRANT SLAVE MONITOR ON *.* TO maxuser");
     assert!(until(SOON, lacks), "{:?}", skip());
     dc.sql("GRANT SLAVE MONITOR ON *.* TO maxuser@'%'").unwrap();
@@ -536,7 +529,7 @@ fn an_error_and_a_skip(proxy: &Proxy, dc: &Node, dr: &Node) {
     assert!(until(SOON, asks), "{:?}", skip());
     let said = String::from_utf8_lossy(&skip().stdout).into_owned();
     assert!(said.contains("Skip 81-8000-") && said.contains("INSERT INTO shop.t VALUES (2, 8000)"), "{said}");
-    let skipped = || oarlock(proxy, &["link", "skip", "dr", "--yes"]).status.success();
+    let skipped = || proxy.command(&["link", "skip", "dr", "--yes"]).status.success();
     assert!(until(SOON, skipped), "{:?}", report(proxy));
     assert!(until(SOON, || rows(dc) == 3), "{:?}", report(proxy));
     expect(proxy, "Running");
@@ -555,7 +548,7 @@ fn wrong_credentials(proxy: &Proxy, dc: &Node, dr: &Node) {
 
 /// The remote has thrown away what this site still needs.
 fn purged_too_early(proxy: &Proxy, dc: &Node, dr: &Node) {
-    succeeded(&oarlock(proxy, &["link", "stop", "dr"]));
+    succeeded(&proxy.command(&["link", "stop", "dr"]));
     dr.sql("INSERT INTO shop.t VALUES (4, 8000); FLUSH BINARY LOGS; INSERT INTO shop.t VALUES (5, 8000)").unwrap();
     let last = dr.sql("SHOW BINARY LOGS").unwrap().pop().unwrap()[0].clone().unwrap();
     let purged = || {
@@ -563,7 +556,7 @@ fn purged_too_early(proxy: &Proxy, dc: &Node, dr: &Node) {
         dr.sql("SHOW BINARY LOGS").unwrap().len() == 1
     };
     assert!(until(SOON, purged));
-    succeeded(&oarlock(proxy, &["link", "start", "dr"]));
+    succeeded(&proxy.command(&["link", "start", "dr"]));
     let lost = || is(proxy, "Blocked") && report(proxy).reason.contains("error 1236");
     assert!(until(SOON, lost), "{:?}", report(proxy));
     assert!(report(proxy).remedy.contains("oarlock link bootstrap dr --from-position P"));
@@ -573,7 +566,7 @@ fn purged_too_early(proxy: &Proxy, dc: &Node, dr: &Node) {
     let own = position.split(',').find(|gtid| gtid.starts_with("81-")).unwrap();
     let (head, sequence) = own.rsplit_once('-').unwrap();
     let before = format!("{head}-{}", sequence.parse::<u64>().unwrap() - 1);
-    let bootstrap = || oarlock(proxy, &["link", "bootstrap", "dr", "--from-position", &before]).status.success();
+    let bootstrap = || proxy.command(&["link", "bootstrap", "dr", "--from-position", &before]).status.success();
     assert!(until(SOON, bootstrap));
     assert!(until(SOON, || rows(dc) == 5), "{:?}", report(proxy));
     expect(proxy, "Running");
@@ -588,7 +581,7 @@ fn a_rebuilt_remote(proxy: &Proxy, dc: &Node, dr: &Node) {
     assert!(until(SOON, told), "{:?}", report(proxy));
     assert!(until(SOON, || !runs(dc)));
     assert_eq!(position(), before, "nothing is set back by itself");
-    succeeded(&oarlock(proxy, &["link", "bootstrap", "dr", "--from-position", ""]));
+    succeeded(&proxy.command(&["link", "bootstrap", "dr", "--from-position", ""]));
     assert!(until(SOON, || rows(dc) == 6), "{:?}", report(proxy));
     dr.sql("INSERT INTO shop.t VALUES (11, 8000)").unwrap();
     assert!(until(SOON, || rows(dc) == 7), "{:?}", report(proxy));

@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use oarlock::admin::state::state;
+use oarlock::cluster::order::Orders;
 use oarlock::cluster::view::{Health, NodeView, ViewHandle};
 use oarlock::cluster::watch::{first_view, watch};
 use oarlock::config::{self, Config};
@@ -34,7 +35,8 @@ impl Watch {
         let config = Arc::new(config);
         let view = ViewHandle::new(first_view(&config));
         let (stop, stopped) = oneshot::channel();
-        let watching = watch(config.clone(), view.clone());
+        let (_, requests) = Orders::new();
+        let watching = watch(config.clone(), view.clone(), requests);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
@@ -52,7 +54,7 @@ impl Watch {
     }
 
     fn state(&self, name: &str) -> &'static str {
-        state(&self.view.load(), &self.node(name), self.config.cluster.kind)
+        state(&self.view.load(), &self.node(name), self.config.cluster.kind, 0)
     }
 
     fn writer(&self) -> Option<String> {

@@ -2,22 +2,20 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
+#[path = "support/replica.rs"]
+mod replica;
 mod support;
 
 use std::net::SocketAddrV4;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::Ordering;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder};
-use oarlock::admin::http::{Replica, Server, Service};
-use oarlock::gtid::Position;
-use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
+use oarlock::admin::http::Replica;
+use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
+use replica::{
+    SOON, Stop, Writes, connections, follow, goes_on, log_length, new_lines, servers, source_of_dump, status,
+    the_same_everywhere, writer,
+};
 use support::Proxy;
-
-/// Longer than anything here takes on a loaded machine.
-const SOON: Duration = Duration::from_secs(60);
-const MASTER: &str = "Master, Synced, Running";
 
 #[test]
 fn a_replica_does_not_notice_what_happens_to_nodes() {
@@ -31,7 +29,7 @@ fn a_replica_does_not_notice_what_happens_to_nodes() {
         scope.spawn(|| writes.run(proxy.address()));
         let stop = Stop(&writes);
         writes.more(200);
-        let log = log_length(&lab, replica);
+        let log = log_length(replica);
         the_writer_is_killed(&lab, &proxy, &writes);
         the_writer_freezes(&lab, &proxy, &writes);
         the_writer_is_demoted(&lab, &proxy, &writes);
@@ -39,7 +37,7 @@ fn a_replica_does_not_notice_what_happens_to_nodes() {
         drop(stop);
         assert!(until(SOON, || writes.ended.load(Ordering::Relaxed)));
         the_same_everywhere(&lab, replica);
-        let lines = new_lines(&lab, replica, log);
+        let lines = new_lines(replica, log);
         assert!(!lines.contains("Slave I/O") && !lines.contains("reconnect"), "{lines}");
     });
     assert_eq!(connections(&proxy), 1, "the replica has connected again");
@@ -49,169 +47,6 @@ fn a_replica_does_not_notice_what_happens_to_nodes() {
     println!("{}", takeovers.join("\n"));
     assert!(takeovers.len() >= 3, "{takeovers:?}");
     the_source_dies_with_a_long_transaction(&lab, &proxy, replica);
-}
-
-/// Makes the replica follow the proxy, and waits until it does.
-fn follow(replica: &Node, proxy: &Proxy, more: &str) {
-    let (host, user) = (proxy.address().ip().to_string(), REPLICATION_USER);
-    let more = if more.is_empty() { String::new() } else { format!(", {more}") };
-    let sql = format!(
-        "STOP SLAVE; CHANGE MASTER TO MASTER_HOST = '{host}', MASTER_PORT = 4007, MASTER_USER = '{user}',
-            MASTER_PASSWORD = '{SITE_PASSWORD}', MASTER_CONNECT_RETRY = 2, MASTER_USE_GTID = slave_pos{more};
-        START SLAVE"
-    );
-    replica.sql(&sql).unwrap();
-    let runs = || status(replica, "Slave_IO_Running") == "Yes";
-    assert!(until(SOON, runs), "{:?}\n{}", replica.sql("SHOW SLAVE STATUS"), proxy.log());
-}
-
-/// A value of SHOW SLAVE STATUS, by the place of its column in 10.11.
-fn status(replica: &Node, name: &str) -> String {
-    let place = match name {
-        "Slave_IO_Running" => 10,
-        "Last_IO_Errno" => 34,
-        "Last_IO_Error" => 35,
-        "Gtid_IO_Pos" => 43,
-        _ => panic!("{name}"),
-    };
-    let rows = replica.sql("SHOW SLAVE STATUS").unwrap();
-    rows.first().and_then(|row| row[place].clone()).unwrap_or_default()
-}
-
-/// One client that writes without end, each row once, whatever it is told.
-#[derive(Default)]
-struct Writes {
-    stop: AtomicBool,
-    ended: AtomicBool,
-    done: AtomicUsize,
-}
-
-struct Stop<'a>(&'a Writes);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Writes {
-    fn run(&self, proxy: SocketAddrV4) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let mut conn = None;
-            while !self.stop.load(Ordering::Relaxed) {
-                if conn.is_none() {
-                    conn = connect(proxy).await.ok();
-                }
-                let Some(client) = &mut conn else { continue };
-                let number = self.done.load(Ordering::Relaxed);
-                let sql = match number % 50 {
-                    49 => "UPDATE shop.t SET v = v + 1 ORDER BY id DESC LIMIT 40".to_owned(),
-                    number => format!("INSERT INTO shop.t (v, w) VALUES ({number}, REPEAT('x', {number}))"),
-                };
-                match client.query_drop(sql).await {
-                    Ok(()) => drop(self.done.fetch_add(1, Ordering::Relaxed)),
-                    Err(_) => conn = None,
-                }
-            }
-        });
-        self.ended.store(true, Ordering::Relaxed);
-    }
-
-    /// Waits for so many more.
-    fn more(&self, more: usize) {
-        let goal = self.done.load(Ordering::Relaxed) + more;
-        assert!(until(SOON, || self.done.load(Ordering::Relaxed) >= goal), "writes stand still");
-    }
-}
-
-async fn connect(proxy: SocketAddrV4) -> mysql_async::Result<Conn> {
-    let options = OptsBuilder::default()
-        .ip_or_hostname(proxy.ip().to_string())
-        .tcp_port(proxy.port())
-        .user(Some(APP_USER))
-        .pass(Some(APP_PASSWORD))
-        .prefer_socket(false)
-        .max_allowed_packet(Some(1 << 24))
-        .wait_timeout(Some(3600));
-    Conn::new(options).await
-}
-
-fn servers(proxy: &Proxy) -> Vec<Server> {
-    let mut answer = ureq::get(format!("http://{}/v1/servers", proxy.admin())).call().unwrap();
-    answer.body_mut().read_json().unwrap()
-}
-
-fn writer<'a>(lab: &'a Lab, proxy: &Proxy) -> Option<&'a Node> {
-    let servers = servers(proxy);
-    let master = servers.iter().find(|server| server.state == MASTER)?;
-    lab.node(&master.name).ok()
-}
-
-/// Sessions that the replication service has had.
-fn connections(proxy: &Proxy) -> u64 {
-    let mut answer = ureq::get(format!("http://{}/v1/services", proxy.admin())).call().unwrap();
-    let services: Vec<Service> = answer.body_mut().read_json().unwrap();
-    services.into_iter().find(|service| service.service == "replicas").unwrap().total_connections
-}
-
-fn log_of(lab: &Lab, node: &Node) -> String {
-    std::fs::read_to_string(lab.folder().join(node.name()).join("error.log")).unwrap_or_default()
-}
-
-fn log_length(lab: &Lab, node: &Node) -> usize {
-    log_of(lab, node).len()
-}
-
-fn new_lines(lab: &Lab, node: &Node, from: usize) -> String {
-    log_of(lab, node).split_off(from)
-}
-
-fn position(node: &Node, variable: &str) -> Position {
-    node.value(&format!("SELECT @@{variable}")).unwrap().unwrap_or_default().parse().unwrap()
-}
-
-/// The cluster's own domain: nodes have others, which they keep to themselves.
-fn cluster_sequence(position: &Position) -> u64 {
-    position.get(70).map_or(0, |gtid| gtid.sequence)
-}
-
-/// Waits until the replica has all that the cluster has, and compares.
-fn the_same_everywhere(lab: &Lab, replica: &Node) {
-    let nodes: Vec<_> = lab.nodes().iter().filter(|node| node.name() != replica.name() && node.serves()).collect();
-    let checksum = |node: &Node| {
-        node.value("SELECT CONCAT(COUNT(*), ' ', COALESCE(SUM(id), 0), ' ', COALESCE(BIT_XOR(CRC32(CONCAT(id, '-', v, '-', w))), 0)) FROM shop.t").unwrap()
-    };
-    let ahead = nodes.iter().map(|node| cluster_sequence(&position(node, "gtid_binlog_pos"))).max().unwrap();
-    let there = |node: &Node| cluster_sequence(&position(node, "gtid_binlog_pos")) >= ahead;
-    let all =
-        || nodes.iter().all(|node| there(node)) && cluster_sequence(&position(replica, "gtid_slave_pos")) >= ahead;
-    assert!(until(SOON, all), "{ahead}: {:?}", replica.sql("SHOW SLAVE STATUS"));
-    let on_replica = checksum(replica);
-    for node in nodes {
-        assert_eq!(checksum(node), on_replica, "{}", node.name());
-        let (there, here) = (position(node, "gtid_binlog_pos").get(70), position(replica, "gtid_slave_pos").get(70));
-        assert_eq!(there, here, "{}", node.name());
-    }
-}
-
-/// The replica goes on receiving.
-fn goes_on(replica: &Node) {
-    let at = || cluster_sequence(&position(replica, "gtid_slave_pos"));
-    let before = at();
-    assert!(
-        until(SOON, || at() > before + 20),
-        "the replica stands still at {before}: {:?}",
-        replica.sql("SHOW SLAVE STATUS")
-    );
-}
-
-fn source_of_dump(proxy: &Proxy) -> String {
-    let text = proxy.log();
-    let last = text.lines().rev().find(|line| line.contains("takeover of a dump") || line.contains("a dump begins"));
-    let last = last.unwrap_or_default();
-    let marks = if last.contains(" to=") { " to=" } else { " node=" };
-    last.split(marks).nth(1).unwrap_or_default().split(' ').next().unwrap_or_default().trim_matches('"').to_owned()
 }
 
 fn moves(lab: &Lab, proxy: &Proxy, from: &Node) {

@@ -1,8 +1,8 @@
-//! The JSON API: what the process knows of its servers, services and links, and orders for links.
+//! The JSON API: what the process knows of its servers, services and links, and orders for nodes and links.
 //!
-//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/replicas`, `GET /v1/live`; `POST /v1/links/NAME` with
-//! an [`OrderText`]. [`Server`], [`Service`], [`LinkReport`], [`Replica`] and [`Answer`] are its shapes, both ways: the command
-//! line reads what is written here. Orders are taken as `application/json` only, which a browser does not send to another
+//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/replicas`, `GET /v1/live`; `POST /v1/servers/NAME` with
+//! a [`node order`](NodeOrder), answered by a text; `POST /v1/links/NAME` with an [`OrderText`]. [`Server`], [`Service`], [`LinkReport`],
+//! [`Replica`] and [`Answer`] are its shapes, both ways: the command line reads what is written here. Orders are taken as `application/json` only, which a browser does not send to another
 //! site unasked.
 
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
 use super::state::state;
+use crate::cluster::order::{Order as NodeOrder, Orders};
 use crate::cluster::view::{NodeView, ViewHandle};
 use crate::config::Config;
 use crate::config::model::{Listener, Node};
@@ -88,6 +89,8 @@ pub struct Sources {
     pub view: ViewHandle,
     /// The live numbers.
     pub counters: Arc<Counters>,
+    /// Where orders for nodes are given.
+    pub orders: Orders,
     /// The links.
     pub links: Board,
     /// The dumps of replicas.
@@ -98,9 +101,10 @@ pub struct Sources {
 pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()> {
     let routes = Router::new()
         .route("/v1/servers", get(async |State(sources): State<Sources>| Json(servers(&sources))))
+        .route("/v1/servers/{name}", post(order_node))
         .route("/v1/services", get(async |State(sources): State<Sources>| Json(services(&sources))))
         .route("/v1/links", get(async |State(sources): State<Sources>| Json(links(&sources))))
-        .route("/v1/links/{name}", post(order))
+        .route("/v1/links/{name}", post(order_link))
         .route("/v1/replicas", get(async |State(sources): State<Sources>| Json(replicas(&sources))))
         .route("/v1/live", get(async || Json(serde_json::json!({ "live": true }))))
         .with_state(sources);
@@ -109,14 +113,17 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()>
 
 fn servers(sources: &Sources) -> Vec<Server> {
     let view = sources.view.load();
-    let server = |(node, configured): (&NodeView, &Node)| Server {
-        name: node.name.to_string(),
-        address: configured.address.host.to_string(),
-        port: configured.address.port,
-        connections: sources.counters.connections(node.id),
-        state: state(&view, node, sources.config.cluster.kind).to_owned(),
-        gtid: node.gtid.to_string(),
-        reason: node.reason.to_string(),
+    let server = |(node, configured): (&NodeView, &Node)| {
+        let connections = sources.counters.connections(node.id);
+        Server {
+            name: node.name.to_string(),
+            address: configured.address.host.to_string(),
+            port: configured.address.port,
+            connections,
+            state: state(&view, node, sources.config.cluster.kind, connections).to_owned(),
+            gtid: node.gtid.to_string(),
+            reason: node.reason.to_string(),
+        }
     };
     view.nodes.iter().zip(&sources.config.nodes).map(server).collect()
 }
@@ -125,8 +132,17 @@ fn links(sources: &Sources) -> Vec<LinkReport> {
     sources.links.reports().to_vec()
 }
 
-/// Carries out an order; what is wrong with it comes back as text.
-async fn order(
+/// Carries out an order for a node; what is wrong with it comes back as text.
+async fn order_node(
+    State(sources): State<Sources>,
+    Path(name): Path<String>,
+    Json(order): Json<NodeOrder>,
+) -> Result<Json<String>, (StatusCode, String)> {
+    sources.orders.give(name, order).await.map(Json).map_err(|error| (StatusCode::CONFLICT, error))
+}
+
+/// Carries out an order for a link.
+async fn order_link(
     State(sources): State<Sources>,
     Path(name): Path<String>,
     Json(text): Json<OrderText>,

@@ -3,11 +3,12 @@
 use crate::cluster::view::{ClusterView, Duty, Health, NodeView};
 use crate::config::model::Kind;
 
-/// The state of a node in words.
-pub fn state(view: &ClusterView, node: &NodeView, kind: Kind) -> &'static str {
+/// The state of a node, to which sessions have so many connections, in words.
+pub fn state(view: &ClusterView, node: &NodeView, kind: Kind, connections: u64) -> &'static str {
     let is_writer = view.writer == Some(node.id);
     match (node.duty, node.health, kind) {
         (Duty::Maintenance, ..) => "Maintenance",
+        (Duty::Draining, ..) if connections == 0 => "Drained",
         (Duty::Draining, ..) => "Draining",
         (Duty::Normal, Health::Down, _) => "Down",
         (Duty::Normal, Health::AuthError, _) => "Auth Error",
@@ -35,6 +36,7 @@ mod tests {
             (Health::Down, Duty::Normal, false, Galera, "Down"),
             (Health::AuthError, Duty::Normal, false, Galera, "Auth Error"),
             (Health::Synced, Duty::Draining, true, Galera, "Draining"),
+            (Health::Synced, Duty::Draining, false, Galera, "Drained"),
             (Health::Down, Duty::Maintenance, false, Galera, "Maintenance"),
         ] {
             let node = NodeView {
@@ -51,7 +53,8 @@ mod tests {
                 proxy_address: None,
             };
             let view = ClusterView { version: 1, nodes: [node.clone()].into(), writer: is_writer.then_some(NodeId(0)) };
-            assert_eq!(state(&view, &node, kind), expected);
+            let connections = if expected == "Draining" { 1 } else { 0 };
+            assert_eq!(state(&view, &node, kind, connections), expected);
         }
     }
 }

@@ -3,8 +3,8 @@
 use std::io::{BufRead, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
+use super::order;
 use crate::gtid::Position;
 use crate::replication::link::board::{Answer, OrderText};
 
@@ -53,9 +53,6 @@ enum Order {
     },
 }
 
-/// STOP SLAVE waits for the transaction that is being applied.
-const TIMEOUT: Duration = Duration::from_secs(60);
-
 /// Gives the order and prints what comes of it.
 pub fn run(args: Args) -> ExitCode {
     let order = |name: &str, order: &str, argument: &str| give(args.admin, name, order, argument).map(|said| said.text);
@@ -92,20 +89,7 @@ fn agreed(question: &str) -> bool {
     asked.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }
 
-/// Names of links are plain: they need no escapes in a path.
 fn give(admin: SocketAddr, name: &str, order: &str, argument: &str) -> Result<Answer, String> {
-    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) || name.is_empty() {
-        return Err(format!("`{name}` is not the name of a link"));
-    }
-    let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
-    let agent: ureq::Agent = config.build().into();
     let text = OrderText { order: order.to_owned(), argument: argument.to_owned() };
-    let answer = agent.post(format!("http://{admin}/v1/links/{name}")).send_json(&text);
-    let mut answer = answer.map_err(|error| super::list::unanswered(admin, &error))?;
-    let is_done = answer.status().is_success();
-    let body = answer.body_mut();
-    if !is_done {
-        return Err(body.read_to_string().map_err(|error| error.to_string())?);
-    }
-    body.read_json().map_err(|error| format!("what answers on {admin} is not oarlock: {error}"))
+    order::give(admin, "links", name, &text)
 }

@@ -11,7 +11,9 @@ mod classify;
 mod lab;
 mod link;
 mod list;
+mod order;
 mod run;
+mod server;
 
 #[derive(Parser)]
 #[command(name = "oarlock", version, about = "A replication-aware SQL proxy for MariaDB Galera")]
@@ -25,6 +27,9 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     List(list::Args),
+    Set(server::Set),
+    Clear(server::Clear),
+    SwitchWriter(server::SwitchWriter),
     Link(link::Args),
     Classify(classify::Args),
     Lab(lab::Args),
@@ -36,6 +41,9 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
         Command::List(args) => list::run(args),
+        Command::Set(args) => server::set(args),
+        Command::Clear(args) => server::clear(args),
+        Command::SwitchWriter(args) => server::switch_writer(args),
         Command::Link(args) => link::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Lab(args) => lab::run(args),

@@ -1,7 +1,8 @@
 //! Watches the nodes and publishes the view.
 //!
 //! One task a node probes it, all in parallel, each interval or at once when somebody suspects the node. They report
-//! to one task that owns the histories, asks the judge and the choice of the writer, and is the only one to publish.
+//! to one task that owns the histories, asks the judge and the choice of the writer, takes the orders of operators, and is the
+//! only one to publish.
 //! Until every node has been probed once there is no writer: the first answer must not win the role.
 
 use std::pin::pin;
@@ -12,8 +13,10 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::duties::Duties;
 use super::judge::{History, NOT_PROBED, Observation, Rules, Verdict, is_writer_awaited, judge};
 use super::memory::WriterMemory;
+use super::order::{self, Order, Request, Standing, unfit_to_write};
 use super::probe::{Contact, Probe};
 use super::view::{ClusterView, Duty, Health, NodeId, NodeView, ViewHandle};
 use crate::config::Config;
@@ -47,21 +50,28 @@ pub fn first_view(config: &Config) -> ClusterView {
     ClusterView { version: 0, nodes: config.nodes.iter().enumerate().map(node).collect(), writer: None }
 }
 
-/// Watches for ever. `view` must have been made of [`first_view`] of the same configuration.
-pub async fn watch(config: Arc<Config>, view: ViewHandle) {
+/// Watches for ever, and takes orders as long as somebody may give them. `view` must have been made of [`first_view`] of the
+/// same configuration.
+pub async fn watch(config: Arc<Config>, view: ViewHandle, mut orders: mpsc::Receiver<Request>) {
     let (reports, mut inbox) = mpsc::channel(config.nodes.len());
     let mut probes = JoinSet::new();
     for place in 0..config.nodes.len() {
         probes.spawn(probe_node(NodeId(place as u16), config.clone(), view.clone(), reports.clone()));
     }
     let mut watch = Watch::new(config, view);
-    while let Some(report) = inbox.recv().await {
-        watch.note(report);
-        // What came in the meantime belongs to the same judgement.
-        while let Ok(report) = inbox.try_recv() {
-            watch.note(report);
+    loop {
+        tokio::select! {
+            Some(report) = inbox.recv() => {
+                watch.note(report);
+                // What came in the meantime belongs to the same judgement.
+                while let Ok(report) = inbox.try_recv() {
+                    watch.note(report);
+                }
+                watch.publish();
+            }
+            Some(request) = orders.recv() => watch.carry_out(request),
+            else => return,
         }
-        watch.publish();
     }
 }
 
@@ -106,16 +116,18 @@ struct Watch {
     /// Since when it has been on its way from one view into the next.
     writer_awaited: Option<Instant>,
     memory: WriterMemory,
+    duties: Duties,
 }
 
 impl Watch {
     fn new(config: Arc<Config>, view: ViewHandle) -> Self {
         let mut memory = WriterMemory::new(&config.site.state_dir, &config.site.name);
         let remembered = memory.recall().and_then(|name| config.nodes.iter().position(|node| node.name == name));
+        let duties = Duties::recall(&config.site.state_dir, &config.site.name);
         let histories = config.nodes.iter().map(|_| History::default()).collect();
         let contacts = config.nodes.iter().map(|_| None).collect();
         let writer = remembered.map(|place| NodeId(place as u16));
-        Self { histories, contacts, writer, writer_awaited: None, memory, config, view }
+        Self { histories, contacts, writer, writer_awaited: None, memory, duties, config, view }
     }
 
     fn note(&mut self, (id, report): (NodeId, Report)) {
@@ -152,6 +164,7 @@ impl Watch {
 
     fn node_view(&self, place: usize, before: &NodeView, verdict: Verdict) -> NodeView {
         let mut node = NodeView { health: verdict.health, reason: verdict.reason, ..before.clone() };
+        node.duty = self.duties.of(&node.name);
         // Not the writer: nothing is beside it that could be in its way.
         if let Some(reason) = self.view.held(node.id)
             && node.health == Health::Synced
@@ -204,10 +217,63 @@ impl Watch {
             writer::choose(&candidates, adopted.or(self.writer), self.config.cluster.failback && adopted.is_none());
         // With no fit node the last writer stays remembered: it comes first when nodes return.
         if let Some(id) = writer.filter(|id| Some(*id) != self.writer) {
-            self.writer = Some(id);
-            self.memory.keep(&self.config.nodes[usize::from(id.0)].name);
+            self.give_role(id);
         }
         writer
+    }
+
+    fn give_role(&mut self, id: NodeId) {
+        self.writer = Some(id);
+        self.memory.keep(&self.config.nodes[usize::from(id.0)].name);
+    }
+
+    // === Orders ===
+
+    fn carry_out(&mut self, request: Request) {
+        let Request { node: name, order, answer } = request;
+        let obeyed = match self.config.nodes.iter().position(|node| *node.name == *name) {
+            Some(place) => self.obey(place, order),
+            None => {
+                let names: Vec<&str> = self.config.nodes.iter().map(|node| &*node.name).collect();
+                Err(format!("no node is named `{name}`; there are: {}", names.join(", ")))
+            }
+        };
+        // Who asked may have stopped waiting.
+        let _ = answer.send(obeyed);
+    }
+
+    fn obey(&mut self, place: usize, order: Order) -> Result<String, String> {
+        let (id, config, adopted) = (NodeId(place as u16), self.config.clone(), self.view.adopted());
+        let name = &*config.nodes[place].name;
+        let mut unkept = None;
+        match order.duty() {
+            Some(duty) if duty != Duty::Normal && adopted == Some(id) => {
+                let why = "is the writer of the proxy that drives the links of this site: tell that one first";
+                return Err(format!("{name} {why}"));
+            }
+            Some(duty) => unkept = self.duties.set(name, duty).err(),
+            None => {
+                let standing = Standing {
+                    read_only: self.histories[place].facts().map(|facts| facts.read_only),
+                    priority: config.nodes[place].priority,
+                    failback: config.cluster.failback,
+                    is_led: adopted.is_some(),
+                };
+                let refusal = self.view.load().node(id).and_then(|node| unfit_to_write(node, standing));
+                refusal.map_or(Ok(()), Err)?;
+                self.give_role(id);
+            }
+        }
+        tracing::info!(node = name, ?order, "an operator's order");
+        self.publish();
+        let view = self.view.load();
+        let said = view.node(id).map(|node| order::summary(&view, node)).unwrap_or_default();
+        match unkept {
+            None => Ok(said),
+            Some(error) => Err(format!(
+                "{said}; it holds until the proxy restarts: state_dir in [site] must be a folder it can write ({error})"
+            )),
+        }
     }
 }
 

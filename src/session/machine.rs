@@ -224,7 +224,7 @@ impl Machine {
             let slot = slot as Slot;
             if node.health == Health::Down {
                 self.lose(slot, desk);
-            } else if !node.tolerable() && self.is_free(slot) {
+            } else if !node.usable() && self.is_free(slot) {
                 self.part(slot, desk);
             }
         }

@@ -24,7 +24,7 @@ use crate::auth::directory::Directory;
 use crate::backend::handover::Heir;
 use crate::backend::pool::Pool;
 use crate::backend::seats::{self, Seats};
-use crate::cluster::view::{NodeId, ViewHandle};
+use crate::cluster::view::{Duty, NodeId, ViewHandle};
 use crate::net::clock::Clock;
 use crate::net::stream::Stream;
 use crate::routing::reader::Load;
@@ -403,6 +403,9 @@ impl Worker {
 
     fn publish(&self) {
         self.tidy_pool();
+        if self.withdraws() {
+            self.tell_all(|heard| heard.view = true);
+        }
         let mut bench = self.bench();
         bench.desk.loads.iter_mut().for_each(Load::age);
         let mut published = self.published.borrow_mut();
@@ -414,6 +417,12 @@ impl Worker {
                 *before = load.connections;
             }
         }
+    }
+
+    /// Are there connections to a node that was withdrawn? What was busy then may be free now.
+    fn withdraws(&self) -> bool {
+        let desk = &self.bench().desk;
+        desk.view.nodes.iter().zip(&desk.loads).any(|(node, load)| node.duty != Duty::Normal && load.connections > 0)
     }
 
     pub(super) fn bench(&self) -> RefMut<'_, Bench> {

@@ -43,20 +43,26 @@ impl Proxy {
     /// Starts it with this configuration; `STATE` in it becomes a folder of its own.
     pub fn launch(address: Ipv4Addr, configuration: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("oarlock.toml");
         let text = configuration.replace("STATE", folder.path().to_str().unwrap());
         let mut options = fs::OpenOptions::new();
+        let file = folder.path().join("oarlock.toml");
         options.write(true).create_new(true).mode(0o600).open(&file).unwrap().write_all(text.as_bytes()).unwrap();
-        let log = fs::File::create(folder.path().join("log")).unwrap();
-        let child = service(env!("CARGO_BIN_EXE_oarlock"))
-            .args(["run", "--config"])
-            .arg(&file)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        Self { child, folder, address }
+        Self { child: spawn(folder.path()), folder, address }
+    }
+
+    /// Kills it and starts it again, with what it remembers, and waits until a client can log in.
+    pub fn restart(&mut self) {
+        self.kill();
+        self.child = spawn(self.folder.path());
+        let ready = until(START_MAX, || self.client(&["-e", "SELECT 1"]).status.success());
+        assert!(ready, "no client can log in; its log:\n{}", self.log());
+    }
+
+    /// Runs a subcommand that asks it.
+    pub fn command(&self, arguments: &[&str]) -> Output {
+        let admin = self.admin().to_string();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_oarlock"));
+        command.args(arguments).args(["--admin", &admin]).stdin(Stdio::null()).output().unwrap()
     }
 
     /// Where applications connect.
@@ -108,6 +114,19 @@ impl Drop for Proxy {
             eprintln!("--- log of the proxy\n{}---", self.log());
         }
     }
+}
+
+/// The program in this folder, where its configuration and its log are.
+fn spawn(folder: &Path) -> Child {
+    let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
+    service(env!("CARGO_BIN_EXE_oarlock"))
+        .args(["run", "--config"])
+        .arg(folder.join("oarlock.toml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 /// A program with a session of its own, as a service has it: the kernel shares the processors out by sessions
