@@ -12,7 +12,7 @@ PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test s
 DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
 
-.PHONY: all build test lint deny tools drivers-tools drivers-packages conformance demo bench fuzz seeds clean
+.PHONY: all build test lint deny tools drivers-tools drivers-packages conformance history demo bench fuzz seeds clean
 
 all: build
 
@@ -35,6 +35,13 @@ deny:
 # Everything that other people's clients expect, of which `make test` runs a part; takes long and needs the network once.
 conformance: tools drivers-tools
 	OARLOCK_SUITE=whole OARLOCK_DRIVERS=all $(CARGO) test --test suite --test drivers -- --nocapture
+
+# Many clients while nodes are killed, frozen and cut off: was all true that they were told? A short run is part of `make test`.
+MINUTES ?= 10
+SEED ?=
+
+history: tools
+	MINUTES=$(MINUTES) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --test history -- --nocapture
 
 # The demo's last line says how it went.
 demo: tools
