@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use arena::Arena;
-use client::{Habit, Record};
+use client::{Habit, Record, Wait};
 use dice::Dice;
 use driver::Kind;
 use faults::{ALL, Episode};
@@ -33,6 +33,8 @@ use tokio::runtime::Handle;
 const CLIENTS: usize = 12;
 /// The length of a short run.
 const SHORT: Duration = Duration::from_secs(40);
+/// What a client waits for when a fault comes has begun not longer before.
+const JUST_BEFORE: Duration = Duration::from_millis(100);
 
 #[test]
 fn what_clients_are_told_is_true() {
@@ -101,8 +103,8 @@ fn report(record: &Record, episodes: &[Episode], violations: &[Violation]) {
         eprintln!("  {complaint}");
     }
     for episode in episodes {
-        let touched =
-            record.waits.iter().filter(|wait| wait.since < episode.until && wait.since + wait.length > episode.since);
+        let within = |wait: &&Wait| wait.since < episode.until && wait.since + JUST_BEFORE > episode.since;
+        let touched = record.waits.iter().filter(within);
         let longest = touched.map(|wait| wait.length).max().unwrap_or_default();
         let stall = episode.stall.map_or("-".to_owned(), |stall| format!("{:.2} s", stall.as_secs_f32()));
         eprintln!(
