@@ -8,6 +8,7 @@ mod head;
 pub mod hint;
 mod keyword;
 mod lexer;
+pub mod marker;
 mod scan;
 mod session;
 mod set;
