@@ -242,19 +242,20 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
-/// Lets sessions finish, up to the limit or a second signal.
+/// Lets sessions finish, up to the limit or a second signal. Dumps have no end: their replicas come again by themselves.
 async fn wait_until_drained(shared: &Shared, signals: &mut Signals) {
     let limit = shared.config.limits.drain_timeout;
-    tracing::info!(sessions = shared.counters.sessions(), limit = ?limit, "draining: no new sessions, open ones may finish");
+    let sessions = || shared.counters.sessions().saturating_sub(shared.roster.count());
+    tracing::info!(sessions = sessions(), limit = ?limit, "draining: no new sessions, open ones may finish");
     let empty = async {
-        while shared.counters.sessions() > 0 {
+        while sessions() > 0 {
             tokio::time::sleep(DRAIN_POLL).await;
         }
     };
     tokio::select! {
         () = empty => {}
-        () = signals.stop() => tracing::warn!(sessions = shared.counters.sessions(), "a second signal: not waiting for the rest"),
-        () = tokio::time::sleep(limit) => tracing::warn!(sessions = shared.counters.sessions(), "not waiting longer for the rest"),
+        () = signals.stop() => tracing::warn!(sessions = sessions(), "a second signal: not waiting for the rest"),
+        () = tokio::time::sleep(limit) => tracing::warn!(sessions = sessions(), "not waiting longer for the rest"),
     }
 }
 

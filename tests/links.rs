@@ -3,23 +3,17 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
-#[path = "support/dice.rs"]
-mod dice;
+#[path = "support/sites.rs"]
+mod sites;
 mod support;
 
-use std::net::SocketAddrV4;
-use std::process::Command;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use dice::Dice;
-use oarlock::admin::http::Server;
 use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
-use oarlock::replication::link::board::LinkReport;
-use support::{Proxy, client, succeeded};
-
-/// Longer than anything here takes on a loaded machine.
-const SOON: Duration = Duration::from_secs(60);
+use sites::{
+    Road, SOON, Sites, channels, expect, expect_moved, first_start, is, link, report, runner, server, under_writes,
+};
+use support::{Proxy, succeeded};
 
 #[test]
 fn two_sites_follow_each_other() {
@@ -35,248 +29,7 @@ fn two_sites_follow_each_other() {
     for proxy in [&sites.dc, &sites.dr] {
         assert!(!proxy.log().contains("the link is Broken"), "{}", proxy.log());
     }
-    let sites = the_other_site_restarts(sites);
-    two_proxies_share_a_site(sites);
-}
-
-/// Faults of any kind, one after the other, under writes on both sites, which follow each other through their proxies. `OARLOCK_FAULTS` says how many, `OARLOCK_SEED` which.
-#[test]
-fn random_faults() {
-    let setting = |name: &str, default: u64| std::env::var(name).map_or(default, |text| text.parse().unwrap());
-    let seed = setting("OARLOCK_SEED", u64::from(std::process::id()));
-    let lab = Lab::builder().standalone(true).fast_eviction(true).start().unwrap();
-    let mut sites = Sites::start(&lab, Road::Proxies);
-    first_start(&sites);
-    let mut dice = Dice::new(seed);
-    let mut told = vec![format!("seed {seed}")];
-    under_writes(&lab, || {
-        for _ in 0..setting("OARLOCK_FAULTS", 3) {
-            let fault = random_fault(&mut sites, &mut dice);
-            eprintln!("{fault}");
-            told.push(fault);
-        }
-    });
-    sites.settle_after(&told.join(", "));
-    assert_eq!(sites.node(81).value("SELECT COUNT(DISTINCT site) FROM shop.t").unwrap().as_deref(), Some("2"));
-}
-
-/// Does one and waits until all servers are back; what it was.
-fn random_fault(sites: &mut Sites<'_>, dice: &mut Dice) -> String {
-    let lab = sites.lab;
-    let number = [71, 72, 73, 81][dice.below(4)];
-    let node = sites.node(number);
-    let what = match dice.below(6) {
-        0 => {
-            node.kill().unwrap();
-            node.start().unwrap();
-            "killed"
-        }
-        1 => {
-            node.stop().unwrap();
-            node.start().unwrap();
-            "restarted"
-        }
-        2 => {
-            node.freeze().unwrap();
-            let proxy = if number == 81 { &sites.dr } else { &sites.dc };
-            // For a moment, or until it is given up.
-            let is_down = || server(proxy, node.name()).state == "Down";
-            assert!(dice.one_in(3) || until(SOON, is_down), "{:?}", server(proxy, node.name()));
-            node.thaw().unwrap();
-            "frozen"
-        }
-        3 if number != 81 => {
-            node.sql("SET GLOBAL read_only = ON").unwrap();
-            expect_moved(sites, node.name());
-            node.sql("SET GLOBAL read_only = OFF").unwrap();
-            "read_only"
-        }
-        4 => {
-            sites.dr.kill();
-            sites.dr = Sites::dr(lab, sites.road);
-            "beside it the proxy of dr was killed"
-        }
-        _ => {
-            sites.dc.kill();
-            sites.dc = Sites::dc(lab, sites.road);
-            "beside it the proxy of dc was killed"
-        }
-    };
-    lab.nodes().iter().for_each(|node| node.wait_started().unwrap());
-    format!("{number} {what}")
-}
-
-/// Where links connect to.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Road {
-    /// The servers of the other site.
-    Nodes,
-    /// Port 4007 of its proxy.
-    Proxies,
-}
-
-/// Both sites, with a link each.
-struct Sites<'a> {
-    lab: &'a Lab,
-    road: Road,
-    dc: Proxy,
-    dr: Proxy,
-}
-
-impl<'a> Sites<'a> {
-    fn start(lab: &'a Lab, road: Road) -> Self {
-        Self { lab, road, dc: Self::dc(lab, road), dr: Self::dr(lab, road) }
-    }
-
-    fn dc(lab: &Lab, road: Road) -> Proxy {
-        let remote = match road {
-            Road::Nodes => link("dr", &[lab.node("server-81").unwrap()]),
-            Road::Proxies => link_to("dr", &[replication_address(lab, Site::Dr)]),
-        };
-        Proxy::start_with(lab, Site::Primary, &remote)
-    }
-
-    fn dr(lab: &Lab, road: Road) -> Proxy {
-        let cluster: Vec<&Node> = lab.nodes().iter().filter(|node| node.name() != "server-81").collect();
-        let remote = match road {
-            Road::Nodes => link("dc", &cluster),
-            Road::Proxies => link_to("dc", &[replication_address(lab, Site::Primary)]),
-        };
-        Proxy::start_with(lab, Site::Dr, &remote)
-    }
-
-    /// Another proxy of the cluster, whose first choice as writer is another node.
-    fn second(&self) -> Proxy {
-        let address = self.lab.address(69);
-        let link = link("dr", &[self.node(81)]);
-        let text = format!("{}{link}", self.lab.config_toml(Site::Primary, address));
-        let text = text.replacen("[site]\n", "[site]\nstate_dir = \"STATE\"\n", 1);
-        let writer = report(&self.dc).node.replace("galera-7", "priority = ");
-        Proxy::launch(address, &text.replace(&format!("{writer}\n"), "priority = 9\n"))
-    }
-
-    fn node(&self, number: u8) -> &Node {
-        let name = if number == 81 { "server-81".to_owned() } else { format!("galera-{number}") };
-        self.lab.node(&name).unwrap()
-    }
-
-    /// Waits until both links run, and all that either site has written is on all nodes of both.
-    #[track_caller]
-    fn settle(&self) {
-        self.settle_after("");
-    }
-
-    #[track_caller]
-    fn settle_after(&self, what: &str) {
-        let same = || {
-            let of = |node: &Node| node.value("SELECT @@gtid_binlog_pos").unwrap().unwrap();
-            let shared = |node: &Node| -> Vec<String> {
-                let position = of(node);
-                position
-                    .split(',')
-                    .filter(|gtid| gtid.starts_with("70-") || gtid.starts_with("81-"))
-                    .map(str::to_owned)
-                    .collect()
-            };
-            let first = shared(&self.lab.nodes()[0]);
-            self.lab.nodes().iter().all(|node| shared(node) == first)
-        };
-        let settled = until(SOON, || is(&self.dc, "Running") && is(&self.dr, "Running") && same());
-        let positions: Vec<_> = self.lab.nodes().iter().map(|node| node.value("SELECT @@gtid_binlog_pos")).collect();
-        assert!(settled, "{what} {positions:?}\n{:?}\n{:?}", report(&self.dc), report(&self.dr));
-        let sum = "SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(CONCAT_WS(',', id, site)))) FROM shop.t";
-        let checksum = |node: &Node| node.value(sum).unwrap();
-        let sums: Vec<_> = self.lab.nodes().iter().map(checksum).collect();
-        assert!(sums.iter().all(|sum| *sum == sums[0]), "{what} {sums:?}");
-    }
-}
-
-/// A link straight to nodes.
-fn link(name: &str, remote: &[&Node]) -> String {
-    let remote: Vec<SocketAddrV4> = remote.iter().map(|node| node.address()).collect();
-    link_to(name, &remote)
-}
-
-/// Where a site's proxy serves replicas.
-fn replication_address(lab: &Lab, site: Site) -> SocketAddrV4 {
-    SocketAddrV4::new(lab.proxy_address(site), 4007)
-}
-
-fn link_to(name: &str, remote: &[SocketAddrV4]) -> String {
-    let remote: Vec<String> = remote.iter().map(|address| format!("\"{address}\"")).collect();
-    let remote = remote.join(", ");
-    format!(
-        "\n[[link]]\nname = \"{name}\"\nremote = [{remote}]\nuser = \"{REPLICATION_USER}\"\npassword = \"{SITE_PASSWORD}\"\n"
-    )
-}
-
-fn report(proxy: &Proxy) -> LinkReport {
-    // A proxy that is starting has no answer yet.
-    let answer = ureq::get(format!("http://{}/v1/links", proxy.admin())).call();
-    let reports: Option<Vec<LinkReport>> = answer.ok().and_then(|mut answer| answer.body_mut().read_json().ok());
-    reports.into_iter().flatten().next().unwrap_or_default()
-}
-
-fn is(proxy: &Proxy, state: &str) -> bool {
-    report(proxy).state == state
-}
-
-#[track_caller]
-fn expect(proxy: &Proxy, state: &str) -> LinkReport {
-    assert!(until(SOON, || is(proxy, state)), "not {state}: {:?}", report(proxy));
-    report(proxy)
-}
-
-fn server(proxy: &Proxy, name: &str) -> Server {
-    let mut answer = ureq::get(format!("http://{}/v1/servers", proxy.admin())).call().unwrap();
-    let servers: Vec<Server> = answer.body_mut().read_json().unwrap();
-    servers.into_iter().find(|server| server.name == name).unwrap()
-}
-
-fn channels(node: &Node) -> usize {
-    node.sql("SHOW ALL SLAVES STATUS").unwrap().len()
-}
-
-/// Inserts through both proxies, row after row, while `during` runs. Errors are the clients' business, not the links'.
-fn under_writes(lab: &Lab, during: impl FnOnce()) {
-    let done = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for site in [Site::Primary, Site::Dr] {
-            let (done, address) = (&done, SocketAddrV4::new(lab.proxy_address(site), 4006));
-            scope.spawn(move || {
-                let many = "INSERT INTO shop.t (site) VALUES (@@server_id); ".repeat(20);
-                while !done.load(Ordering::Relaxed) {
-                    client(address, &["-f", "-e", &many]);
-                }
-            });
-        }
-        let _end = End(&done);
-        during();
-    });
-}
-
-/// Ends the writing, also when the test fails meanwhile.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-fn first_start(sites: &Sites<'_>) {
-    let dr = expect(&sites.dc, "Running");
-    assert_eq!((&*dr.link, &*dr.node, &*dr.lease), ("dr", "galera-71", "this proxy"));
-    expect(&sites.dr, "Running");
-    // What the guide's grants lack; it gets to the other site by the link.
-    sites.node(71).sql("GRANT RELOAD, SLAVE MONITOR ON *.* TO maxuser@'%'").unwrap();
-    let create = "CREATE DATABASE shop; CREATE TABLE shop.t (id INT AUTO_INCREMENT PRIMARY KEY, site INT)";
-    sites.node(71).sql(create).unwrap();
-    assert!(until(SOON, || sites.node(81).sql("SELECT * FROM shop.t").is_ok()), "{:?}", report(&sites.dr));
-    sites.node(81).sql("INSERT INTO shop.t (site) VALUES (8000)").unwrap();
-    assert!(until(SOON, || sites.node(73).sql("SELECT * FROM shop.t").unwrap().len() == 1), "{:?}", report(&sites.dc));
-    sites.settle();
-    assert_eq!(runner(sites).as_deref(), Some("galera-71"));
+    the_other_site_restarts(sites);
 }
 
 /// Galera does not replicate MyISAM: the write gets a GTID of the node's own domain, which no other node has. Links must not
@@ -286,25 +39,6 @@ fn a_write_stays_on_its_node(sites: &Sites<'_>) {
     let position = sites.node(71).value("SELECT @@gtid_binlog_pos").unwrap().unwrap();
     assert!(position.contains("71-7000-1"), "{position}");
     sites.settle();
-}
-
-/// The cluster's node whose replication connection there is, if there is exactly one.
-fn runner(sites: &Sites<'_>) -> Option<String> {
-    let runs = |node: &&Node| {
-        node.sql_within(Duration::from_secs(2), "SHOW ALL SLAVES STATUS").is_ok_and(|rows| !rows.is_empty())
-    };
-    let found: Vec<&Node> = [71, 72, 73].map(|number| sites.node(number)).into_iter().filter(runs).collect();
-    if let [node] = found[..] { Some(node.name().to_owned()) } else { None }
-}
-
-/// Waits until the link runs on the writer of the cluster, which is not this node, and is configured on no other one.
-#[track_caller]
-fn expect_moved(sites: &Sites<'_>, from: &str) {
-    let moved = || {
-        let link = report(&sites.dc);
-        link.state == "Running" && link.node != from && runner(sites) == Some(link.node)
-    };
-    assert!(until(SOON, moved), "{:?} {:?}", report(&sites.dc), runner(sites));
 }
 
 fn the_writer_is_killed_and_comes_back(sites: &Sites<'_>) {
@@ -379,7 +113,7 @@ fn the_cluster_restarts(sites: &Sites<'_>) {
 }
 
 /// Everything of a site ends, its proxy too, and starts again.
-fn the_other_site_restarts(mut sites: Sites<'_>) -> Sites<'_> {
+fn the_other_site_restarts(mut sites: Sites<'_>) {
     let dr = sites.lab.node("server-81").unwrap();
     dr.stop().unwrap();
     expect(&sites.dc, "Connecting");
@@ -389,41 +123,6 @@ fn the_other_site_restarts(mut sites: Sites<'_>) -> Sites<'_> {
     dr.start().unwrap();
     sites.dr = Sites::dr(sites.lab, sites.road);
     sites.settle();
-    sites
-}
-
-fn two_proxies_share_a_site(sites: Sites<'_>) {
-    let second = sites.second();
-    let standby = expect(&second, "Standby");
-    assert!(standby.lease.starts_with("127."), "{standby:?}");
-    // It would prefer another node.
-    assert!(until(SOON, || report(&second).node == report(&sites.dc).node), "{:?}", report(&second));
-
-    // Frozen for longer than the lease: the second goes on, and the first is told so when it wakes.
-    let pid = sites.dc.pid().to_string();
-    signal("-STOP", &pid);
-    expect(&second, "Running");
-    let writer = report(&second).node;
-    let node = sites.lab.node(&writer).unwrap();
-    node.sql("SET GLOBAL read_only = ON").unwrap();
-    assert!(until(SOON, || report(&second).node != writer && is(&second, "Running")), "{:?}", report(&second));
-    signal("-CONT", &pid);
-    expect(&sites.dc, "Standby");
-    node.sql("SET GLOBAL read_only = OFF").unwrap();
-    assert!(until(SOON, || report(&sites.dc).node == report(&second).node), "{:?}", report(&sites.dc));
-    let refused = sites.dc.command(&["link", "retry", "dr"]);
-    assert!(
-        String::from_utf8_lossy(&refused.stderr).contains("drives the links of this site: ask that one"),
-        "{refused:?}"
-    );
-
-    drop(second);
-    expect(&sites.dc, "Running");
-    sites.settle();
-}
-
-fn signal(signal: &str, pid: &str) {
-    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
 }
 
 #[test]

@@ -12,10 +12,10 @@ use std::sync::atomic::Ordering;
 use oarlock::admin::http::Replica;
 use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
 use replica::{
-    SOON, Stop, Writes, connections, follow, goes_on, log_length, new_lines, servers, source_of_dump, status,
+    MASTER, SOON, Stop, Writes, connections, follow, goes_on, log_length, new_lines, servers, source_of_dump, status,
     the_same_everywhere, writer,
 };
-use support::Proxy;
+use support::{Proxy, succeeded};
 
 #[test]
 fn a_replica_does_not_notice_what_happens_to_nodes() {
@@ -94,6 +94,60 @@ fn the_writer_is_demoted(lab: &Lab, proxy: &Proxy, writes: &Writes) {
     moves(lab, proxy, node);
     writes.more(100);
     node.sql("SET GLOBAL read_only = OFF").unwrap();
+}
+
+/// A full state transfer brings no binary log: the node that comes back by it can serve only those who have come so far.
+#[test]
+fn a_source_comes_back_without_its_logs() {
+    let lab = Lab::builder().galera(3).standalone(true).fast_eviction(true).start().unwrap();
+    let proxy = Proxy::start(&lab, Site::Primary);
+    proxy.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT, w VARCHAR(300))");
+    let (node, replica) = (lab.node("galera-71").unwrap(), lab.node("server-81").unwrap());
+    follow(replica, &proxy, "");
+    let writes = Writes::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| writes.run(proxy.address()));
+        let stop = Stop(&writes);
+        writes.more(100);
+        the_writer_returns_as_new(&proxy, node, replica);
+        // Whoever has gone along goes back to the writer.
+        moves_from(&lab, &proxy, lab.node("galera-72").unwrap());
+        goes_on(replica);
+        drop(stop);
+        assert!(until(SOON, || writes.ended.load(Ordering::Relaxed)));
+    });
+    the_same_everywhere(&lab, replica);
+    assert_eq!(connections(&proxy), 1, "the replica has connected again");
+
+    // Whoever has not needs what only the others have.
+    replica.sql("STOP SLAVE").unwrap();
+    assert!(until(SOON, || replica_on_list(&proxy, 8000).is_none()));
+    proxy.sql("INSERT INTO shop.t (v, w) VALUES (1, 'missed')");
+    the_writer_returns_as_new(&proxy, node, replica);
+    proxy.sql("INSERT INTO shop.t (v, w) VALUES (1, 'after')");
+    replica.sql("START SLAVE").unwrap();
+    the_same_everywhere(&lab, replica);
+    let source = replica_on_list(&proxy, 8000).unwrap().source;
+    assert!(source == "galera-72" || source == "galera-73", "{source}");
+    let text = proxy.log();
+    assert!(text.contains("the node can't serve a dump"), "{text}");
+}
+
+/// The writer is killed, comes back by a full state transfer, and gets the role again.
+fn the_writer_returns_as_new(proxy: &Proxy, node: &Node, replica: &Node) {
+    assert_eq!(servers(proxy).iter().find(|server| server.state == MASTER).unwrap().name, node.name());
+    node.kill().unwrap();
+    // Without these it knows of no cluster it was in.
+    for file in ["grastate.dat", "gvwstate.dat"] {
+        std::fs::remove_file(node.data().join(file)).unwrap();
+    }
+    restarted(proxy, node);
+    let first = node.sql("SHOW BINARY LOGS").unwrap()[0][0].clone().unwrap();
+    let events = node.sql(&format!("SHOW BINLOG EVENTS IN '{first}' LIMIT 3")).unwrap();
+    assert!(format!("{events:?}").contains("[70-7000-"), "its logs go back to the beginning: {events:?}");
+    succeeded(&proxy.command(&["switch-writer", node.name()]));
+    let fits = || status(replica, "Slave_SQL_Running") == "No" || source_of_dump(proxy) == node.name();
+    assert!(until(SOON, fits), "{}", source_of_dump(proxy));
 }
 
 #[test]
@@ -310,7 +364,7 @@ fn statements_run_on_the_writer(lab: &Lab, proxy: &Proxy) {
     for _ in 0..3 {
         let output =
             support::client(endpoint(proxy), &["-N", "-e", "SELECT @@wsrep_node_name; SELECT @@wsrep_node_name"]);
-        assert_eq!(support::succeeded(&output), format!("{0}\n{0}", writer.name()));
+        assert_eq!(succeeded(&output), format!("{0}\n{0}", writer.name()));
     }
 }
 

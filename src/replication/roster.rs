@@ -119,6 +119,11 @@ impl Roster {
         Seat { id: *last, roster: self.clone(), entry }
     }
 
+    /// How many there are.
+    pub fn count(&self) -> u64 {
+        self.dumps.lock().unwrap_or_else(PoisonError::into_inner).live.len() as u64
+    }
+
     /// All dumps, the oldest first, each with a warning if its server id goes back and forth between addresses.
     pub fn list(&self) -> Vec<(Arc<Entry>, String)> {
         let dumps = self.dumps.lock().unwrap_or_else(PoisonError::into_inner);

@@ -58,6 +58,13 @@ impl Proxy {
         assert!(ready, "no client can log in; its log:\n{}", self.log());
     }
 
+    /// Ends it as a service is ended, with SIGTERM, and waits for its end.
+    pub fn end(&mut self) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let _ = self.child.wait();
+    }
+
     /// Runs a subcommand that asks it.
     pub fn command(&self, arguments: &[&str]) -> Output {
         let admin = self.admin().to_string();

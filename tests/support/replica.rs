@@ -37,6 +37,7 @@ pub fn follow(replica: &Node, proxy: &Proxy, more: &str) {
 pub fn status(replica: &Node, name: &str) -> String {
     let place = match name {
         "Slave_IO_Running" => 10,
+        "Slave_SQL_Running" => 11,
         "Last_IO_Errno" => 34,
         "Last_IO_Error" => 35,
         "Gtid_IO_Pos" => 43,

@@ -174,8 +174,12 @@ impl Reconciler {
         if let (Lease::Free, Some(writer)) = (&found, self.writer) {
             let place = usize::from(writer.0);
             if self.lines[place].take_lease().await == Ok(true) {
-                self.nodes[place].status.iter_mut().for_each(|status| status.lease = LeaseMark::Own);
-                found = Lease::Held;
+                // Another may have taken it elsewhere meanwhile: who comes second and sees the other gives way.
+                self.read_nodes(view).await;
+                found = match lease(Site { writer: None, ..self.site() }, usable) {
+                    other @ Lease::Other { .. } => other,
+                    _ => lease(self.site(), usable),
+                };
             }
         }
         let keeps = self.writer.filter(|_| found == Lease::Held);
