@@ -1,14 +1,16 @@
-//! oarlock beside HAProxy and no proxy at all, in turn in one run, on a real cluster; and what idle sessions cost.
+//! oarlock beside HAProxy and no proxy at all, in turn in one run, on a real cluster; what idle sessions cost; and what replicas get.
 //!
 //! Every server, proxy and sysbench has a session of its own, so that the kernel shares the processors out between them
 //! as between services on a host of their own.
 //!
 //! `BENCH_SECONDS` is the length of one measurement (5), `BENCH_ROUNDS` how many of them count by their median (3),
 //! `BENCH_SESSIONS` the number of idle sessions (9900), `BENCH_CLIENTS` that of mostly idle ones over few connections (5000),
-//! `BENCH_ONLY` = `idle`, `crowd` or `sysbench` for a part of it.
+//! `BENCH_TAKEOVERS` the rounds of each kind of takeover (10), `BENCH_BACKLOG` the MB of a replica's backlog (2000),
+//! `BENCH_ONLY` = `idle`, `crowd`, `sysbench`, `takeover` or `backlog` for a part of it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails says so and ends")]
 
+mod backlog;
 mod crowd;
 #[path = "../../tests/support/fake_node.rs"]
 mod fake_node;
@@ -19,9 +21,12 @@ mod logins;
 mod process;
 #[path = "../../tests/support/raw_client.rs"]
 mod raw_client;
+#[path = "../../tests/support/replica.rs"]
+mod replica;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod sysbench;
+mod takeover;
 
 use std::net::SocketAddrV4;
 
@@ -63,6 +68,12 @@ fn main() {
     }
     if wanted("crowd") {
         crowd::measure(setting("BENCH_CLIENTS", 5000), setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
+    }
+    if wanted("takeover") {
+        takeover::measure(setting("BENCH_TAKEOVERS", 10));
+    }
+    if wanted("backlog") {
+        backlog::measure(setting("BENCH_BACKLOG", 2000), setting("BENCH_ROUNDS", 3));
     }
 }
 

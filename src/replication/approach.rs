@@ -245,7 +245,7 @@ async fn await_position(
         if let Some(local) = local {
             locals.insert(node, local);
         }
-        let lacks: Option<Gtid> = missing(wanted.position, &held, node, locals);
+        let lacks: Option<Gtid> = missing(wanted.position, &held, node, locals, wanted.request.server);
         if lacks.is_none() {
             return Ok(held.position);
         }

@@ -51,15 +51,16 @@ pub struct Held {
     pub anywhere: Position,
 }
 
-/// What this node lacks of what the replica has. What other nodes keep to themselves it will never have; and what no node knows of
-/// the replica has from elsewhere.
-pub fn missing(wanted: &Position, held: &Held, node: NodeId, locals: &Locals) -> Option<Gtid> {
+/// What this node lacks of what the replica has, whose server id is `replica`. What other nodes keep to themselves it will never
+/// have; what no node knows of the replica has from elsewhere; and what the replica has written itself it does not expect of anybody:
+/// two sites that were apart would wait for each other for ever.
+pub fn missing(wanted: &Position, held: &Held, node: NodeId, locals: &Locals, replica: u32) -> Option<Gtid> {
     let Held { position, shared, anywhere } = held;
     let own = locals.get(&node).copied();
     let is_elsewhere = |domain| Some(domain) != own && Some(domain) != *shared && locals.values().any(|d| *d == domain);
     wanted.iter().find(|gtid| {
         let is_known = position.get(gtid.domain).or(anywhere.get(gtid.domain)).is_some();
-        !position.holds(*gtid) && is_known && !is_elsewhere(gtid.domain)
+        !position.holds(*gtid) && is_known && !is_elsewhere(gtid.domain) && gtid.server != replica
     })
 }
 

@@ -32,18 +32,21 @@ pub enum Lease {
     Nowhere,
 }
 
-/// Who has the lease. `usable` says of a node whether this proxy would use it: a lock elsewhere means nothing.
-pub fn lease(site: Site<'_>, usable: impl Fn(NodeId) -> bool) -> Lease {
+/// Who has the lease. A lock on a node that the writer's component has expelled means nothing. One on any other counts, also where
+/// this proxy would not use that node now.
+pub fn lease(site: Site<'_>) -> Lease {
     let marks = (0..).map(NodeId).zip(site.nodes).filter_map(|(id, node)| Some((id, node, node.current()?)));
-    let others = marks.filter_map(|(id, node, status)| match &status.lease {
-        LeaseMark::Other(holder) if usable(id) => Some((member(node), id, holder.clone())),
-        _ => None,
-    });
-    let other = others.min().map(|(member, node, holder)| (member, Lease::Other { node, holder }));
     let own = site.writer.and_then(|writer| {
         let node = &site.nodes[usize::from(writer.0)];
         Some((node, node.current()?))
     });
+    let members = own.map_or(&[][..], |(_, status)| &status.members);
+    let others = marks.filter_map(|(id, node, status)| match &status.lease {
+        LeaseMark::Other(holder) => Some((member(node), id, holder.clone())),
+        _ => None,
+    });
+    let counted = others.filter(|(member, ..)| members.is_empty() || members.contains(member));
+    let other = counted.min().map(|(member, node, holder)| (member, Lease::Other { node, holder }));
     match (own, other) {
         (Some((node, status)), Some((member_of_other, lease))) if status.lease == LeaseMark::Own => {
             if member(node) < member_of_other { Lease::Held } else { lease }
@@ -96,7 +99,7 @@ mod tests {
             (node("71", "-", true), node("72", "b", true), Some(0), other(1)),
             (node("71", "+", true), node("72", "b", true), Some(0), Lease::Held),
             (node("72", "+", true), node("71", "b", true), Some(0), other(1)),
-            // A frozen node may still show a lock, and one that is not fit for work too.
+            // A frozen node may still show a lock, and one that was expelled and does not know it yet too.
             (node("71", "-", true), node("70", "b", false), Some(0), Lease::Free),
             (node("71", "+", false), node("72", "-", true), Some(0), Lease::Nowhere),
             (node("71", "-", true), node("72", "-", true), None, Lease::Nowhere),
@@ -106,10 +109,10 @@ mod tests {
         ] {
             let nodes = [first, second];
             let site = Site { nodes: &nodes, writer: writer.map(NodeId) };
-            assert_eq!(lease(site, |_| true), expected, "{nodes:?} {writer:?}");
+            assert_eq!(lease(site), expected, "{nodes:?} {writer:?}");
         }
         let nodes = [node("71", "-", true), node("70", "b", true)];
         let site = Site { nodes: &nodes, writer: Some(NodeId(0)) };
-        assert_eq!(lease(site, |node| node == NodeId(0)), Lease::Free);
+        assert_eq!(lease(site), Lease::Free);
     }
 }

@@ -20,7 +20,7 @@ use super::start::start_from;
 use super::statement::{resume, statements};
 use super::status::{LeaseMark, Trouble};
 use super::stopped::StoppedLinks;
-use crate::cluster::view::{ClusterView, Health, NodeId, NodeView, ViewHandle};
+use crate::cluster::view::{ClusterView, Health, NodeId, ViewHandle};
 use crate::config::Config;
 use crate::config::model::Kind;
 use crate::gtid::Position;
@@ -169,16 +169,15 @@ impl Reconciler {
 
     /// Takes the lease where it is free, and adopts the writer of the proxy that has it.
     async fn see_lease(&mut self, view: &ClusterView) {
-        let usable = |id| view.node(id).is_some_and(NodeView::usable);
-        let mut found = lease(self.site(), usable);
+        let mut found = lease(self.site());
         if let (Lease::Free, Some(writer)) = (&found, self.writer) {
             let place = usize::from(writer.0);
             if self.lines[place].take_lease().await == Ok(true) {
                 // Another may have taken it elsewhere meanwhile: who comes second and sees the other gives way.
                 self.read_nodes(view).await;
-                found = match lease(Site { writer: None, ..self.site() }, usable) {
+                found = match lease(Site { writer: None, ..self.site() }) {
                     other @ Lease::Other { .. } => other,
-                    _ => lease(self.site(), usable),
+                    _ => lease(self.site()),
                 };
             }
         }

@@ -88,13 +88,17 @@ fn a_node_must_hold_what_the_replica_has() {
         // The replica has this one from elsewhere.
         ("70-1-10,99-9-4", "70-1-10", None),
         ("", "", None),
+        // What the replica's own site has written and this one has not got yet.
+        ("70-1-5,81-8000-9", "70-1-5,81-8000-3", None),
+        ("70-1-6,81-8000-9", "70-1-5,81-8000-3", Some("70-1-6")),
+        ("81-8001-9", "81-8000-3", Some("81-8001-9")),
     ] {
         let lacks = lacks.map(|text| text.parse().unwrap());
-        let found = missing(&wanted.parse().unwrap(), &held(has, Some(70)), NodeId(1), &locals);
+        let found = missing(&wanted.parse().unwrap(), &held(has, Some(70)), NodeId(1), &locals, 8000);
         assert_eq!(found, lacks, "{wanted} of {has}");
     }
     let same = Locals::from([(NodeId(0), 70), (NodeId(1), 70)]);
-    assert!(missing(&"70-1-2".parse().unwrap(), &held("70-1-1", None), NodeId(1), &same).is_some());
+    assert!(missing(&"70-1-2".parse().unwrap(), &held("70-1-1", None), NodeId(1), &same, 8000).is_some());
 }
 
 #[test]
