@@ -93,7 +93,7 @@ fn run(address: SocketAddrV4, pid: Option<u32>) -> Run {
     let (before, began) = (pid.map(Usage::of), Instant::now());
     let mut run = Run::default();
     while dump.read() {
-        if let Some(pid) = pid.filter(|_| dump.reads % 1024 == 0) {
+        if let Some(pid) = pid.filter(|_| dump.reads.is_multiple_of(1024)) {
             run.rss_kib = run.rss_kib.max(Usage::of(pid).rss_kib);
         }
     }

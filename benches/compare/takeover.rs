@@ -113,7 +113,8 @@ fn round(lab: &Lab, proxy: &Proxy, replica: &Node, fault: Fault) -> Round {
         });
         writes.more(WRITES);
         arrivals.more(1);
-        (writes.take_ms(), arrivals.take_ms());
+        writes.take_ms();
+        arrivals.take_ms();
         break_it(proxy, victim, fault);
         assert!(until(SOON, || source_of_dump(proxy) != victim.name()), "{}", proxy.log());
         writes.more(WRITES);
