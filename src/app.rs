@@ -230,6 +230,7 @@ fn settings(config: &Config) -> Settings {
     let bounded = config.limits.connections_max < config.limits.sessions_max;
     Settings {
         readers: config.read_write_split.readers,
+        causal_reads: config.read_write_split.causal_reads,
         handshake_timeout: config.limits.handshake_timeout,
         connect_timeout: config.cluster.connect_timeout,
         writer_wait: config.read_write_split.writer_wait,

@@ -326,6 +326,9 @@ fn a_node_that_gives_up_within_an_upload_is_heard_once() {
     let mut play = Play::start();
     play.client(&stage::login(stage::usual()));
     play.settle(dice, false);
+    // The first write on a connection waits for an answer of its own.
+    play.client(&stage::command(3, b"INSERT INTO t VALUES (0)"));
+    play.settle(dice, false);
     let insert = stage::command(3, &[&b"INSERT INTO t VALUES ('"[..], &[b'x'; 300_000], b"')"].concat());
     let (start, rest) = insert.split_at(250_000);
     play.client(start);
@@ -362,6 +365,8 @@ fn long_commands_are_the_same_in_one_piece() {
 fn long_commands_in_one_piece_are_taken_at_once() {
     let mut play = Play::start();
     play.client(&stage::login(stage::usual()));
+    play.settle(&mut Dice::new(0), false);
+    play.client(&stage::command(3, b"INSERT INTO t VALUES (0)"));
     play.settle(&mut Dice::new(0), false);
     play.client(&stage::command(3, format!("INSERT INTO t VALUES ('{}')", "x".repeat(250_000)).as_bytes()));
     assert_eq!(play.held(), 0);

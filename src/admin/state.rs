@@ -52,7 +52,12 @@ mod tests {
                 collation: 0,
                 proxy_address: None,
             };
-            let view = ClusterView { version: 1, nodes: [node.clone()].into(), writer: is_writer.then_some(NodeId(0)) };
+            let view = ClusterView {
+                version: 1,
+                nodes: [node.clone()].into(),
+                writer: is_writer.then_some(NodeId(0)),
+                gtid_domain: None,
+            };
             let connections = if expected == "Draining" { 1 } else { 0 };
             assert_eq!(state(&view, &node, kind, connections), expected);
         }

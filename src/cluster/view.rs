@@ -86,6 +86,8 @@ pub struct ClusterView {
     pub nodes: Box<[NodeView]>,
     /// The one node that takes writes.
     pub writer: Option<NodeId>,
+    /// The domain in which a GTID means the same on all nodes; none if there is no such domain.
+    pub gtid_domain: Option<u32>,
 }
 
 impl ClusterView {

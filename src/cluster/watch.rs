@@ -47,7 +47,12 @@ pub fn first_view(config: &Config) -> ClusterView {
         collation: 0,
         proxy_address: None,
     };
-    ClusterView { version: 0, nodes: config.nodes.iter().enumerate().map(node).collect(), writer: None }
+    ClusterView {
+        version: 0,
+        nodes: config.nodes.iter().enumerate().map(node).collect(),
+        writer: None,
+        gtid_domain: None,
+    }
 }
 
 /// Watches for ever, and takes orders as long as somebody may give them. `view` must have been made of [`first_view`] of the
@@ -154,12 +159,13 @@ impl Watch {
             .map(|(place, (node, verdict))| self.node_view(place, node, verdict))
             .collect();
         let writer = self.choose_writer(&nodes);
-        let same_routes = current.writer == writer
+        let gtid_domain = self.gtid_domain();
+        let same_routes = (current.writer, current.gtid_domain) == (writer, gtid_domain)
             && current.nodes.iter().zip(&nodes).all(|(before, after)| is_same_route(before, after));
         let version = current.version + u64::from(!same_routes);
         log_changes(&current, &nodes, writer);
         drop(current);
-        self.view.publish(ClusterView { version, nodes, writer });
+        self.view.publish(ClusterView { version, nodes, writer, gtid_domain });
     }
 
     fn node_view(&self, place: usize, before: &NodeView, verdict: Verdict) -> NodeView {
@@ -183,6 +189,14 @@ impl Watch {
             node.proxy_address = Some(contact.proxy_address);
         }
         node
+    }
+
+    /// The domain of the cluster's own GTIDs, if all nodes that have been seen agree on it.
+    fn gtid_domain(&self) -> Option<u32> {
+        let mut domains =
+            self.histories.iter().filter_map(|history| Some(history.facts()?.wsrep.as_ref()?.gtid_domain));
+        let first = domains.next()?;
+        first.filter(|_| domains.all(|domain| domain == first))
     }
 
     /// Does the writer only change views? It is asked again and again meanwhile.

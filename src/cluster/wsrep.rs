@@ -14,7 +14,7 @@ pub const QUERY: &str = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM inform
     WHERE VARIABLE_NAME IN ('wsrep_cluster_conf_id', 'wsrep_cluster_size', 'wsrep_cluster_state_uuid', 'wsrep_cluster_status', \
     'wsrep_flow_control_requested', 'wsrep_local_index', 'wsrep_local_recv_queue', 'wsrep_local_state', 'wsrep_ready') \
     UNION ALL SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES \
-    WHERE VARIABLE_NAME IN ('gtid_binlog_pos', 'gtid_slave_pos', 'read_only', 'wsrep_desync', 'wsrep_on', \
+    WHERE VARIABLE_NAME IN ('gtid_binlog_pos', 'gtid_slave_pos', 'read_only', 'wsrep_desync', 'wsrep_gtid_domain_id', 'wsrep_gtid_mode', 'wsrep_on', \
     'wsrep_reject_queries', 'wsrep_sst_donor_rejects_queries', 'wsrep_sst_method')";
 
 /// Facts of one server at one moment.
@@ -49,6 +49,8 @@ pub struct Wsrep {
     pub membership: Membership,
     /// `wsrep_local_recv_queue`: write sets it has received and not applied.
     pub receive_queue: u64,
+    /// `wsrep_gtid_domain_id`, where `wsrep_gtid_mode` is on: the domain in which a GTID means the same on all nodes.
+    pub gtid_domain: Option<u32>,
     /// `wsrep_flow_control_requested`: it asks the others to pause, as it can't keep up.
     pub requests_pause: bool,
 }
@@ -133,6 +135,10 @@ fn wsrep(rows: &Values<'_>) -> Result<Wsrep, Unreadable> {
             index: Some(rows.parse("wsrep_local_index")?).filter(|index: &u64| *index < u64::from(u32::MAX)),
         },
         receive_queue: rows.parse("wsrep_local_recv_queue")?,
+        gtid_domain: match rows.get("wsrep_gtid_mode") {
+            Some(mode) if is_on(mode) => Some(rows.parse("wsrep_gtid_domain_id")?),
+            _ => None,
+        },
         requests_pause: rows.text("wsrep_flow_control_requested")?.eq_ignore_ascii_case("true"),
     })
 }
@@ -162,6 +168,8 @@ pub(super) mod tests {
             ("gtid_slave_pos", "81-8000-12"),
             ("read_only", "OFF"),
             ("wsrep_desync", "OFF"),
+            ("wsrep_gtid_domain_id", "70"),
+            ("wsrep_gtid_mode", "ON"),
             ("wsrep_on", "ON"),
             ("wsrep_reject_queries", "NONE"),
             ("wsrep_sst_donor_rejects_queries", "OFF"),

@@ -23,6 +23,7 @@ pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
         cluster: cluster(&file.cluster)?,
         read_write_split: ReadWriteSplit {
             readers: file.read_write_split.readers.unwrap_or_default(),
+            causal_reads: file.read_write_split.causal_reads.unwrap_or_default(),
             writer_wait: or(file.read_write_split.writer_wait, WRITER_WAIT),
             multiplex,
         },

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use toml::Spanned;
 
+use crate::routing::causal::CausalReads;
 use crate::routing::reader::Policy;
 
 use super::duration::parse_duration;
@@ -93,6 +94,7 @@ pub(super) struct Link {
 #[serde(deny_unknown_fields)]
 pub(super) struct ReadWriteSplit {
     pub readers: Option<Policy>,
+    pub causal_reads: Option<CausalReads>,
     pub writer_wait: Option<Interval>,
     pub multiplex: Option<Spanned<bool>>,
 }

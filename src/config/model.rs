@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::routing::causal::CausalReads;
 use crate::routing::reader::Policy;
 
 use super::secret::Secret;
@@ -267,6 +268,8 @@ pub struct Link {
 pub struct ReadWriteSplit {
     /// How the reader of a read is chosen.
     pub readers: Policy,
+    /// Which writes a read sees.
+    pub causal_reads: CausalReads,
     /// How long a statement that needs the writer waits for one.
     pub writer_wait: Duration,
     /// Do sessions lend their node connections to others between transactions?

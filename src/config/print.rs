@@ -35,8 +35,9 @@ impl fmt::Display for Config {
         self.print_peers(f)?;
         writeln!(
             f,
-            "\n[read-write-split]\nreaders = \"{}\"\nwriter_wait = {}\nmultiplex = {}",
+            "\n[read-write-split]\nreaders = \"{}\"\ncausal_reads = \"{}\"\nwriter_wait = {}\nmultiplex = {}",
             policy(split.readers),
+            split.causal_reads.name(),
             time(split.writer_wait),
             split.multiplex
         )?;

@@ -6,6 +6,8 @@
 
 use crate::cluster::view::{ClusterView, NodeId};
 
+use super::causal::Progress;
+
 /// How a reader is chosen (`readers` in the configuration).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -30,6 +32,8 @@ pub struct Load {
     pub response_us: f32,
     /// A response time has been taken in since the mean was last aged.
     pub fresh: bool,
+    /// How far the node is.
+    pub progress: Progress,
 }
 
 /// Weight of a new response time in the moving mean.
@@ -97,6 +101,11 @@ impl NodeSet {
     /// Adds a node.
     pub fn insert(&mut self, id: NodeId) {
         self.0 |= 1 << (id.0 & 63);
+    }
+
+    /// Adds all of another set.
+    pub fn extend(&mut self, other: NodeSet) {
+        self.0 |= other.0;
     }
 
     /// Whether there is none in it.
@@ -168,13 +177,18 @@ mod tests {
             collation: 8,
             proxy_address: None,
         };
-        ClusterView { version: 1, nodes: healthy.iter().enumerate().map(node).collect(), writer: writer.map(NodeId) }
+        ClusterView {
+            version: 1,
+            nodes: healthy.iter().enumerate().map(node).collect(),
+            writer: writer.map(NodeId),
+            gtid_domain: None,
+        }
     }
 
     const NOW_US: u64 = 5_000_000;
 
     fn load(connections: u32, active: u32, response_us: f32) -> Load {
-        Load { connections, active, response_us, progress_us: NOW_US, fresh: false }
+        Load { connections, active, response_us, progress_us: NOW_US, ..Load::default() }
     }
 
     #[test]

@@ -39,6 +39,12 @@ pub(super) enum Purpose {
     Types,
     /// What LAST_INSERT_ID() is.
     InsertId,
+    /// A setting of the session's own, which may fail.
+    Setting,
+    /// The node waits until it is about to have what the next read must see.
+    Wait,
+    /// The node waits until everything can be seen, up to this sequence number and beyond.
+    Sync(u64),
 }
 
 /// One node connection.
@@ -57,6 +63,12 @@ pub(super) struct NodeConn {
     owed: VecDeque<(Purpose, Shape)>,
     /// Session effects up to this version have been sent.
     pub(super) sent: u64,
+    /// It was asked to tell of what the session needs, after effects up to this version.
+    pub(super) asked: Option<u64>,
+    /// The node was asked to wait until it has applied everything up to this sequence number.
+    pub(super) waited: u64,
+    /// The node was told to wait by itself before each read.
+    pub(super) waits_itself: bool,
     /// What has come of an answer to the session itself.
     pub(super) answer: Vec<u8>,
 }
@@ -75,6 +87,9 @@ impl NodeConn {
             tracker,
             owed: VecDeque::new(),
             sent: 0,
+            asked: None,
+            waited: 0,
+            waits_itself: false,
             answer: Vec::new(),
         }
     }
@@ -112,6 +127,21 @@ impl NodeConn {
     /// Whether a reply for this will come.
     pub(super) fn owes(&self, purpose: Purpose) -> bool {
         self.owed.iter().any(|(owed, _)| *owed == purpose)
+    }
+
+    /// Whether all replies that will come are to settings, of which nothing depends.
+    pub(super) fn owes_settings_only(&self) -> bool {
+        self.is_ready() && self.owed.iter().all(|(owed, _)| *owed == Purpose::Setting)
+    }
+
+    /// Whether the node is being waited for.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.owed.iter().any(|(owed, _)| matches!(owed, Purpose::Wait | Purpose::Sync(_)))
+    }
+
+    /// The connection's own settings are those of a new one.
+    pub(super) fn forget_settings(&mut self) {
+        (self.asked, self.waited, self.waits_itself) = (None, 0, false);
     }
 
     /// What the reply that is arriving is for.

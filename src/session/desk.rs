@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::auth::accounts::Accounts;
 use crate::backend::pool::{Fit, Kept};
-use crate::cluster::view::{ClusterView, NodeId};
+use crate::cluster::view::{ClusterView, Health, NodeId};
+use crate::routing::causal::{CausalReads, Progress};
 use crate::routing::reader::{Load, Policy};
 use crate::wire::challenge::SCRAMBLE;
 
@@ -133,6 +134,8 @@ pub struct Holder {
 pub struct Settings {
     /// How readers are chosen.
     pub readers: Policy,
+    /// Which writes a read sees.
+    pub causal_reads: CausalReads,
     /// From accept to the end of the login.
     pub handshake_timeout: Duration,
     /// From dial to the end of a node's login.
@@ -194,6 +197,16 @@ impl Desk {
     /// The scramble laid out, for one use. None if it has been used.
     pub(super) fn take_scramble(&mut self) -> Option<[u8; SCRAMBLE]> {
         self.scramble.take()
+    }
+
+    /// The cluster has changed. What a node had applied before it went down says nothing of what it has when it is back.
+    pub fn take_view(&mut self, view: Arc<ClusterView>) {
+        for (load, node) in self.loads.iter_mut().zip(&view.nodes) {
+            if node.health == Health::Down {
+                load.progress = Progress::default();
+            }
+        }
+        self.view = view;
     }
 
     /// Clears what the last event left.

@@ -4,6 +4,7 @@
 //! lock. `task` drives one machine with real sockets, `worker` owns a thread's sessions. Sessions know the cluster only
 //! through its view.
 
+mod causal;
 mod client;
 mod command;
 mod conn;
@@ -16,6 +17,7 @@ mod loss;
 pub mod machine;
 mod node_end;
 mod notice;
+mod own;
 mod part;
 mod place;
 mod prepared;
@@ -24,5 +26,6 @@ mod reply;
 mod stall;
 mod state;
 pub mod task;
+mod tracking;
 mod work;
 pub mod worker;

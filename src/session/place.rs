@@ -7,17 +7,19 @@ use crate::cluster::view::{ClusterView, NodeId};
 use crate::fault::Fault;
 use crate::routing::reader;
 use crate::wire::capability::{Capabilities, Status};
-use crate::wire::command::Command;
+use crate::wire::command::{self, Command, QUERY};
 use crate::wire::ok;
 use crate::wire::packet::HEADER;
 use crate::wire::reply::Shape;
 
+use super::causal::follows_a_wait;
 use super::conn::{NodeConn, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::loss;
 use super::machine::{Machine, Phase};
 use super::prepared::{Held, set_statement_id};
-use super::work::{After, Stage, Target};
+use super::tracking;
+use super::work::{After, Stage, Target, Work};
 
 /// The command's packet in the bytes of the event, if it came with this very event.
 pub(super) type Source<'a> = Option<(&'a mut [u8], Range<usize>)>;
@@ -60,8 +62,14 @@ impl Machine {
     fn place(&mut self, desk: &mut Desk) -> Placed {
         let Some(work) = &self.work else { return Placed::Later(desk.now_us) };
         let view = &*desk.view;
-        let reader =
-            || reader::choose(view, &desk.loads, desk.settings.readers, self.reader, work.avoided, desk.now_us);
+        let reader = || {
+            if let Some(writer) = view.writer.filter(|_| self.reads_its_writer(desk)) {
+                return Some(writer);
+            }
+            let mut avoided = work.avoided;
+            avoided.extend(self.readers_behind(desk));
+            reader::choose(view, &desk.loads, desk.settings.readers, self.reader, avoided, desk.now_us)
+        };
         let node = match work.target {
             Target::Slot(slot) => {
                 let open = self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_open);
@@ -141,6 +149,8 @@ impl Machine {
         if matches!(work.after, After::Login(_) | After::Reset) {
             return conn.is_quiet();
         }
+        self.see_writes(slot, desk);
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return false };
         for (version, packet) in self.state.since(conn.sent) {
             desk.write(Peer::Node(slot), |out| out.extend_from_slice(packet));
             let command = packet.get(HEADER).map_or(Command::Query, |byte| Command::from_byte(*byte));
@@ -148,6 +158,8 @@ impl Machine {
             conn.spotless = false;
         }
         conn.sent = self.state.version();
+        self.ask_to_tell(slot, desk);
+        let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return false };
         if let Some(id) = work.statement
             && let Some(statement) = self.prepared.get(id)
             && statement.id_on(slot).is_none()
@@ -164,8 +176,27 @@ impl Machine {
             desk.write(Peer::Node(slot), |out| statement.put_types(slot, out));
             conn.owe(Purpose::Types, Shape::Results);
         }
+        if work.upload.is_none() && conn.owes_settings_only() {
+            return true;
+        }
         // A read may follow on the heels of the effects: if one of them fails, its reply is thrown away and it runs elsewhere.
-        conn.is_quiet() || (work.retry && !matches!(work.after, After::Effect(_) | After::Schema | After::Option))
+        let follows = work.retry && !matches!(work.after, After::Effect(_) | After::Schema | After::Option);
+        conn.is_quiet() || (follows && (!conn.is_waiting() || follows_a_wait(work)))
+    }
+
+    /// Asks a connection to tell what the session needs to know of what is about to run there.
+    fn ask_to_tell(&mut self, slot: Slot, desk: &mut Desk) {
+        let changes = self.work.as_ref().is_some_and(Work::may_change_data);
+        let relisted = self.state.relisted;
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
+        let asked = conn.asked.is_some_and(|version| version >= relisted);
+        if asked || !changes || desk.view.gtid_domain.is_none() {
+            return;
+        }
+        conn.asked = Some(conn.sent);
+        conn.spotless = false;
+        desk.write(Peer::Node(slot), |out| command::put(out, QUERY, tracking::ASK));
+        conn.owe(Purpose::Setting, Shape::Results);
     }
 
     fn keep_packet(&mut self, source: &Source, desk: &mut Desk) {

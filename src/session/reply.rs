@@ -1,8 +1,7 @@
-//! Replies of nodes: the login's, those to what the session needs for itself, and the client's, which are passed on as they are.
+//! Replies of nodes: the client's are passed on as they are.
 
 use tracing::{debug, warn};
 
-use crate::fault::{Fault, Retry};
 use crate::sql::statement::{Class, Traits, Verdict};
 use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
@@ -10,26 +9,24 @@ use crate::wire::command::{Command, QUERY};
 use crate::wire::err::Error;
 use crate::wire::ok::{self, Ok as OkPacket};
 use crate::wire::packet::{self, HEADER, Header};
-use crate::wire::reply::{Kind, Part, ReplyTracker, Shape};
+use crate::wire::reply::{Kind, Part, Shape};
 use crate::wire::upload::Upload;
-
-use crate::backend::login::Step;
-use crate::backend::pool::{Kept, Reset};
 
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::loss::commits;
-use super::machine::{Machine, Phase as MachinePhase};
+use super::machine::Machine;
 use super::prepared::{Held, set_statement_id, statement_id};
 use super::state::{OPTION, SCHEMA, SessionState};
+use super::tracking::Seen;
 use super::work::{After, Stage};
 
 /// What a read gets that was in the way of what the cluster applies; it has read nothing, and may simply run again.
 const DEADLOCK: u16 = 1213;
+/// What a read gets whose node waits by itself until it has applied what came before, and did not get so far in time.
+const LATE: u16 = 1205;
 /// A read that is aborted more often than this gets the error.
 const ABORTED_MAX: u8 = 8;
-/// The longest packet of a node's login in bytes.
-const LOGIN_PACKET_MAX: usize = 64 << 10;
 /// The longest packet of a node that closes an idle connection in bytes: an error's text and some.
 const PARTING_PACKET_MAX: usize = 1 << 10;
 
@@ -99,80 +96,6 @@ impl Machine {
         self.lose(slot, desk);
     }
 
-    fn take_login(&mut self, slot: Slot, bytes: &[u8], desk: &mut Desk) -> Result<usize, Malformed> {
-        let Some((header, payload)) = packet::first(bytes) else {
-            let long = packet::Header::parse(bytes).is_some_and(|header| header.length > LOGIN_PACKET_MAX);
-            return if long { Err(Malformed("login packet too long")) } else { Ok(0) };
-        };
-        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(0) };
-        let Phase::LoggingIn(login) = conn.phase else { return Ok(0) };
-        let who = self.client.identity();
-        let step = desk.write(Peer::Node(slot), |out| login.take(header.sequence, payload, &who, out))?;
-        match step {
-            Step::More(login) => conn.phase = Phase::LoggingIn(login),
-            Step::Done { thread, status } => {
-                conn.kept = Kept { thread, status, reset: Reset::Due };
-                conn.phase = Phase::Ready;
-                conn.tracker = ReplyTracker::idle(self.client.capabilities.towards_node(true, true));
-                if self.is_greeting() {
-                    self.state.observe(status, slot);
-                }
-                self.advance(None, desk);
-            }
-            Step::Refused(fault) => self.refused_by_node(slot, fault, desk),
-        }
-        Ok(header.total())
-    }
-
-    /// A reply to what the session asked for itself, or one that the client must not see.
-    fn take_own(
-        &mut self,
-        slot: Slot,
-        purpose: Purpose,
-        part: Part,
-        bytes: &[u8],
-        desk: &mut Desk,
-    ) -> Result<usize, Malformed> {
-        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(part.length) };
-        let by_writer = desk.view.writer == Some(conn.node);
-        match (purpose, part.kind) {
-            (Purpose::Effect(version), Kind::Err) if !self.state.is_bearable(version, by_writer) => {
-                let node = desk.name(conn.node);
-                warn!(
-                    session = self.id,
-                    node, "a session command that another node took was refused; its connection is dropped"
-                );
-                self.lose(slot, desk);
-            }
-            (Purpose::Prepare(id), Kind::Prepared) => {
-                let on_node = statement_id(&bytes[..HEADER + 5]).unwrap_or_default();
-                if let Some(statement) = self.prepared.get_mut(id) {
-                    statement.prepared_on(slot, on_node);
-                }
-            }
-            (Purpose::Prepare(_), Kind::Err) => {
-                let error = Error::parse(&bytes[HEADER..])?;
-                conn.settle();
-                if let Some(work) = &mut self.work
-                    && lacks(&error)
-                    && work.retry
-                    && work.may_move_to(desk.view.writer)
-                {
-                    work.slot = None;
-                    self.advance(None, desk);
-                    return Ok(part.length);
-                }
-                let fault = Fault::node(Retry::Never, error.code, &error.state, String::from_utf8_lossy(error.message));
-                self.fail(fault, desk);
-            }
-            (Purpose::Reset, Kind::Err) => self.renounce(slot, desk),
-            (Purpose::InsertId, Kind::Opaque) => conn.take_answer(bytes)?,
-            (_, Kind::Infile) => return Err(Malformed("a file is asked for nobody")),
-            _ => {}
-        }
-        Ok(part.length)
-    }
-
     /// A part of the client's reply. Returns how many bytes of it may simply be passed on behind what is in the run.
     fn take_reply(
         &mut self,
@@ -184,7 +107,6 @@ impl Machine {
         desk: &mut Desk,
     ) -> Result<usize, Malformed> {
         let range = at..at + part.length;
-        let tracks = self.tracks();
         let Some(work) = &mut self.work else { return Ok(part.length) };
         match part.kind {
             Kind::Opaque => {}
@@ -194,9 +116,9 @@ impl Machine {
                 if status.contains(Status::SESSION_STATE_CHANGED) {
                     let packet = &bytes[range.clone()];
                     let ok = OkPacket::parse(&packet[HEADER..])?;
-                    if !tracks {
-                        desk.forward(Peer::Client, *run..at);
-                        desk.write(Peer::Client, |out| ok.put_untracked(out, packet[3]));
+                    desk.forward(Peer::Client, *run..at);
+                    *run = at;
+                    if self.take_tracking(slot, &ok, packet[3], desk) == Seen::Rewritten {
                         *run = range.end;
                     }
                     if ok.tracked_schema() == Some(b"") {
@@ -208,6 +130,10 @@ impl Machine {
             }
             Kind::Eof(status) => {
                 work.warned |= ok::warnings(&bytes[range.start + HEADER..range.end]) > 0;
+                self.note_untold(status);
+                if !self.tracks() {
+                    ok::untrack_eof(&mut bytes[range.start + HEADER..range.end]);
+                }
                 self.state.observe(status, slot);
                 self.bind_cursor(slot, status);
                 self.succeeded(slot, status, desk);
@@ -242,7 +168,7 @@ impl Machine {
             self.lose(slot, desk);
             return true;
         }
-        let moves = lacks(error) && work.may_move_to(desk.view.writer);
+        let moves = (lacks(error) || error.code == LATE) && work.may_move_to(desk.view.writer);
         if !moves && (error.code != DEADLOCK || work.aborted == ABORTED_MAX) {
             return false;
         }
@@ -384,13 +310,16 @@ impl Machine {
         self.finish(desk);
         if after == After::Reset {
             let status = self.state.status;
+            let written = self.state.written.reset();
             self.state = SessionState::default();
+            self.state.written = written;
             self.state.observe(status, slot);
             self.prepared.clear();
             self.client.capabilities -= Capabilities::ONLY_AT_LOGIN;
             self.in_force(slot);
             if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
                 conn.tied = false;
+                conn.forget_settings();
             }
         }
     }
@@ -409,34 +338,6 @@ impl Machine {
             _ => {}
         }
     }
-
-    /// A node has refused the session's user.
-    fn refused_by_node(&mut self, slot: Slot, fault: Fault, desk: &mut Desk) {
-        let Some(conn) = self.conns.get(usize::from(slot)) else { return };
-        let node = conn.node;
-        warn!(
-            session = self.id,
-            node = desk.name(node),
-            code = fault.code,
-            "the node refused the login: {}",
-            fault.message
-        );
-        self.drop_conn(slot, desk);
-        if matches!(self.phase, MachinePhase::Greeting(_)) {
-            return self.refuse(fault, desk);
-        }
-        // A reader may only be behind.
-        let gone = fault.code == 1049 && desk.view.writer == Some(node);
-        if gone && self.client.schema.take().is_some() {
-            // Somebody has dropped it since: the session is in none.
-            self.state.leave_schema();
-            if let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) {
-                work.slot = None;
-            }
-            return self.advance(None, desk);
-        }
-        self.elsewhere(slot, Some(fault), desk);
-    }
 }
 
 /// Whether a node says that it can't run anything now: it is shutting down, has had the connection killed, or is not ready. Code 1047
@@ -447,6 +348,6 @@ fn unfit(error: &Error) -> bool {
 
 /// Whether a node misses what a statement names: schema, column, table, routine. A reader may be behind, or the writer has it for
 /// this session alone: a temporary table that a procedure has made.
-fn lacks(error: &Error) -> bool {
+pub(super) fn lacks(error: &Error) -> bool {
     matches!(error.code, 1049 | 1054 | 1146 | 1305)
 }

@@ -15,6 +15,7 @@ use crate::wire::command::{self, QUERY};
 use crate::wire::packet::HEADER;
 
 use super::desk::Slot;
+use super::tracking::Written;
 
 bitflags! {
     /// What lives on one node connection and can't be had on another.
@@ -78,6 +79,9 @@ pub(super) struct SessionState {
     pub(super) pins: Pins,
     pub(super) pinned: Option<Slot>,
     pub(super) mode: LexMode,
+    pub(super) written: Written,
+    /// The version of the effect by which the client last said what it wants to be told of.
+    pub(super) relisted: u64,
     effects: Vec<Effect>,
     effect_bytes: usize,
     version: u64,
@@ -167,6 +171,9 @@ impl SessionState {
             Lexing::Default => self.mode = LexMode::default(),
             // The server tells of backslashes in each status; quotes are taken as before.
             Lexing::Same | Lexing::Unknown => {}
+        }
+        if self.written.changed(&change, text) {
+            self.relisted = self.version + 1;
         }
         if change.nature == Nature::Volatile {
             self.pin(Pins::SETTINGS, slot);

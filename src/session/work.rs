@@ -132,6 +132,16 @@ impl Work {
         self.retry || matches!(self.after, After::Effect(_) | After::Schema | After::Option | After::Prepare(_))
     }
 
+    /// Whether it may commit something, for all that is known of it.
+    pub(super) fn may_change_data(&self) -> bool {
+        match self.after {
+            After::Statement(verdict) | After::Execute(verdict) => {
+                !matches!(verdict.class, Class::Read | Class::Diagnostics | Class::SetTransaction | Class::Kill)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether nothing can be left on the connection once it has run.
     pub(super) fn is_spotless(&self) -> bool {
         match self.after {

@@ -372,7 +372,7 @@ impl Worker {
     /// Takes the current view, and tells the sessions of it.
     fn look(&self) {
         let view = self.shared.view.load().clone();
-        self.bench.borrow_mut().desk.view = view;
+        self.bench.borrow_mut().desk.take_view(view);
         self.tidy_pool();
         self.tell_all(|heard| heard.view = true);
     }

@@ -12,7 +12,8 @@ pub const EOF: u8 = 0xfe;
 /// Length of a classic EOF payload; anything of nine bytes and more that starts with 0xfe is no EOF.
 pub const EOF_LENGTH_MAX: usize = 8;
 
-/// Type of the tracking data that names the schema (server: SESSION_TRACK_SCHEMA).
+/// Types of tracking data (server: `enum_session_state_type`).
+const TRACK_VARIABLE: u8 = 0;
 const TRACK_SCHEMA: u8 = 1;
 
 /// An OK payload, borrowed (server: `net_send_ok` in sql/protocol.cc).
@@ -51,28 +52,64 @@ impl<'a> Ok<'a> {
 
     /// The schema that the tracking data says the session is in now: empty for none. `None` if that has not changed.
     pub fn tracked_schema(&self) -> Option<&'a [u8]> {
+        let (_, data) = self.tracked().find(|(kind, _)| *kind == TRACK_SCHEMA)?;
+        Cursor::new(data).lenenc_bytes().ok()
+    }
+
+    /// The new value of a system variable that the tracking data tells of.
+    pub fn tracked_variable(&self, name: &[u8]) -> Option<&'a [u8]> {
+        self.tracked().filter(|(kind, _)| *kind == TRACK_VARIABLE).find_map(|(_, data)| value_of(name, data))
+    }
+
+    /// The pieces of the tracking data: their type, and what they say.
+    fn tracked(&self) -> impl Iterator<Item = (u8, &'a [u8])> {
         let mut cursor = Cursor::new(self.tracking);
-        while let (Result::Ok(kind), Result::Ok(data)) = (cursor.u8(), cursor.lenenc_bytes()) {
-            if kind == TRACK_SCHEMA {
-                return Cursor::new(data).lenenc_bytes().ok();
-            }
-        }
-        None
+        std::iter::from_fn(move || Some((cursor.u8().ok()?, cursor.lenenc_bytes().ok()?)))
     }
 
     /// Appends this as a packet without its tracking data, as a client without SESSION_TRACK gets it.
     pub fn put_untracked(&self, out: &mut Vec<u8>, sequence: u8) -> u8 {
+        packet::put(out, sequence, |out| self.put_head(self.status - Status::SESSION_STATE_CHANGED, out))
+    }
+
+    /// Appends this as a packet that says nothing of a system variable which the client has not asked to be told of.
+    pub fn put_without(&self, name: &[u8], out: &mut Vec<u8>, sequence: u8) -> u8 {
+        let others = || self.tracked().filter(|(kind, data)| *kind != TRACK_VARIABLE || value_of(name, data).is_none());
+        if others().next().is_none() {
+            return self.put_untracked(out, sequence);
+        }
+        let mut tracking = Vec::with_capacity(self.tracking.len());
+        for (kind, data) in others() {
+            tracking.push(kind);
+            put_lenenc_bytes(&mut tracking, data);
+        }
         packet::put(out, sequence, |out| {
-            out.push(self.marker);
-            put_lenenc(out, self.affected_rows);
-            put_lenenc(out, self.insert_id);
-            out.extend_from_slice(&self.status.difference(Status::SESSION_STATE_CHANGED).bits().to_le_bytes());
-            out.extend_from_slice(&self.warnings.to_le_bytes());
-            if !self.info.is_empty() {
-                put_lenenc_bytes(out, self.info);
+            self.put_head(self.status, out);
+            if self.info.is_empty() {
+                put_lenenc_bytes(out, b"");
             }
+            put_lenenc_bytes(out, &tracking);
         })
     }
+
+    /// Everything in front of the tracking data; an empty text is left out.
+    fn put_head(&self, status: Status, out: &mut Vec<u8>) {
+        out.push(self.marker);
+        put_lenenc(out, self.affected_rows);
+        put_lenenc(out, self.insert_id);
+        out.extend_from_slice(&status.bits().to_le_bytes());
+        out.extend_from_slice(&self.warnings.to_le_bytes());
+        if !self.info.is_empty() {
+            put_lenenc_bytes(out, self.info);
+        }
+    }
+}
+
+/// The value in a piece of tracking data, if it is of this variable.
+fn value_of<'a>(name: &[u8], data: &'a [u8]) -> Option<&'a [u8]> {
+    let mut cursor = Cursor::new(data);
+    let named = cursor.lenenc_bytes().ok()?.eq_ignore_ascii_case(name);
+    if named { cursor.lenenc_bytes().ok() } else { None }
 }
 
 /// The status of a classic EOF payload.
@@ -80,6 +117,13 @@ pub fn eof_status(payload: &[u8]) -> Result<Status, Malformed> {
     let mut cursor = Cursor::new(payload);
     cursor.take(3)?;
     Result::Ok(Status::from_bits_retain(cursor.u16()?))
+}
+
+/// Takes from a classic EOF payload what a client without SESSION_TRACK does not get.
+pub fn untrack_eof(payload: &mut [u8]) {
+    if let Some(high) = payload.get_mut(4) {
+        *high &= !Status::SESSION_STATE_CHANGED.bits().to_le_bytes()[1];
+    }
 }
 
 /// How many warnings an OK or EOF payload tells of.
@@ -150,6 +194,33 @@ mod tests {
         // A variable before it, and data that is cut off.
         assert_eq!(Ok { tracking: b"\x00\x02\x01a\x01\x02\x01d", ..ok }.tracked_schema(), Some(&b"d"[..]));
         assert_eq!(Ok { tracking: b"\x00\x02\x01a\x01\x09\x01d", ..ok }.tracked_schema(), None);
+    }
+
+    #[test]
+    fn a_variable_is_told_and_kept_quiet() {
+        let tracking = b"\x00\x09\x04time\x03UTC\x00\x10\x09last_gtid\x051-2-3\x01\x03\x02db";
+        let ok = Ok {
+            marker: OK,
+            affected_rows: 1,
+            insert_id: 0,
+            status: Status::AUTOCOMMIT | Status::SESSION_STATE_CHANGED,
+            warnings: 0,
+            info: b"",
+            tracking,
+        };
+        assert_eq!(ok.tracked_variable(b"last_gtid"), Some(&b"1-2-3"[..]));
+        assert_eq!(ok.tracked_variable(b"autocommit"), None);
+        let quiet = |ok: &Ok<'_>| {
+            let mut out = Vec::new();
+            ok.put_without(b"last_gtid", &mut out, 1);
+            out.split_off(packet::HEADER)
+        };
+        let told = quiet(&ok);
+        let told = Ok::parse(&told).unwrap();
+        assert_eq!((told.tracked_variable(b"last_gtid"), told.tracked_variable(b"time")), (None, Some(&b"UTC"[..])));
+        assert_eq!((told.tracked_schema(), told.status), (Some(&b"db"[..]), ok.status));
+        let alone = quiet(&Ok { tracking: &tracking[11..29], info: b"hi", ..ok });
+        assert_eq!(alone, [OK, 1, 0, 2, 0, 0, 0, 2, b'h', b'i']);
     }
 
     #[test]

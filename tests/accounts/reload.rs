@@ -29,7 +29,7 @@ fn view_of(server: &Server) -> ViewHandle {
         collation: 45,
         proxy_address: None,
     };
-    ViewHandle::new(ClusterView { version: 1, nodes: Box::new([node]), writer: Some(NodeId(0)) })
+    ViewHandle::new(ClusterView { version: 1, nodes: Box::new([node]), writer: Some(NodeId(0)), gtid_domain: None })
 }
 
 /// How often anybody connected before this.

@@ -13,6 +13,7 @@ use oarlock::auth::grants::Grants;
 use oarlock::auth::pattern::HostPattern;
 use oarlock::backend::pool::{Kept, Reset};
 use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView};
+use oarlock::routing::causal::CausalReads;
 use oarlock::routing::reader::Policy;
 use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot, Sought};
 use oarlock::session::machine::Machine;
@@ -224,6 +225,7 @@ impl Stage {
 fn settings() -> Settings {
     Settings {
         readers: Policy::LeastConnections,
+        causal_reads: CausalReads::Session,
         handshake_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(3),
         writer_wait: Duration::from_secs(30),
@@ -251,7 +253,7 @@ pub fn view(nodes: u16) -> ClusterView {
         collation: 45,
         proxy_address: None,
     };
-    ClusterView { version: 1, nodes: (0..nodes).map(node).collect(), writer: Some(WRITER) }
+    ClusterView { version: 1, nodes: (0..nodes).map(node).collect(), writer: Some(WRITER), gtid_domain: Some(70) }
 }
 
 /// `app` from anywhere, without a password.

@@ -27,7 +27,7 @@ fn view(nodes: &[&str]) -> ClusterView {
         proxy_address: None,
     };
     let writer = nodes.iter().position(|text| text.starts_with('*')).map(|place| NodeId(place as u16));
-    ClusterView { version: 1, nodes: nodes.iter().enumerate().map(node).collect(), writer }
+    ClusterView { version: 1, nodes: nodes.iter().enumerate().map(node).collect(), writer, gtid_domain: None }
 }
 
 fn unfit(nodes: &[(u16, Unfit)]) -> Verdicts {

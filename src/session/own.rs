@@ -1,0 +1,126 @@
+//! Replies of nodes that are none of the client's: the login's, and those to what the session asks for itself.
+
+use tracing::warn;
+
+use crate::backend::login::Step;
+use crate::backend::pool::{Kept, Reset};
+use crate::fault::{Fault, Retry};
+use crate::wire::Malformed;
+use crate::wire::err::Error;
+use crate::wire::packet::{self, HEADER};
+use crate::wire::reply::{Kind, Part, ReplyTracker};
+
+use super::conn::{Phase, Purpose};
+use super::desk::{Desk, Peer, Slot};
+use super::machine::{Machine, Phase as MachinePhase};
+use super::prepared::statement_id;
+use super::reply::lacks;
+
+/// The longest packet of a node's login in bytes.
+const LOGIN_PACKET_MAX: usize = 64 << 10;
+
+impl Machine {
+    pub(super) fn take_login(&mut self, slot: Slot, bytes: &[u8], desk: &mut Desk) -> Result<usize, Malformed> {
+        let Some((header, payload)) = packet::first(bytes) else {
+            let long = packet::Header::parse(bytes).is_some_and(|header| header.length > LOGIN_PACKET_MAX);
+            return if long { Err(Malformed("login packet too long")) } else { Ok(0) };
+        };
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(0) };
+        let Phase::LoggingIn(login) = conn.phase else { return Ok(0) };
+        let who = self.client.identity();
+        let step = desk.write(Peer::Node(slot), |out| login.take(header.sequence, payload, &who, out))?;
+        match step {
+            Step::More(login) => conn.phase = Phase::LoggingIn(login),
+            Step::Done { thread, status } => {
+                conn.kept = Kept { thread, status, reset: Reset::Due };
+                conn.phase = Phase::Ready;
+                conn.tracker = ReplyTracker::idle(self.client.capabilities.towards_node(true, true));
+                if self.is_greeting() {
+                    self.state.observe(status, slot);
+                }
+                self.advance(None, desk);
+            }
+            Step::Refused(fault) => self.refused_by_node(slot, fault, desk),
+        }
+        Ok(header.total())
+    }
+
+    /// A reply to what the session asked for itself, or one that the client must not see.
+    pub(super) fn take_own(
+        &mut self,
+        slot: Slot,
+        purpose: Purpose,
+        part: Part,
+        bytes: &[u8],
+        desk: &mut Desk,
+    ) -> Result<usize, Malformed> {
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(part.length) };
+        let by_writer = desk.view.writer == Some(conn.node);
+        match (purpose, part.kind) {
+            (Purpose::Effect(version), Kind::Err) if !self.state.is_bearable(version, by_writer) => {
+                let node = desk.name(conn.node);
+                warn!(
+                    session = self.id,
+                    node, "a session command that another node took was refused; its connection is dropped"
+                );
+                self.lose(slot, desk);
+            }
+            (Purpose::Prepare(id), Kind::Prepared) => {
+                let on_node = statement_id(&bytes[..HEADER + 5]).unwrap_or_default();
+                if let Some(statement) = self.prepared.get_mut(id) {
+                    statement.prepared_on(slot, on_node);
+                }
+            }
+            (Purpose::Prepare(_), Kind::Err) => {
+                let error = Error::parse(&bytes[HEADER..])?;
+                conn.settle();
+                if let Some(work) = &mut self.work
+                    && lacks(&error)
+                    && work.retry
+                    && work.may_move_to(desk.view.writer)
+                {
+                    work.slot = None;
+                    self.advance(None, desk);
+                    return Ok(part.length);
+                }
+                let fault = Fault::node(Retry::Never, error.code, &error.state, String::from_utf8_lossy(error.message));
+                self.fail(fault, desk);
+            }
+            (Purpose::Reset, Kind::Err) => self.renounce(slot, desk),
+            (Purpose::InsertId, Kind::Opaque) => conn.take_answer(bytes)?,
+            (Purpose::Sync(sequence), Kind::Ok(_) | Kind::Eof(_)) => self.caught_up(slot, sequence, desk),
+            (Purpose::Wait | Purpose::Sync(_), Kind::Err) => self.fell_behind(slot, desk),
+            (_, Kind::Infile) => return Err(Malformed("a file is asked for nobody")),
+            _ => {}
+        }
+        Ok(part.length)
+    }
+
+    /// A node has refused the session's user.
+    fn refused_by_node(&mut self, slot: Slot, fault: Fault, desk: &mut Desk) {
+        let Some(conn) = self.conns.get(usize::from(slot)) else { return };
+        let node = conn.node;
+        warn!(
+            session = self.id,
+            node = desk.name(node),
+            code = fault.code,
+            "the node refused the login: {}",
+            fault.message
+        );
+        self.drop_conn(slot, desk);
+        if matches!(self.phase, MachinePhase::Greeting(_)) {
+            return self.refuse(fault, desk);
+        }
+        // A reader may only be behind.
+        let gone = fault.code == 1049 && desk.view.writer == Some(node);
+        if gone && self.client.schema.take().is_some() {
+            // Somebody has dropped it since: the session is in none.
+            self.state.leave_schema();
+            if let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) {
+                work.slot = None;
+            }
+            return self.advance(None, desk);
+        }
+        self.elsewhere(slot, Some(fault), desk);
+    }
+}

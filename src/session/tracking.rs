@@ -1,0 +1,99 @@
+//! What a session asks its node connections to tell it of beyond what the client has asked for, and what it makes of that.
+//!
+//! A connection is asked once, in the same write as the first statement that may change something; most readers never are. What the
+//! client sees of session tracking stays what it has asked for itself.
+
+use crate::gtid::Gtid;
+use crate::sql::effect::Change;
+use crate::wire::capability::Status;
+use crate::wire::ok::Ok as OkPacket;
+
+use super::desk::{Desk, Peer, Slot};
+use super::machine::Machine;
+
+/// The GTID under which the connection's last transaction was committed.
+pub(super) const LAST_GTID: &[u8] = b"last_gtid";
+/// The list of tracked variables, as a key of a session effect.
+const LIST: &[u8] = b"@@session_track_system_variables";
+/// Asks for what the session needs. Refused where the list is `*`, which has it.
+pub(super) const ASK: &[u8] =
+    b"SET SESSION session_track_system_variables=CONCAT(@@session_track_system_variables,',last_gtid')";
+
+/// What the session knows of its own writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Written {
+    /// The last GTID in the cluster's domain.
+    pub(super) last: Option<Gtid>,
+    /// The last statement was committed under a GTID that will be told with the next OK packet.
+    pub(super) untold: bool,
+    /// It wrote something that only one node has: in a domain that is not the cluster's.
+    pub(super) strays: bool,
+    /// The client itself asks to be told of GTIDs.
+    pub(super) told_to_client: bool,
+}
+
+impl Written {
+    /// The client has changed a session setting by this statement.
+    pub(super) fn changed(&mut self, change: &Change, text: &[u8]) -> bool {
+        let lists = change.keys.contains(LIST);
+        if lists {
+            let named = |name: &[u8]| memchr::memmem::find(&text.to_ascii_lowercase(), name).is_some();
+            self.told_to_client = named(LAST_GTID) || named(b"*");
+        }
+        lists
+    }
+
+    /// The session is as new, but for what it has written.
+    pub(super) fn reset(self) -> Self {
+        Self { told_to_client: false, ..self }
+    }
+}
+
+impl Machine {
+    /// An OK packet of the client's command with tracking data has come: takes note of it, and writes to the client what it may see of it.
+    pub(super) fn take_tracking(&mut self, slot: Slot, ok: &OkPacket<'_>, sequence: u8, desk: &mut Desk) -> Seen {
+        let gtid = ok.tracked_variable(LAST_GTID);
+        if let Some(gtid) = gtid {
+            self.note_gtid(slot, gtid, desk);
+        }
+        if !self.tracks() {
+            desk.write(Peer::Client, |out| ok.put_untracked(out, sequence));
+        } else if gtid.is_some() && !self.state.written.told_to_client {
+            desk.write(Peer::Client, |out| ok.put_without(LAST_GTID, out, sequence));
+        } else {
+            return Seen::AsItIs;
+        }
+        Seen::Rewritten
+    }
+
+    fn note_gtid(&mut self, slot: Slot, text: &[u8], desk: &mut Desk) {
+        let written = &mut self.state.written;
+        written.untold = false;
+        let Some(gtid) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Gtid>().ok()) else { return };
+        if Some(gtid.domain) != desk.view.gtid_domain {
+            written.strays |= desk.view.nodes.len() > 1;
+            return;
+        }
+        if written.last.is_none_or(|last| last.domain != gtid.domain || last.sequence < gtid.sequence) {
+            written.last = Some(gtid);
+        }
+        let node = self.conns.get(usize::from(slot)).map(|conn| conn.node);
+        if let Some(load) = node.and_then(|node| desk.load(node)) {
+            load.progress.reached(gtid.sequence);
+        }
+    }
+
+    /// The rows of a client's command end with this status, which can't say under which GTID something was committed.
+    pub(super) fn note_untold(&mut self, status: Status) {
+        self.state.written.untold |= status.contains(Status::SESSION_STATE_CHANGED);
+    }
+}
+
+/// What became of a packet with tracking data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// The client may get it as it is.
+    AsItIs,
+    /// The client has got it without what it must not see.
+    Rewritten,
+}
