@@ -130,8 +130,10 @@ impl Machine {
             }
             Kind::Eof(status) => {
                 work.warned |= ok::warnings(&bytes[range.start + HEADER..range.end]) > 0;
+                // It tells of the GTID alone, which comes with the next OK packet.
+                let gtid_only = work.may_change_data() && !self.state.written.told_to_client;
                 self.note_untold(status);
-                if !self.tracks() {
+                if gtid_only || !self.tracks() {
                     ok::untrack_eof(&mut bytes[range.start + HEADER..range.end]);
                 }
                 self.state.observe(status, slot);
