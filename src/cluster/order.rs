@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn an_order_is_answered_with_what_is() {
         let node = node(Health::Synced, Duty::Draining);
-        let view = |writer| ClusterView { version: 1, nodes: [node.clone()].into(), writer };
+        let view = |writer| ClusterView { version: 1, nodes: [node.clone()].into(), writer, gtid_domain: None };
         assert_eq!(summary(&view(None), &node), "a gets no new work; what is open may finish; there is no writer");
         assert_eq!(summary(&view(Some(NodeId(0))), &node), "a is the writer");
     }
