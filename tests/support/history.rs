@@ -59,7 +59,7 @@ pub struct History {
 }
 
 /// A row of the store.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Row {
     /// Given by the server.
     pub key: u64,

@@ -17,10 +17,10 @@ use oarlock::routing::causal::CausalReads;
 use oarlock::routing::reader::Policy;
 use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot, Sought};
 use oarlock::session::machine::Machine;
-use oarlock::wire::capability::Capabilities;
+use oarlock::wire::capability::{Capabilities, Status};
 use oarlock::wire::challenge::SCRAMBLE;
 use oarlock::wire::command::RESET_CONNECTION;
-use oarlock::wire::packet;
+use oarlock::wire::{ok, packet};
 
 pub const WRITER: NodeId = NodeId(0);
 
@@ -52,6 +52,8 @@ pub struct Stage {
     pub sent: BTreeMap<u16, Vec<u8>>,
     pub keeps_all: bool,
     pub ends: Vec<End>,
+    /// The slots that were dialled and nobody has looked at yet.
+    pub dials: Vec<Slot>,
     /// The capabilities of each slot's connection.
     pub fits: Vec<Capabilities>,
     pub deadline: Option<u64>,
@@ -65,6 +67,11 @@ pub struct Stage {
 impl Stage {
     /// A machine that has greeted its client.
     pub fn new() -> Self {
+        Self::at(0)
+    }
+
+    /// The same at this time.
+    pub fn at(now_us: u64) -> Self {
         let mut stage = Self {
             machine: Machine::new(1, IpAddr::V4(Ipv4Addr::LOCALHOST)),
             desk: Desk::new(Arc::new(settings()), Arc::new(view(3)), Arc::new(accounts())),
@@ -73,6 +80,7 @@ impl Stage {
             sent: BTreeMap::new(),
             keeps_all: true,
             ends: Vec::new(),
+            dials: Vec::new(),
             fits: Vec::new(),
             deadline: None,
             errand: None,
@@ -80,6 +88,7 @@ impl Stage {
             spared: Vec::new(),
             hung_up: false,
         };
+        stage.desk.now_us = now_us;
         stage.event(|machine, desk| machine.start(desk));
         stage
     }
@@ -182,6 +191,7 @@ impl Stage {
                 assert_eq!(self.ends[place], End::Closed, "slot {slot} is in use");
                 assert!(!self.ends.contains(&End::Open(*node)), "a second connection to {node:?}");
                 self.ends[place] = End::Dialling(*node);
+                self.dials.push(*slot);
             }
             Action::Keep { slot, fit, kept } => {
                 let place = usize::from(*slot);
@@ -289,6 +299,13 @@ pub fn usual() -> Capabilities {
         - Capabilities::SESSION_TRACK
         - Capabilities::DEPRECATE_EOF
         - Capabilities::CACHE_METADATA
+}
+
+/// The answer of a node that has nothing to tell.
+pub fn ok() -> Vec<u8> {
+    let mut out = Vec::new();
+    ok::put(&mut out, 1, Status::AUTOCOMMIT);
+    out
 }
 
 /// A command's packet.

@@ -1,0 +1,351 @@
+//! A client of the simulator: writes with ids of their own, looks whether they are there, and what it was told of each.
+
+use std::collections::VecDeque;
+
+use oarlock::wire::capability::Capabilities;
+use oarlock::wire::command::{QUERY, STMT_EXECUTE, STMT_PREPARE};
+use oarlock::wire::err::Error;
+use oarlock::wire::ok::Ok as OkPacket;
+use oarlock::wire::packet;
+use oarlock::wire::reply::{ReplyTracker, Shape};
+
+use crate::cluster::ACCOUNTS;
+use crate::dice::Dice;
+use crate::history::{Deed, History, Look, Told, Write};
+use crate::stage;
+
+/// The statements with values, as a client prepares them.
+const TEXTS: [&str; 7] = [
+    "INSERT INTO deed (id) VALUES (?)",
+    "UPDATE account SET balance = balance - ? WHERE id = ?",
+    "UPDATE account SET balance = balance + ? WHERE id = ?",
+    "INSERT INTO deed (id, source, target, amount) VALUES (?, ?, ?, ?)",
+    "SELECT COUNT(*) FROM deed WHERE id = ?",
+    "SELECT SUM(balance) FROM account",
+    "SELECT balance FROM account WHERE id = ?",
+];
+const NOTE: usize = 0;
+const TAKE: usize = 1;
+const GIVE: usize = 2;
+const ENTER: usize = 3;
+const LOOK: usize = 4;
+const SUM: usize = 5;
+const BALANCE: usize = 6;
+
+/// What a client does next.
+#[derive(Clone, Debug)]
+enum Step {
+    Greeting,
+    Login,
+    Prepare(usize),
+    Say(&'static str),
+    Run(usize, Vec<i64>),
+    /// The statement that may commit.
+    Commit(Box<Step>),
+}
+
+/// What came of a command.
+#[derive(Clone, Debug)]
+enum Reply {
+    Done { rows: u64, insert_id: u64 },
+    Number(i64),
+    Error { code: u16, state: String, text: String },
+    Prepared(u32),
+}
+
+/// A write under way.
+#[derive(Clone, Debug)]
+struct Attempt {
+    id: u64,
+    deed: Deed,
+    key: u64,
+    asked_to_commit: bool,
+}
+
+/// How a client works.
+#[derive(Clone, Copy, Debug)]
+pub struct Habit {
+    pub prepares: bool,
+    pub autocommit: bool,
+    pub reads_first: bool,
+    pub capabilities: Capabilities,
+}
+
+pub struct Client {
+    pub habit: Habit,
+    pub history: History,
+    /// Work still to be done.
+    pub left: usize,
+    steps: VecDeque<Step>,
+    tracker: ReplyTracker,
+    inbox: Vec<u8>,
+    prepared: Vec<u32>,
+    attempt: Option<Attempt>,
+    /// The write whose row it looks for.
+    looks: Option<u64>,
+    sums: bool,
+}
+
+impl Client {
+    pub fn new(habit: Habit, left: usize) -> Self {
+        let mut client = Self {
+            habit,
+            history: History::default(),
+            left,
+            steps: VecDeque::new(),
+            tracker: ReplyTracker::idle(habit.capabilities),
+            inbox: Vec::new(),
+            prepared: Vec::new(),
+            attempt: None,
+            looks: None,
+            sums: false,
+        };
+        client.connect();
+        client
+    }
+
+    /// Everything about a new connection.
+    fn connect(&mut self) {
+        self.inbox.clear();
+        self.prepared.clear();
+        self.steps = [Step::Greeting, Step::Login].into();
+        self.prepare();
+        self.tracker.begin(Shape::Text);
+        self.tracker.resume_after_upload();
+    }
+
+    /// What it does before its work, as far as that is not done yet.
+    fn prepare(&mut self) {
+        if self.habit.prepares {
+            self.steps.extend((self.prepared.len()..TEXTS.len()).map(Step::Prepare));
+        }
+        if !self.habit.autocommit {
+            self.steps.push_back(Step::Say("SET autocommit = 0"));
+        }
+    }
+
+    /// Whether it has nothing under way and nothing to come.
+    pub fn is_done(&self) -> bool {
+        self.left == 0 && self.steps.is_empty()
+    }
+
+    /// Whether it waits for an answer.
+    pub fn is_busy(&self) -> bool {
+        !self.steps.is_empty()
+    }
+
+    /// Begins the next piece of work, `id` if it is a write; what it sends.
+    pub fn begin(&mut self, id: u64, dice: &mut Dice) -> Vec<u8> {
+        self.left -= 1;
+        let number = id as i64;
+        match dice.below(8) {
+            0 => {
+                self.sums = true;
+                self.steps.push_back(Step::Run(SUM, vec![]));
+            }
+            1..=4 => {
+                self.attempt = Some(Attempt { id, deed: Deed::Note, key: 0, asked_to_commit: false });
+                self.end_with(Step::Run(NOTE, vec![number]));
+            }
+            _ => {
+                let from = dice.below(ACCOUNTS);
+                let to = (from + 1 + dice.below(ACCOUNTS - 1)) % ACCOUNTS;
+                let amount = 1 + dice.below(9) as i64;
+                let deed = Deed::Transfer { from, to, amount };
+                self.attempt = Some(Attempt { id, deed, key: 0, asked_to_commit: false });
+                self.transfer(number, from as i64, to as i64, amount);
+            }
+        }
+        self.next_packet()
+    }
+
+    /// A write that commits by itself, if this client's do.
+    fn end_with(&mut self, step: Step) {
+        if self.habit.autocommit {
+            self.steps.push_back(Step::Commit(Box::new(step)));
+        } else {
+            self.steps.extend([step, Step::Commit(Box::new(Step::Say("COMMIT")))]);
+        }
+    }
+
+    fn transfer(&mut self, id: i64, from: i64, to: i64, amount: i64) {
+        if self.habit.autocommit {
+            self.steps.push_back(Step::Say("BEGIN"));
+        }
+        if self.habit.reads_first {
+            self.steps.push_back(Step::Run(BALANCE, vec![from]));
+        }
+        self.steps.extend([
+            Step::Run(TAKE, vec![amount, from]),
+            Step::Run(GIVE, vec![amount, to]),
+            Step::Run(ENTER, vec![id, from, to, amount]),
+            Step::Commit(Box::new(Step::Say("COMMIT"))),
+        ]);
+    }
+
+    /// Bytes have come. What it sends in return, perhaps nothing.
+    pub fn hear(&mut self, bytes: &[u8]) -> Vec<u8> {
+        self.inbox.extend_from_slice(bytes);
+        let mut length = 0;
+        let mut tracker = self.tracker.clone();
+        while let Some(part) = tracker.next(&self.inbox[length..]).expect("an answer in protocol") {
+            length += part.length;
+        }
+        if !tracker.is_done() {
+            return Vec::new();
+        }
+        let answer: Vec<u8> = self.inbox.drain(..length).collect();
+        assert!(self.inbox.is_empty(), "more than was asked for: {}", self.inbox.escape_ascii());
+        let step = self.steps.pop_front().expect("nothing was asked");
+        if matches!(step, Step::Greeting) {
+            return self.next_packet();
+        }
+        let reply = reply(&answer, matches!(step, Step::Prepare(_)), self.habit.capabilities);
+        self.take(step, reply);
+        if self.steps.is_empty() {
+            return Vec::new();
+        }
+        self.next_packet()
+    }
+
+    fn take(&mut self, step: Step, reply: Reply) {
+        let step = match step {
+            Step::Commit(step) => *step,
+            step => step,
+        };
+        match (step, reply) {
+            (Step::Say("ROLLBACK"), _) => {}
+            (Step::Prepare(_), Reply::Prepared(id)) => self.prepared.push(id),
+            (Step::Run(LOOK, _), Reply::Number(rows)) => {
+                let id = self.looks.take().expect("a look");
+                self.history.looks.push(Look { id, rows: rows as u64 });
+            }
+            (Step::Run(SUM, _), Reply::Number(sum)) => {
+                self.sums = false;
+                self.history.sums.push(sum);
+            }
+            (_, Reply::Error { code, state, text }) => return self.refused(code, state, &text),
+            (Step::Run(statement, _), Reply::Done { rows, insert_id }) => {
+                if let Some(attempt) = &mut self.attempt {
+                    if rows != 1 {
+                        self.history.miscounted.push(attempt.id);
+                    }
+                    if [NOTE, ENTER].contains(&statement) {
+                        attempt.key = insert_id;
+                    }
+                }
+            }
+            _ => {}
+        }
+        if self.steps.is_empty()
+            && let Some(Attempt { id, deed, key, .. }) = self.attempt.take()
+        {
+            self.history.writes.push(Write { id, deed, told: Told::Done { key: Some(key) } });
+            self.looks = Some(id);
+            self.steps.push_back(Step::Run(LOOK, vec![id as i64]));
+        }
+    }
+
+    fn refused(&mut self, code: u16, state: String, text: &str) {
+        self.steps.clear();
+        if self.attempt.is_none() && self.looks.is_none() && !self.sums {
+            return self.prepare();
+        }
+        (self.looks, self.sums) = (None, false);
+        if let Some(Attempt { id, deed, .. }) = self.attempt.take() {
+            let told = match &*state {
+                "08007" => Told::Unknown,
+                _ if text.contains("committed as GTID") => Told::Happened,
+                _ => Told::Refused { code, state },
+            };
+            self.history.writes.push(Write { id, deed, told });
+            self.steps.push_back(Step::Say("ROLLBACK"));
+        }
+    }
+
+    /// The connection has closed; it makes a new one.
+    pub fn hear_end(&mut self) {
+        if let Some(Attempt { id, deed, asked_to_commit, .. }) = self.attempt.take() {
+            let told = Told::Lost { may_have_happened: asked_to_commit };
+            self.history.writes.push(Write { id, deed, told });
+        }
+        (self.looks, self.sums) = (None, false);
+        self.connect();
+    }
+
+    /// The packet of the next step.
+    fn next_packet(&mut self) -> Vec<u8> {
+        let step = match self.steps.front() {
+            Some(Step::Commit(step)) => {
+                let step = (**step).clone();
+                if let Some(attempt) = &mut self.attempt {
+                    attempt.asked_to_commit = true;
+                }
+                step
+            }
+            Some(step) => step.clone(),
+            None => return Vec::new(),
+        };
+        let (shape, packet) = match step {
+            Step::Login => (Shape::Ok, stage::login(self.habit.capabilities)),
+            Step::Prepare(statement) => (Shape::Prepare, stage::command(STMT_PREPARE, TEXTS[statement].as_bytes())),
+            Step::Say(text) => (Shape::Results, stage::command(QUERY, text.as_bytes())),
+            Step::Run(statement, values) if self.habit.prepares => {
+                (Shape::Results, execute(self.prepared[statement], &values))
+            }
+            Step::Run(statement, values) => {
+                let text = TEXTS[statement].to_owned();
+                let text = values.iter().fold(text, |text, value| text.replacen('?', &value.to_string(), 1));
+                (Shape::Results, stage::command(QUERY, text.as_bytes()))
+            }
+            Step::Greeting | Step::Commit(_) => return Vec::new(),
+        };
+        self.tracker.begin(shape);
+        if matches!(self.steps.front(), Some(Step::Login)) {
+            self.tracker.resume_after_upload();
+        }
+        packet
+    }
+}
+
+fn execute(id: u32, values: &[i64]) -> Vec<u8> {
+    let mut body = id.to_le_bytes().to_vec();
+    body.extend_from_slice(&[0, 1, 0, 0, 0]);
+    if !values.is_empty() {
+        body.resize(body.len() + values.len().div_ceil(8), 0);
+        body.push(1);
+        values.iter().for_each(|_| body.extend_from_slice(&[8, 0]));
+        values.iter().for_each(|value| body.extend_from_slice(&value.to_le_bytes()));
+    }
+    stage::command(STMT_EXECUTE, &body)
+}
+
+/// Reads a whole answer.
+fn reply(answer: &[u8], prepares: bool, capabilities: Capabilities) -> Reply {
+    let mut packets = Vec::new();
+    let mut rest = answer;
+    while let Some((header, payload)) = packet::first(rest) {
+        packets.push(payload);
+        rest = &rest[header.total()..];
+    }
+    let failed = packets.iter().find(|payload| payload.first() == Some(&0xff));
+    if let Some(error) = failed.and_then(|payload| Error::parse(payload).ok()) {
+        let (state, text) = (String::from_utf8_lossy(&error.state), String::from_utf8_lossy(error.message));
+        return Reply::Error { code: error.code, state: state.into_owned(), text: text.into_owned() };
+    }
+    match packets[0] {
+        [0, a, b, c, d, ..] if prepares => Reply::Prepared(u32::from_le_bytes([*a, *b, *c, *d])),
+        [0, ..] => {
+            let ok = OkPacket::parse(packets[0]).expect("an OK packet");
+            Reply::Done { rows: ok.affected_rows, insert_id: ok.insert_id }
+        }
+        _ => {
+            let row = packets[if capabilities.contains(Capabilities::DEPRECATE_EOF) { 2 } else { 3 }];
+            Reply::Number(match row.split_first() {
+                Some((0, binary)) => i64::from_le_bytes(binary[1..9].try_into().expect("a number")),
+                Some((_, text)) => String::from_utf8_lossy(text).parse().expect("a number"),
+                None => 0,
+            })
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! What a modelled node says on one connection: the wire protocol, as far as the simulator's clients and the sessions use it.
+
+use oarlock::fault::Fault;
+use oarlock::wire::capability::{Capabilities, Status};
+use oarlock::wire::command::Command;
+use oarlock::wire::cursor::{put_lenenc, put_lenenc_bytes};
+use oarlock::wire::err;
+use oarlock::wire::handshake::Response;
+use oarlock::wire::packet::{self, HEADER};
+
+use crate::cluster::{Answer, Conn};
+use crate::logins;
+use crate::statement::Statement;
+
+/// What the next command of a connection asks for.
+pub enum Order {
+    /// The login.
+    Open,
+    Run(Option<Statement>, String),
+    /// Nothing of the store: this is the answer.
+    Reply(Vec<u8>),
+    Reset,
+    Nothing,
+}
+
+/// One connection as its node has it.
+pub struct Server {
+    capabilities: Option<Capabilities>,
+    inbox: Vec<u8>,
+    /// The other side has closed behind what is in the inbox.
+    pub ended: bool,
+    /// A command is under way.
+    pub busy: bool,
+    greeted: bool,
+    /// The answer under way is to an execute.
+    binary: bool,
+    prepared: Vec<(String, usize)>,
+}
+
+impl Server {
+    pub fn new() -> Self {
+        Self {
+            capabilities: None,
+            inbox: Vec::new(),
+            ended: false,
+            busy: false,
+            greeted: false,
+            binary: false,
+            prepared: Vec::new(),
+        }
+    }
+
+    /// The greeting, if it has not been sent yet.
+    pub fn greeting(&mut self, conn: Conn) -> Option<Vec<u8>> {
+        let first = !std::mem::replace(&mut self.greeted, true);
+        first.then(|| logins::greeting(conn, Capabilities::SUPPORTED))
+    }
+
+    pub fn hear(&mut self, bytes: &[u8]) {
+        self.inbox.extend_from_slice(bytes);
+    }
+
+    /// The next command, if all of it is there.
+    pub fn take(&mut self) -> Option<Order> {
+        let (header, payload) = packet::first(&self.inbox)?;
+        let (total, payload) = (header.total(), payload.to_vec());
+        self.inbox.drain(..total);
+        if self.capabilities.is_none() {
+            self.capabilities = Some(Response::parse(&payload).unwrap().capabilities);
+            return Some(Order::Open);
+        }
+        self.binary = false;
+        let (byte, rest) = payload.split_first().unwrap();
+        Some(match Command::from_byte(*byte) {
+            Command::Query => {
+                let text = String::from_utf8(rest.to_vec()).unwrap();
+                Order::Run(Statement::parse(&text, &[]), text)
+            }
+            Command::StmtPrepare => Order::Reply(self.prepare(rest)),
+            Command::StmtExecute => {
+                self.binary = true;
+                self.execute(rest)
+            }
+            Command::ResetConnection => {
+                self.prepared.clear();
+                Order::Reset
+            }
+            Command::Quit | Command::StmtClose => Order::Nothing,
+            Command::InitDb | Command::Ping => Order::Reply(done(2, 0, 0, Status::AUTOCOMMIT, &[])),
+            other => panic!("nobody says {other:?} here"),
+        })
+    }
+
+    fn prepare(&mut self, text: &[u8]) -> Vec<u8> {
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        let parameters = text.matches('?').count();
+        let reads = Statement::parse(&text, &vec![0; parameters]).is_some_and(|statement| statement.reads());
+        self.prepared.push((text, parameters));
+        let (id, columns) = (self.prepared.len() as u32, usize::from(reads));
+        let mut out = Vec::new();
+        let mut next = packet::put(&mut out, 1, |out| {
+            out.push(0);
+            out.extend_from_slice(&id.to_le_bytes());
+            out.extend_from_slice(&[columns as u8, 0, parameters as u8, 0, 0, 0, 0]);
+        });
+        for definitions in [parameters, columns] {
+            next = self.definitions(next, definitions, &mut out);
+        }
+        out
+    }
+
+    /// Definitions of columns or parameters, and what ends them.
+    fn definitions(&self, first: u8, count: usize, out: &mut Vec<u8>) -> u8 {
+        let mut next = first;
+        for _ in 0..count {
+            next = packet::put(out, next, |out| out.extend_from_slice(b"a definition"));
+        }
+        if count > 0 && !self.has(Capabilities::DEPRECATE_EOF) {
+            next = packet::put(out, next, |out| out.extend_from_slice(&[0xfe, 0, 0, 2, 0]));
+        }
+        next
+    }
+
+    /// Values are numbers of eight bytes, and none is NULL.
+    fn execute(&self, rest: &[u8]) -> Order {
+        let id = u32::from_le_bytes(rest[..4].try_into().unwrap());
+        let Some((text, parameters)) = self.prepared.get(id as usize - 1) else {
+            return Order::Reply(error(1243, b"HY000", "Unknown prepared statement handler"));
+        };
+        let mut values = Vec::new();
+        if *parameters > 0 {
+            let flag = 9 + parameters.div_ceil(8);
+            let types = if rest[flag] == 1 { 2 * parameters } else { 0 };
+            let data = &rest[flag + 1 + types..];
+            values = data.chunks_exact(8).map(|value| i64::from_le_bytes(value.try_into().unwrap())).collect();
+        }
+        let filled = values.iter().fold(text.clone(), |text, value| text.replacen('?', &value.to_string(), 1));
+        Order::Run(Statement::parse(text, &values), filled)
+    }
+
+    /// The bytes of an answer. `status` is that of the connection: autocommit, in a transaction, told of GTIDs.
+    pub fn answer(&self, answer: &Answer, (autocommit, in_transaction, told): (bool, bool, bool)) -> Vec<u8> {
+        let mut status = Status::empty();
+        status.set(Status::AUTOCOMMIT, autocommit);
+        status.set(Status::IN_TRANS, in_transaction);
+        match answer {
+            Answer::Error(code, state, text) => error(*code, state, text),
+            Answer::Done { rows, insert_id, sequence } => {
+                let gtid = sequence.filter(|_| told).map(|sequence| format!("70-7000-{sequence}"));
+                done(1, *rows, *insert_id, status, &gtid.map(|gtid| tracked(&gtid)).unwrap_or_default())
+            }
+            Answer::Row(row) => self.result_set(row.as_deref(), status),
+        }
+    }
+
+    /// The answer to a login.
+    pub fn welcome(&self) -> Vec<u8> {
+        done(2, 0, 0, Status::AUTOCOMMIT, &[])
+    }
+
+    fn result_set(&self, row: Option<&[i64]>, status: Status) -> Vec<u8> {
+        let columns = row.map_or(1, <[i64]>::len);
+        let mut out = Vec::new();
+        let next = packet::put(&mut out, 1, |out| out.push(columns as u8));
+        let mut next = self.definitions(next, columns, &mut out);
+        if let Some(row) = row {
+            next = packet::put(&mut out, next, |out| {
+                if self.binary {
+                    out.push(0);
+                    out.resize(out.len() + (columns + 2).div_ceil(8), 0);
+                    row.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+                } else {
+                    row.iter().for_each(|value| put_lenenc_bytes(out, value.to_string().as_bytes()));
+                }
+            });
+        }
+        if self.has(Capabilities::DEPRECATE_EOF) {
+            let end = done(next, 0, 0, status, &[]);
+            out.extend_from_slice(&end[..HEADER]);
+            out.push(0xfe);
+            out.extend_from_slice(&end[HEADER + 1..]);
+        } else {
+            packet::put(&mut out, next, |out| {
+                out.extend_from_slice(&[0xfe, 0, 0]);
+                out.extend_from_slice(&status.bits().to_le_bytes());
+            });
+        }
+        out
+    }
+
+    fn has(&self, capability: Capabilities) -> bool {
+        self.capabilities.is_some_and(|capabilities| capabilities.contains(capability))
+    }
+}
+
+/// An OK packet.
+fn done(sequence: u8, rows: u64, insert_id: u64, status: Status, tracking: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    packet::put(&mut out, sequence, |out| {
+        let status = if tracking.is_empty() { status } else { status | Status::SESSION_STATE_CHANGED };
+        out.push(0);
+        put_lenenc(out, rows);
+        put_lenenc(out, insert_id);
+        out.extend_from_slice(&status.bits().to_le_bytes());
+        out.extend_from_slice(&[0, 0]);
+        if !tracking.is_empty() {
+            put_lenenc_bytes(out, b"");
+            put_lenenc_bytes(out, tracking);
+        }
+    });
+    out
+}
+
+/// Tracking data that names the last GTID.
+fn tracked(gtid: &str) -> Vec<u8> {
+    let mut variable = Vec::new();
+    put_lenenc_bytes(&mut variable, b"last_gtid");
+    put_lenenc_bytes(&mut variable, gtid.as_bytes());
+    let mut tracking = vec![0];
+    put_lenenc_bytes(&mut tracking, &variable);
+    tracking
+}
+
+fn error(code: u16, state: &[u8; 5], text: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    err::put(&mut out, 1, &Fault::client(code, state, text));
+    out
+}
