@@ -591,7 +591,8 @@ impl World {
         if view.nodes != self.desk.view.nodes || view.writer != self.desk.view.writer {
             let states: Vec<Health> = view.nodes.iter().map(|node| node.health).collect();
             self.say(format_args!("the view: {states:?}, writer {:?}", view.writer));
-            self.desk.view = Arc::new(ClusterView { version: self.desk.view.version + 1, ..view });
+            let version = self.desk.view.version + 1;
+            self.desk.take_view(Arc::new(ClusterView { version, ..view }));
             for place in 0..self.seats.len() {
                 let delay = self.dice.below(3000) as u64;
                 self.agenda.after(delay, Event::ViewChanged(place));
