@@ -24,6 +24,7 @@ use crate::config::{Config, model};
 use crate::fault::{Fault, Retry};
 use crate::net::clock::Clock;
 use crate::net::listener;
+use crate::outcome::Resolver;
 use crate::replication::Endpoint;
 use crate::replication::link::board::Board;
 use crate::replication::link::reconcile::Reconciler;
@@ -151,6 +152,8 @@ impl DataPlane {
         let (directory, loader) = Directory::new(shared.view.clone(), service(config));
         tokio::spawn(loader.run());
         let (view, counters, roster) = (shared.view.clone(), shared.counters.clone(), shared.roster.clone());
+        let (resolver, outcomes) = Resolver::new(config.clone(), view.clone());
+        tokio::spawn(outcomes.run());
         let endpoint = Endpoint::new(config, view, counters, roster);
         let data = Arc::new(worker::Shared {
             settings: Arc::new(settings(config)),
@@ -168,6 +171,7 @@ impl DataPlane {
                 .map(|listener| listener.service == model::Service::Replication)
                 .collect(),
             heir: endpoint.heir(),
+            resolver,
         });
         let workers =
             worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;

@@ -10,6 +10,7 @@
 //! - [`auth`]: accounts of the cluster; the proxy as server and as client of a login.
 //! - [`net`]: sockets, and nothing of SQL or sessions.
 //! - [`backend`]: the pure login of a node connection; how many there may be, and those that nobody uses.
+//! - [`outcome`]: whether a write happened whose node was lost.
 //! - [`session`]: one client's connection: a pure machine, and the small shell that drives it on a worker.
 //! - [`replication`]: dumps of replicas, which outlive the nodes they come from, and the links by which this site follows others.
 //! - [`telemetry`], [`admin`]: what an operator sees.
@@ -27,6 +28,7 @@ pub mod fault;
 pub mod gtid;
 pub mod lab;
 pub mod net;
+pub mod outcome;
 pub mod replication;
 pub mod routing;
 pub mod session;

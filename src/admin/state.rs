@@ -22,7 +22,7 @@ pub fn state(view: &ClusterView, node: &NodeView, kind: Kind, connections: u64) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::view::NodeId;
+    use crate::cluster::view::{NodeId, Trace};
 
     #[test]
     fn are_the_known_ones() {
@@ -51,6 +51,7 @@ mod tests {
                 capabilities: 0,
                 collation: 0,
                 proxy_address: None,
+                trace: Trace::default(),
             };
             let view = ClusterView {
                 version: 1,

@@ -116,7 +116,7 @@ pub(super) fn summary(view: &ClusterView, node: &NodeView) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::NodeId;
+    use super::super::view::{NodeId, Trace};
     use super::*;
 
     #[test]
@@ -163,6 +163,7 @@ mod tests {
             capabilities: 0,
             collation: 0,
             proxy_address: None,
+            trace: Trace::default(),
         }
     }
 }

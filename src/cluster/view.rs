@@ -63,6 +63,17 @@ pub struct NodeView {
     pub collation: u8,
     /// The address from which this proxy reaches the node, as accounts there see it.
     pub proxy_address: Option<IpAddr>,
+    /// What a write that is interrupted there can be traced by.
+    pub trace: Trace,
+}
+
+/// What finding out whether a write on a node has happened depends on, as it was when the node last told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Trace {
+    /// Its UUID in the cluster's primary component; empty if it has never been seen there.
+    pub member: Box<str>,
+    /// Why its writes can't be found in a binary log; empty if they can.
+    pub fault: Box<str>,
 }
 
 impl NodeView {

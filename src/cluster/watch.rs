@@ -18,7 +18,7 @@ use super::judge::{History, NOT_PROBED, Observation, Rules, Verdict, is_writer_a
 use super::memory::WriterMemory;
 use super::order::{self, Order, Request, Standing, unfit_to_write};
 use super::probe::{Contact, Probe};
-use super::view::{ClusterView, Duty, Health, NodeId, NodeView, ViewHandle};
+use super::view::{ClusterView, Duty, Health, NodeId, NodeView, Trace, ViewHandle};
 use crate::config::Config;
 use crate::routing::writer::{self, Candidate};
 
@@ -46,6 +46,7 @@ pub fn first_view(config: &Config) -> ClusterView {
         capabilities: 0,
         collation: 0,
         proxy_address: None,
+        trace: Trace::default(),
     };
     ClusterView {
         version: 0,
@@ -182,6 +183,14 @@ impl Watch {
             (Health::Synced | Health::Running, Some(facts)) => facts.position.to_string().into(),
             _ => "".into(),
         };
+        if let Some(facts) = self.histories[place].facts() {
+            let member = facts.wsrep.as_ref().filter(|wsrep| wsrep.is_primary()).map(|wsrep| &wsrep.membership.member);
+            let fault = facts.untraced.map(|setting| format!("{setting} is OFF on node {}", node.name));
+            node.trace = Trace {
+                member: member.unwrap_or(&before.trace.member).clone(),
+                fault: fault.unwrap_or_default().into(),
+            };
+        }
         if let Some(contact) = &self.contacts[place] {
             node.version = contact.version.clone();
             node.capabilities = contact.capabilities;

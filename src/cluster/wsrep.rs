@@ -12,10 +12,11 @@ use crate::gtid::Position;
 /// queries (1047), and need no grant.
 pub const QUERY: &str = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS \
     WHERE VARIABLE_NAME IN ('wsrep_cluster_conf_id', 'wsrep_cluster_size', 'wsrep_cluster_state_uuid', 'wsrep_cluster_status', \
-    'wsrep_flow_control_requested', 'wsrep_local_index', 'wsrep_local_recv_queue', 'wsrep_local_state', 'wsrep_ready') \
+    'wsrep_flow_control_requested', 'wsrep_gcomm_uuid', 'wsrep_local_index', 'wsrep_local_recv_queue', 'wsrep_local_state', 'wsrep_ready') \
     UNION ALL SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES \
-    WHERE VARIABLE_NAME IN ('gtid_binlog_pos', 'gtid_slave_pos', 'read_only', 'wsrep_desync', 'wsrep_gtid_domain_id', 'wsrep_gtid_mode', 'wsrep_on', \
-    'wsrep_reject_queries', 'wsrep_sst_donor_rejects_queries', 'wsrep_sst_method')";
+    WHERE VARIABLE_NAME IN ('binlog_annotate_row_events', 'gtid_binlog_pos', 'gtid_slave_pos', 'log_bin', 'log_slave_updates', \
+    'read_only', 'wsrep_desync', 'wsrep_gtid_domain_id', 'wsrep_gtid_mode', 'wsrep_on', 'wsrep_reject_queries', \
+    'wsrep_sst_donor_rejects_queries', 'wsrep_sst_method')";
 
 /// Facts of one server at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Facts {
     pub position: Position,
     /// Its part in a Galera cluster; `None` where wsrep_on is OFF.
     pub wsrep: Option<Wsrep>,
+    /// The first setting that keeps its writes from being found in a binary log.
+    pub untraced: Option<&'static str>,
 }
 
 /// Facts of a Galera node.
@@ -73,6 +76,8 @@ pub struct Membership {
     pub size: u64,
     /// `wsrep_local_index`: its number among them; `None` outside a primary component.
     pub index: Option<u64>,
+    /// `wsrep_gcomm_uuid`: who it is there.
+    pub member: Box<str>,
 }
 
 /// `wsrep_local_state`.
@@ -108,9 +113,19 @@ impl Facts {
         let rows = Values::of(rows);
         let wsrep = if rows.get("wsrep_on").is_some_and(is_on) { Some(wsrep(&rows)?) } else { None };
         let position = rows.parse::<Position>("gtid_binlog_pos")?.max(&rows.parse("gtid_slave_pos")?);
-        Ok(Self { read_only: is_on(rows.text("read_only")?), position, wsrep })
+        let untraced = untraced(&rows, wsrep.is_some());
+        Ok(Self { read_only: is_on(rows.text("read_only")?), position, wsrep, untraced })
     }
 }
+
+/// What must be on for a write to be found, on whichever node one looks.
+fn untraced(rows: &Values<'_>, in_cluster: bool) -> Option<&'static str> {
+    let needed: &[&str] = if in_cluster { &TRACED_IN_CLUSTER } else { &TRACED_ALONE };
+    needed.iter().find(|name| !rows.get(name).is_some_and(is_on)).copied()
+}
+
+const TRACED_ALONE: [&str; 2] = ["log_bin", "binlog_annotate_row_events"];
+const TRACED_IN_CLUSTER: [&str; 4] = ["log_bin", "binlog_annotate_row_events", "log_slave_updates", "wsrep_gtid_mode"];
 
 fn wsrep(rows: &Values<'_>) -> Result<Wsrep, Unreadable> {
     Ok(Wsrep {
@@ -133,6 +148,7 @@ fn wsrep(rows: &Values<'_>) -> Result<Wsrep, Unreadable> {
             size: rows.parse("wsrep_cluster_size")?,
             // Outside a primary component it is -1, printed as an unsigned number.
             index: Some(rows.parse("wsrep_local_index")?).filter(|index: &u64| *index < u64::from(u32::MAX)),
+            member: rows.get("wsrep_gcomm_uuid").unwrap_or_default().into(),
         },
         receive_queue: rows.parse("wsrep_local_recv_queue")?,
         gtid_domain: match rows.get("wsrep_gtid_mode") {
@@ -160,12 +176,16 @@ pub(super) mod tests {
             ("wsrep_cluster_state_uuid", "cd595794-e6b4-11f1-aa45-cfb105f2a45e"),
             ("wsrep_cluster_status", "Primary"),
             ("wsrep_flow_control_requested", "false"),
+            ("wsrep_gcomm_uuid", "d584666d-ea71-11f1-95c4-261b449664d9"),
             ("wsrep_local_index", "1"),
             ("wsrep_local_recv_queue", "0"),
             ("wsrep_local_state", "4"),
             ("wsrep_ready", "ON"),
+            ("binlog_annotate_row_events", "ON"),
             ("gtid_binlog_pos", "70-7000-9"),
             ("gtid_slave_pos", "81-8000-12"),
+            ("log_bin", "ON"),
+            ("log_slave_updates", "ON"),
             ("read_only", "OFF"),
             ("wsrep_desync", "OFF"),
             ("wsrep_gtid_domain_id", "70"),
@@ -202,6 +222,19 @@ pub(super) mod tests {
             .filter(|(name, _)| !name.starts_with("wsrep_local") && !name.starts_with("wsrep_flow"))
             .collect();
         assert_eq!(Facts::read(&standalone).unwrap().wsrep, None);
+    }
+
+    #[test]
+    fn what_can_be_traced() {
+        for (changes, missing) in [
+            (&[][..], None),
+            (&[("binlog_annotate_row_events", "OFF")], Some("binlog_annotate_row_events")),
+            (&[("wsrep_gtid_mode", "OFF"), ("log_slave_updates", "OFF")], Some("log_slave_updates")),
+            (&[("wsrep_on", "OFF"), ("log_slave_updates", "OFF"), ("wsrep_gtid_mode", "OFF")], None),
+            (&[("wsrep_on", "OFF"), ("log_bin", "0")], Some("log_bin")),
+        ] {
+            assert_eq!(facts(changes).untraced, missing, "{changes:?}");
+        }
     }
 
     #[test]

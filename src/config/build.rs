@@ -24,6 +24,8 @@ pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
         read_write_split: ReadWriteSplit {
             readers: file.read_write_split.readers.unwrap_or_default(),
             causal_reads: file.read_write_split.causal_reads.unwrap_or_default(),
+            outcome: file.read_write_split.outcome.unwrap_or_default(),
+            outcome_wait: or(file.read_write_split.outcome_wait, OUTCOME_WAIT),
             writer_wait: or(file.read_write_split.writer_wait, WRITER_WAIT),
             multiplex,
         },

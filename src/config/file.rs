@@ -15,7 +15,7 @@ use crate::routing::causal::CausalReads;
 use crate::routing::reader::Policy;
 
 use super::duration::parse_duration;
-use super::model::{Address, Kind, LogLevel, REMOTE_PORT, Service, THREADS_MAX, Threads};
+use super::model::{Address, Kind, LogLevel, OutcomePolicy, REMOTE_PORT, Service, THREADS_MAX, Threads};
 use super::secret::Secret;
 
 #[derive(serde::Deserialize)]
@@ -95,6 +95,8 @@ pub(super) struct Link {
 pub(super) struct ReadWriteSplit {
     pub readers: Option<Policy>,
     pub causal_reads: Option<CausalReads>,
+    pub outcome: Option<OutcomePolicy>,
+    pub outcome_wait: Option<Interval>,
     pub writer_wait: Option<Interval>,
     pub multiplex: Option<Spanned<bool>>,
 }

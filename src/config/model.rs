@@ -37,6 +37,7 @@ pub(super) const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(50);
 pub(super) const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const LINK_HEARTBEAT: Duration = Duration::from_secs(5);
 pub(super) const LINK_RETRY: Duration = Duration::from_secs(1);
+pub(super) const OUTCOME_WAIT: Duration = Duration::from_secs(30);
 pub(super) const WRITER_WAIT: Duration = Duration::from_secs(30);
 pub(super) const SOURCE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const SOURCE_WAIT: Duration = Duration::from_secs(30);
@@ -270,10 +271,35 @@ pub struct ReadWriteSplit {
     pub readers: Policy,
     /// Which writes a read sees.
     pub causal_reads: CausalReads,
+    /// What becomes of a write whose outcome is unknown.
+    pub outcome: OutcomePolicy,
+    /// How long the outcome of a write is looked for.
+    pub outcome_wait: Duration,
     /// How long a statement that needs the writer waits for one.
     pub writer_wait: Duration,
     /// Do sessions lend their node connections to others between transactions?
     pub multiplex: bool,
+}
+
+/// What becomes of a write that was interrupted, so that nobody knows whether it happened.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OutcomePolicy {
+    /// It is ended on its node, and looked for in another one's binary log.
+    #[default]
+    Resolve,
+    /// The client is told that it is unknown.
+    Error,
+}
+
+impl OutcomePolicy {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resolve => "resolve",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// How the replication service works.

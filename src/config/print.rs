@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::routing::reader::Policy;
 
 use super::duration::print_duration;
-use super::model::{Config, Kind, LogLevel, Threads};
+use super::model::{Config, Kind, LogLevel, OutcomePolicy, ReadWriteSplit, Threads};
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -33,14 +33,7 @@ impl fmt::Display for Config {
         writeln!(f, "write_timeout = {}\nfailback = {}", time(cluster.write_timeout), cluster.failback)?;
         writeln!(f, "available_when_donor = {}", cluster.available_when_donor)?;
         self.print_peers(f)?;
-        writeln!(
-            f,
-            "\n[read-write-split]\nreaders = \"{}\"\ncausal_reads = \"{}\"\nwriter_wait = {}\nmultiplex = {}",
-            policy(split.readers),
-            split.causal_reads.name(),
-            time(split.writer_wait),
-            split.multiplex
-        )?;
+        print_split(f, split)?;
         writeln!(
             f,
             "\n[replication]\nsource_timeout = {}\nsource_wait = {}\ngroup_bytes_max = {}",
@@ -91,6 +84,16 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn print_split(f: &mut fmt::Formatter<'_>, split: &ReadWriteSplit) -> fmt::Result {
+    writeln!(f, "\n[read-write-split]\nreaders = \"{}\"", policy(split.readers))?;
+    writeln!(f, "causal_reads = \"{}\"", split.causal_reads.name())?;
+    if split.outcome == OutcomePolicy::Resolve {
+        writeln!(f, "# \"resolve\" needs, on the nodes: GRANT REPLICATION SLAVE ON *.* for the service user")?;
+    }
+    writeln!(f, "outcome = \"{}\"\noutcome_wait = {}", split.outcome.name(), time(split.outcome_wait))?;
+    writeln!(f, "writer_wait = {}\nmultiplex = {}", time(split.writer_wait), split.multiplex)
 }
 
 fn text(text: &str) -> String {

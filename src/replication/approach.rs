@@ -3,29 +3,20 @@
 //! Every wait has a deadline. A node is asked for a dump only once its own position covers the replica's: with gtid_ignore_duplicates it
 //! would accept any, and send nothing of what it lacks.
 
-use std::io;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::Endpoint;
-use super::answer::{Answer, Progress, Row};
 use super::request::Request;
 use super::source::{Held, Locals, Unfit, missing};
-use crate::backend::login::{Credentials, Login, Step, refusal};
+use crate::backend::answer::Row;
+use crate::backend::line::{Line, Trouble};
+use crate::backend::login::Credentials;
 use crate::cluster::view::{NodeId, NodeView};
 use crate::fault::Fault;
 use crate::gtid::{Gtid, Position};
-use crate::net::stream::Stream;
-use crate::wire::Malformed;
-use crate::wire::capability::Capabilities;
-use crate::wire::command::{self, QUERY};
-use crate::wire::err::ERR;
-use crate::wire::packet::{self, Header};
 
-/// Nothing that is answered here is longer, in bytes; an event may be, but of that only the beginning is awaited.
-const ANSWER_BYTES_MAX: usize = 1 << 16;
-const READ_BYTES: usize = 16 << 10;
 /// How often a node that is behind is asked again.
 const BEHIND_PAUSE: Duration = Duration::from_millis(10);
 /// The code of all that a dump can't go on for, and those by which an account is refused.
@@ -43,15 +34,12 @@ pub enum Refusal {
     Account(Fault),
 }
 
-impl From<io::Error> for Refusal {
-    fn from(error: io::Error) -> Self {
-        absent(error.to_string())
-    }
-}
-
-impl From<Malformed> for Refusal {
-    fn from(malformed: Malformed) -> Self {
-        absent(malformed.to_string())
+impl From<Trouble> for Refusal {
+    fn from(trouble: Trouble) -> Self {
+        match trouble {
+            Trouble::Lost(why) => absent(why),
+            Trouble::Refused(fault) => refused(fault),
+        }
     }
 }
 
@@ -65,100 +53,6 @@ fn refused(fault: Fault) -> Refusal {
         DUMP_ERROR => Refusal::Unfit(Unfit::Lacks(Position::default(), fault.message)),
         code if ACCOUNT_ERRORS.contains(&code) => Refusal::Account(fault),
         code => absent(format!("{} (error {code})", fault.message)),
-    }
-}
-
-/// A connection to a node, and what has been read of it but not used.
-pub struct Line {
-    pub(super) stream: Stream,
-    pub(super) unused: Vec<u8>,
-    capabilities: Capabilities,
-}
-
-impl Line {
-    /// A connection that is logged in and quiet.
-    pub fn quiet(stream: Stream, capabilities: Capabilities) -> Self {
-        Self { stream, unused: Vec::new(), capabilities }
-    }
-
-    async fn login(node: &NodeView, who: &Credentials) -> Result<Self, Refusal> {
-        let stream = Stream::dial(node.address.clone()).await?;
-        let mut line = Self::quiet(stream, who.capabilities);
-        let mut login = Login::Greeting;
-        loop {
-            let (header, payload) = line.packet().await?;
-            let mut answer = Vec::new();
-            match login.take(header.sequence, &payload, &who.identity(), &mut answer)? {
-                Step::More(next) => login = next,
-                Step::Done { .. } => return Ok(line),
-                Step::Refused(fault) => return Err(refused(fault)),
-            }
-            line.stream.write_all(&answer).await?;
-        }
-    }
-
-    /// One whole packet.
-    async fn packet(&mut self) -> Result<(Header, Vec<u8>), Refusal> {
-        loop {
-            if let Some((header, payload)) = packet::first(&self.unused) {
-                let payload = payload.to_vec();
-                self.unused.drain(..header.total());
-                return Ok((header, payload));
-            }
-            if self.unused.len() > ANSWER_BYTES_MAX {
-                return Err(absent("its answer is too long"));
-            }
-            self.read().await?;
-        }
-    }
-
-    async fn read(&mut self) -> io::Result<()> {
-        let there = self.unused.len();
-        self.unused.resize(there + READ_BYTES, 0);
-        let read = self.stream.read(&mut self.unused[there..]).await;
-        self.unused.truncate(there + read.as_ref().map_or(0, |read| *read));
-        match read {
-            Ok(0) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the connection was closed")),
-            read => read.map(drop),
-        }
-    }
-
-    /// Sends a command and waits for its answer.
-    async fn ask(&mut self, command: &[u8]) -> Result<Vec<Row>, Refusal> {
-        self.stream.write_all(command).await?;
-        let mut answer = Answer::new(self.capabilities);
-        loop {
-            let (_, payload) = self.packet().await?;
-            match answer.take(&payload)? {
-                Progress::More => {}
-                Progress::Done(rows) => return Ok(rows),
-                Progress::Refused(fault) => return Err(refused(fault)),
-            }
-        }
-    }
-
-    /// The rows of a statement.
-    pub async fn query(&mut self, text: &str) -> Result<Vec<Row>, Refusal> {
-        let mut command = Vec::new();
-        command::put(&mut command, QUERY, text.as_bytes());
-        self.ask(&command).await
-    }
-
-    /// Begins the dump: its first packet has begun to come, and is no error.
-    async fn begin(&mut self, request: &Request) -> Result<(), Refusal> {
-        let mut command = Vec::new();
-        request.put_dump(&mut command);
-        self.stream.write_all(&command).await?;
-        loop {
-            match (Header::parse(&self.unused), self.unused.get(packet::HEADER)) {
-                (Some(_), Some(&ERR)) => {
-                    let (_, payload) = self.packet().await?;
-                    return Err(refused(refusal(&payload)?));
-                }
-                (Some(_), Some(_)) => return Ok(()),
-                _ => self.read().await?,
-            }
-        }
     }
 }
 
@@ -206,7 +100,11 @@ pub async fn approach(
 ) -> Result<Line, Refusal> {
     let late = || absent(format!("no answer within {:?}", endpoint.connect_timeout));
     let deadline = Instant::now() + endpoint.connect_timeout;
-    let mut line = endpoint.clock.timeout_at(deadline, Line::login(node, wanted.who)).await.map_err(|_| late())??;
+    let mut line = endpoint
+        .clock
+        .timeout_at(deadline, Line::login(node.address.clone(), wanted.who))
+        .await
+        .map_err(|_| late())??;
     let held = match wanted.request.position {
         Some(_) => await_position(endpoint, &mut line, node.id, wanted, locals).await?,
         None => Position::default(),
@@ -218,10 +116,12 @@ pub async fn approach(
         if wanted.request.put_registration(&mut registration) {
             line.ask(&registration).await?;
         }
-        line.begin(wanted.request).await
+        let mut dump = Vec::new();
+        wanted.request.put_dump(&mut dump);
+        line.begin(&dump).await
     };
     let deadline = Instant::now() + endpoint.connect_timeout;
-    match endpoint.clock.timeout_at(deadline, begin).await.map_err(|_| late())? {
+    match endpoint.clock.timeout_at(deadline, begin).await.map_err(|_| late())?.map_err(Refusal::from) {
         Ok(()) => Ok(line),
         Err(Refusal::Unfit(Unfit::Lacks(_, why))) => Err(Refusal::Unfit(Unfit::Lacks(held, why))),
         Err(refusal) => Err(refusal),

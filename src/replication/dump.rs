@@ -12,13 +12,13 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Endpoint;
-use super::approach::Line;
 use super::flow::{Flow, Step};
 use super::request::{Request, Unreadable, question};
 use super::roster::Seat;
 use super::source::{Locals, Unfit, Verdicts};
 use super::stash::Stash;
 use crate::backend::handover::Handover;
+use crate::backend::line::Line;
 use crate::backend::login::{Credentials, refusal};
 use crate::cluster::view::NodeId;
 use crate::fault::{Fault, Retry};

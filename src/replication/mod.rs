@@ -2,11 +2,10 @@
 //! site follows others.
 //!
 //! A session of the replication service ends with its client's COM_BINLOG_DUMP; here the dump begins. Pure: what was asked
-//! ([`request`]), what may be passed on ([`flow`]), which node can serve ([`source`]), what a node answers ([`answer`]). Shell:
-//! making a node send ([`approach`]), finding one (`search`), the dump itself (`dump`), what it keeps of a long transaction
-//! ([`stash`]), and the list of all dumps ([`roster`]).
+//! ([`request`]), what may be passed on ([`flow`]), which node can serve ([`source`]). Shell: making a node send ([`approach`]),
+//! finding one (`search`), the dump itself (`dump`), what it keeps of a long transaction ([`stash`]), and the list of all dumps
+//! ([`roster`]).
 
-pub mod answer;
 pub mod approach;
 mod dump;
 pub mod flow;

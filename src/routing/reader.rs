@@ -161,7 +161,7 @@ pub fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::view::{Duty, Health, NodeView};
+    use crate::cluster::view::{Duty, Health, NodeView, Trace};
 
     fn view(writer: Option<u16>, healthy: &[bool]) -> ClusterView {
         let node = |(place, &healthy): (usize, &bool)| NodeView {
@@ -176,6 +176,7 @@ mod tests {
             capabilities: 0,
             collation: 8,
             proxy_address: None,
+            trace: Trace::default(),
         };
         ClusterView {
             version: 1,

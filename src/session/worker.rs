@@ -27,6 +27,7 @@ use crate::backend::seats::{self, Seats};
 use crate::cluster::view::{Duty, NodeId, ViewHandle};
 use crate::net::clock::Clock;
 use crate::net::stream::Stream;
+use crate::outcome::Resolver;
 use crate::routing::reader::Load;
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
@@ -71,6 +72,8 @@ pub struct Shared {
     pub replication: Box<[bool]>,
     /// Goes on with clients that begin a dump.
     pub heir: Heir,
+    /// Finds out whether interrupted writes happened.
+    pub resolver: Resolver,
 }
 
 /// Which worker each session lives on.

@@ -3,6 +3,8 @@
 //! Sources: server sql/log_event.h (types, lengths, flags), sql/sql_repl.cc (what a dump sends), sql/slave.cc (`queue_event`: where
 //! a group ends).
 
+pub mod writes;
+
 use super::Malformed;
 use super::cursor::Cursor;
 
@@ -16,6 +18,8 @@ pub const EVENT_HEAD: usize = 1 + SEMI_SYNC + EVENT_HEADER + GTID_BODY;
 pub const SEMI_SYNC_MAGIC: u8 = 0xef;
 /// The flag of a dump's request: at the end of the log it ends instead of waiting.
 pub const DUMP_NON_BLOCK: u16 = 1;
+/// The flag of a dump's request: it wants the texts of statements that wrote rows, too.
+pub const DUMP_ANNOTATE: u16 = 2;
 
 /// Sequence, domain, flags.
 const GTID_BODY: usize = 13;

@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 use oarlock::auth::directory::Directory;
 use oarlock::auth::load::load;
 use oarlock::auth::native::Sha1Password;
-use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView, ViewHandle};
+use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView, Trace, ViewHandle};
 use oarlock::lab::Lab;
 
 use super::admit;
@@ -28,6 +28,7 @@ fn view_of(server: &Server) -> ViewHandle {
         capabilities: 0,
         collation: 45,
         proxy_address: None,
+        trace: Trace::default(),
     };
     ViewHandle::new(ClusterView { version: 1, nodes: Box::new([node]), writer: Some(NodeId(0)), gtid_domain: None })
 }

@@ -12,7 +12,7 @@ use oarlock::auth::accounts::{Accounts, Naming};
 use oarlock::auth::grants::Grants;
 use oarlock::auth::pattern::HostPattern;
 use oarlock::backend::pool::{Kept, Reset};
-use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView};
+use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView, Trace};
 use oarlock::routing::causal::CausalReads;
 use oarlock::routing::reader::Policy;
 use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot, Sought};
@@ -262,6 +262,7 @@ pub fn view(nodes: u16) -> ClusterView {
         capabilities: Capabilities::SUPPORTED.bits(),
         collation: 45,
         proxy_address: None,
+        trace: Trace::default(),
     };
     ClusterView { version: 1, nodes: (0..nodes).map(node).collect(), writer: Some(WRITER), gtid_domain: Some(70) }
 }

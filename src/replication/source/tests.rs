@@ -1,7 +1,7 @@
 //! Choices among nodes in every state.
 
 use super::*;
-use crate::cluster::view::{Duty, Health, NodeView};
+use crate::cluster::view::{Duty, Health, NodeView, Trace};
 
 /// `synced`, `down` and so on; the first with `*` is the writer.
 fn view(nodes: &[&str]) -> ClusterView {
@@ -25,6 +25,7 @@ fn view(nodes: &[&str]) -> ClusterView {
         capabilities: 0,
         collation: 0,
         proxy_address: None,
+        trace: Trace::default(),
     };
     let writer = nodes.iter().position(|text| text.starts_with('*')).map(|place| NodeId(place as u16));
     ClusterView { version: 1, nodes: nodes.iter().enumerate().map(node).collect(), writer, gtid_domain: None }

@@ -1,6 +1,6 @@
 //! A node's answer to one short statement, collected packet by packet (pure).
 
-use crate::backend::login::refusal;
+use super::login::refusal;
 use crate::fault::Fault;
 use crate::wire::Malformed;
 use crate::wire::capability::Capabilities;
