@@ -237,6 +237,8 @@ fn settings(config: &Config) -> Settings {
         causal_reads: config.read_write_split.causal_reads,
         handshake_timeout: config.limits.handshake_timeout,
         connect_timeout: config.cluster.connect_timeout,
+        replay: config.read_write_split.replay,
+        replay_bytes_max: config.read_write_split.replay_bytes_max as usize,
         writer_wait: config.read_write_split.writer_wait,
         multiplex: config.read_write_split.multiplex,
         keeps_connections: config.limits.idle_connections_max > 0 || config.read_write_split.multiplex,

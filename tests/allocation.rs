@@ -61,7 +61,12 @@ impl Play {
                     End::Open(_) => {
                         let is_login = self.stage.to_nodes[place][3] == 1;
                         let is_prepare = self.stage.to_nodes[place][4] == STMT_PREPARE;
+                        // In front of the first write on a connection.
+                        let is_asked = self.stage.to_nodes[place][5..].starts_with(b"SET SESSION session_track");
                         self.stage.to_nodes[place].clear();
+                        if is_asked {
+                            self.answer(place, &ok(1));
+                        }
                         if is_login {
                             self.answer(place, &ok(2));
                         } else if is_prepare {

@@ -265,6 +265,7 @@ fn until_heard(dice: &mut Dice, play: &mut Play) {
 fn lost_under(statements: &[&str]) -> (u16, String) {
     let dice = &mut Dice::new(0);
     let mut play = Play::start();
+    play.stage.forbid_replay();
     play.client(&stage::login(stage::usual()));
     play.settle(dice, false);
     let (last, before) = statements.split_last().unwrap();
@@ -373,8 +374,11 @@ fn long_commands_in_one_piece_are_taken_at_once() {
 }
 
 /// A session whose transaction was lost with its node, unseen so far; its other node connections are still there.
-fn after_a_lost_transaction(dice: &mut Dice) -> Play {
+fn after_a_lost_transaction(dice: &mut Dice, replay: bool) -> Play {
     let mut play = Play::start();
+    if !replay {
+        play.stage.forbid_replay();
+    }
     play.client(&stage::login(stage::usual()));
     play.settle(dice, false);
     for text in ["SELECT 1", "BEGIN", "INSERT INTO t VALUES (1)"] {
@@ -399,7 +403,7 @@ fn what_comes_after_a_lost_transaction() {
         ("a reset", stage::command(0x1f, b""), 0),
     ];
     for (what, packet, answer) in cases {
-        let mut play = after_a_lost_transaction(dice);
+        let mut play = after_a_lost_transaction(dice, false);
         for piece in packet.chunks(100_000) {
             play.client(piece);
             play.settle(dice, false);
@@ -408,6 +412,27 @@ fn what_comes_after_a_lost_transaction() {
         let sent: Vec<u8> = play.stage.sent.into_values().flatten().collect();
         assert!(!sent.windows(6).any(|text| text == b"INSERT"), "{what} runs after all");
         assert_eq!(sent.contains(&0x1f), answer == 0 && packet[HEADER] == 0x1f, "{what}");
+    }
+}
+
+/// The same, but the transaction may run again.
+#[test]
+fn a_lost_transaction_runs_again() {
+    let dice = &mut Dice::new(0);
+    for (statement, again) in [("INSERT INTO t VALUES (3)", true), ("SHOW WARNINGS", true), ("ROLLBACK", false)] {
+        let mut play = after_a_lost_transaction(dice, true);
+        play.client(&stage::command(0x03, statement.as_bytes()));
+        play.settle(dice, false);
+        assert!(play.stage.machine.wants_client(), "{statement}");
+        assert_ne!(
+            play.stage.to_client.get(HEADER),
+            Some(&0xff),
+            "{statement}: {}",
+            play.stage.to_client.escape_ascii()
+        );
+        let sent: Vec<u8> = play.stage.sent.into_values().flatten().collect();
+        let texts = ["BEGIN", "INSERT INTO t VALUES (1)", statement].map(|text| times(&sent, text.as_bytes()));
+        assert_eq!(texts, if again { [1, 1, 1] } else { [0, 0, 0] }, "{statement}");
     }
 }
 

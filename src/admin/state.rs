@@ -50,6 +50,7 @@ mod tests {
                 version: "".into(),
                 capabilities: 0,
                 collation: 0,
+                auto_increment: None,
                 proxy_address: None,
                 trace: Trace::default(),
             };

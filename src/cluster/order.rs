@@ -162,6 +162,7 @@ mod tests {
             version: "".into(),
             capabilities: 0,
             collation: 0,
+            auto_increment: None,
             proxy_address: None,
             trace: Trace::default(),
         }

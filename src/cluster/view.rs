@@ -61,6 +61,8 @@ pub struct NodeView {
     pub capabilities: u64,
     /// The default collation id of its greeting.
     pub collation: u8,
+    /// `auto_increment_increment` and `auto_increment_offset`; none if not known.
+    pub auto_increment: Option<(u16, u16)>,
     /// The address from which this proxy reaches the node, as accounts there see it.
     pub proxy_address: Option<IpAddr>,
     /// What a write that is interrupted there can be traced by.

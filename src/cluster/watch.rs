@@ -45,6 +45,7 @@ pub fn first_view(config: &Config) -> ClusterView {
         version: "".into(),
         capabilities: 0,
         collation: 0,
+        auto_increment: None,
         proxy_address: None,
         trace: Trace::default(),
     };
@@ -191,6 +192,8 @@ impl Watch {
                 fault: fault.unwrap_or_default().into(),
             };
         }
+        node.auto_increment =
+            self.histories[place].facts().and_then(|facts| facts.auto_increment).or(node.auto_increment);
         if let Some(contact) = &self.contacts[place] {
             node.version = contact.version.clone();
             node.capabilities = contact.capabilities;

@@ -14,7 +14,7 @@ pub const QUERY: &str = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM inform
     WHERE VARIABLE_NAME IN ('wsrep_cluster_conf_id', 'wsrep_cluster_size', 'wsrep_cluster_state_uuid', 'wsrep_cluster_status', \
     'wsrep_flow_control_requested', 'wsrep_gcomm_uuid', 'wsrep_local_index', 'wsrep_local_recv_queue', 'wsrep_local_state', 'wsrep_ready') \
     UNION ALL SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES \
-    WHERE VARIABLE_NAME IN ('binlog_annotate_row_events', 'gtid_binlog_pos', 'gtid_slave_pos', 'log_bin', 'log_slave_updates', \
+    WHERE VARIABLE_NAME IN ('auto_increment_increment', 'auto_increment_offset', 'binlog_annotate_row_events', 'gtid_binlog_pos', 'gtid_slave_pos', 'log_bin', 'log_slave_updates', \
     'read_only', 'wsrep_desync', 'wsrep_gtid_domain_id', 'wsrep_gtid_mode', 'wsrep_on', 'wsrep_reject_queries', \
     'wsrep_sst_donor_rejects_queries', 'wsrep_sst_method')";
 
@@ -23,6 +23,8 @@ pub const QUERY: &str = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM inform
 pub struct Facts {
     /// `read_only` is on in any form.
     pub read_only: bool,
+    /// `auto_increment_increment` and `auto_increment_offset`.
+    pub auto_increment: Option<(u16, u16)>,
     /// Per domain the higher of what it has written and what it has replicated.
     pub position: Position,
     /// Its part in a Galera cluster; `None` where wsrep_on is OFF.
@@ -113,8 +115,10 @@ impl Facts {
         let rows = Values::of(rows);
         let wsrep = if rows.get("wsrep_on").is_some_and(is_on) { Some(wsrep(&rows)?) } else { None };
         let position = rows.parse::<Position>("gtid_binlog_pos")?.max(&rows.parse("gtid_slave_pos")?);
+        let number = |name| rows.parse::<u16>(name).ok();
+        let auto_increment = number("auto_increment_increment").zip(number("auto_increment_offset"));
         let untraced = untraced(&rows, wsrep.is_some());
-        Ok(Self { read_only: is_on(rows.text("read_only")?), position, wsrep, untraced })
+        Ok(Self { read_only: is_on(rows.text("read_only")?), auto_increment, position, wsrep, untraced })
     }
 }
 

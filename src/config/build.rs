@@ -26,6 +26,8 @@ pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
             causal_reads: file.read_write_split.causal_reads.unwrap_or_default(),
             outcome: file.read_write_split.outcome.unwrap_or_default(),
             outcome_wait: or(file.read_write_split.outcome_wait, OUTCOME_WAIT),
+            replay: file.read_write_split.replay.unwrap_or(true),
+            replay_bytes_max: file.read_write_split.replay_bytes_max.map_or(REPLAY_BYTES_MAX, |count| count.0),
             writer_wait: or(file.read_write_split.writer_wait, WRITER_WAIT),
             multiplex,
         },

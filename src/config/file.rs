@@ -97,6 +97,8 @@ pub(super) struct ReadWriteSplit {
     pub causal_reads: Option<CausalReads>,
     pub outcome: Option<OutcomePolicy>,
     pub outcome_wait: Option<Interval>,
+    pub replay: Option<bool>,
+    pub replay_bytes_max: Option<Count>,
     pub writer_wait: Option<Interval>,
     pub multiplex: Option<Spanned<bool>>,
 }

@@ -39,6 +39,7 @@ pub(super) const LINK_HEARTBEAT: Duration = Duration::from_secs(5);
 pub(super) const LINK_RETRY: Duration = Duration::from_secs(1);
 pub(super) const OUTCOME_WAIT: Duration = Duration::from_secs(30);
 pub(super) const WRITER_WAIT: Duration = Duration::from_secs(30);
+pub(super) const REPLAY_BYTES_MAX: u32 = 1 << 20;
 pub(super) const SOURCE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) const SOURCE_WAIT: Duration = Duration::from_secs(30);
 pub(super) const GROUP_BYTES_MAX: u32 = 1 << 20;
@@ -275,6 +276,10 @@ pub struct ReadWriteSplit {
     pub outcome: OutcomePolicy,
     /// How long the outcome of a write is looked for.
     pub outcome_wait: Duration,
+    /// Does work run again that certainly did not happen?
+    pub replay: bool,
+    /// The longest transaction that can, in bytes of its commands.
+    pub replay_bytes_max: u32,
     /// How long a statement that needs the writer waits for one.
     pub writer_wait: Duration,
     /// Do sessions lend their node connections to others between transactions?

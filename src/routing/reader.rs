@@ -175,6 +175,7 @@ mod tests {
             version: "".into(),
             capabilities: 0,
             collation: 8,
+            auto_increment: None,
             proxy_address: None,
             trace: Trace::default(),
         };

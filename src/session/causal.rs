@@ -116,11 +116,13 @@ impl Machine {
         }
         let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot) && !work.replied) else { return };
         let writer = desk.view.writer.filter(|writer| *writer != node);
-        if work.stage == Stage::Running {
+        let ran = work.stage == Stage::Running;
+        if ran {
             self.take_back(desk);
         }
         let Some(work) = &mut self.work else { return };
-        if work.may_move_to(writer) {
+        if work.may_move_to(writer) || ran {
+            // An answer that has seen too little may still come, also where the node has become the writer meanwhile.
             work.slot = None;
             self.drop_conn(slot, desk);
             self.advance(None, desk);

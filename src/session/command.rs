@@ -61,6 +61,11 @@ impl Machine {
 
     fn dispatch(&mut self, command: Command, bytes: &mut [u8], range: std::ops::Range<usize>, desk: &mut Desk) {
         let payload = &bytes[range.start + HEADER + 1..range.end];
+        if self.replay_is_due() && command == Command::Query && is_rollback(payload) {
+            self.end_journal(desk);
+            self.state.end_transaction();
+            return self.answer_ok(desk);
+        }
         if self.state.transaction_lost.is_some() {
             match command {
                 Command::Quit | Command::StmtClose | Command::ChangeUser => {}
@@ -166,7 +171,7 @@ impl Machine {
 
     /// Work for a statement text, or for what is routed like one.
     fn statement(&self, command: Command, verdict: Verdict, desk: &Desk) -> Work {
-        let target = self.target(route(verdict, self.state.facts()));
+        let target = self.replay_target().unwrap_or_else(|| self.target(route(verdict, self.state.facts())));
         let after = match verdict.class {
             Class::Session | Class::Prepare => After::Effect(verdict),
             _ => After::Statement(verdict),
@@ -174,8 +179,12 @@ impl Machine {
         let harmless =
             matches!(verdict.class, Class::Read | Class::Session | Class::Begin { .. } | Class::SetTransaction);
         let lasting = verdict.traits.intersects(Traits::UNREPEATABLE | Traits::TAINTS_VARIABLES);
-        let retry = harmless && !lasting && !matches!(target, Target::Slot(_));
-        Work { retry, ..Work::new(command, target, after, desk.now_us) }
+        let retry = harmless && !lasting && !matches!(target, Target::Slot(_)) && !self.replay_is_due();
+        let once = Traits::MULTI | Traits::MAY_COMMIT;
+        let autocommits = self.state.transaction.is_none() && self.state.status.contains(Status::AUTOCOMMIT);
+        let redo =
+            desk.settings.replay && autocommits && verdict.class == Class::Write && !verdict.traits.intersects(once);
+        Work { retry, redo: redo && !self.replay_is_due(), ..Work::new(command, target, after, desk.now_us) }
     }
 
     /// A read goes where a hint in its text says, unless the session is tied elsewhere.
@@ -308,6 +317,9 @@ impl Machine {
 
     fn close_statement(&mut self, packet: &[u8], desk: &mut Desk) {
         let id = statement_id(packet).and_then(|id| self.prepared.resolve(id));
+        if let Some(journal) = self.journal.as_mut().filter(|journal| id.is_some_and(|id| journal.names(id))) {
+            journal.spoil();
+        }
         let Some(statement) = id.and_then(|id| self.prepared.remove(id)) else { return };
         for (slot, id) in statement.places() {
             if self.conns.get(usize::from(slot)).is_some_and(|conn| conn.is_ready()) {
@@ -319,6 +331,7 @@ impl Machine {
 
     /// COM_RESET_CONNECTION: one connection is reset and stays, the others go.
     fn reset(&mut self, desk: &mut Desk) -> Work {
+        self.end_journal(desk);
         let writer = desk.view.writer;
         let ready = |place: &usize| self.conns[*place].is_ready();
         let of_writer = |place: &usize| ready(place) && Some(self.conns[*place].node) == writer;
@@ -334,9 +347,7 @@ impl Machine {
 
     fn tell_lost_transaction(&mut self, command: Command, text: &[u8], desk: &mut Desk) {
         let Some(fault) = self.state.transaction_lost.take() else { return };
-        let rolls_back = command == Command::Query
-            && text.trim_ascii_start().get(..8).is_some_and(|word| word.eq_ignore_ascii_case(b"rollback"));
-        if rolls_back && fault.retry == Retry::Replay {
+        if command == Command::Query && is_rollback(text) && fault.retry == Retry::Replay {
             return self.answer_ok(desk);
         }
         self.answer_ready(*fault, desk);
@@ -352,6 +363,12 @@ impl Machine {
     pub(super) fn answer_ready(&mut self, fault: Fault, desk: &mut Desk) {
         desk.write(Peer::Client, |out| err::put(out, 1, &fault));
     }
+}
+
+/// Whether it is a plain ROLLBACK.
+fn is_rollback(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    text.strip_suffix(b";").unwrap_or(text).trim_ascii_end().eq_ignore_ascii_case(b"rollback")
 }
 
 fn unknown_statement(id: u32, command: &str) -> Fault {

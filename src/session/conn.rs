@@ -39,6 +39,10 @@ pub(super) enum Purpose {
     Types,
     /// What LAST_INSERT_ID() is.
     InsertId,
+    /// A statement of a transaction that runs again.
+    Replay,
+    /// What that statement needs to be what it was, or what is undone in the end.
+    ReplaySetting,
     /// A setting of the session's own, which may fail.
     Setting,
     /// The node waits until it is about to have what the next read must see.

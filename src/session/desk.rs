@@ -14,6 +14,8 @@ use crate::routing::causal::{CausalReads, Progress};
 use crate::routing::reader::{Load, Policy};
 use crate::wire::challenge::SCRAMBLE;
 
+use super::journal::Journal;
+
 /// One of a session's node connections; stable while it is open.
 pub type Slot = u8;
 
@@ -140,6 +142,10 @@ pub struct Settings {
     pub handshake_timeout: Duration,
     /// From dial to the end of a node's login.
     pub connect_timeout: Duration,
+    /// Work that certainly did not happen runs again.
+    pub replay: bool,
+    /// The longest transaction that is kept for that, in bytes of its commands.
+    pub replay_bytes_max: usize,
     /// How long a statement waits for a node that can run it.
     pub writer_wait: Duration,
     /// Sessions lend their node connections between transactions.
@@ -177,16 +183,31 @@ pub struct Desk {
     pub accounts: Arc<Accounts>,
     /// The configuration.
     pub settings: Arc<Settings>,
+    /// What to add to the time to have microseconds since 1970.
+    pub unix_offset_us: u64,
     scramble: Option<[u8; SCRAMBLE]>,
     spares: Vec<Vec<u8>>,
+    #[expect(clippy::vec_box, reason = "a session takes the box as it is")]
+    journals: Vec<Box<Journal>>,
 }
 
 impl Desk {
     /// A desk with nothing on it.
     pub fn new(settings: Arc<Settings>, view: Arc<ClusterView>, accounts: Arc<Accounts>) -> Self {
         let loads = vec![Load::default(); view.nodes.len()];
-        let (actions, own, spares) = (Vec::new(), Vec::new(), Vec::new());
-        Self { actions, own, now_us: 0, view, loads, accounts, settings, scramble: None, spares }
+        Self {
+            actions: Vec::new(),
+            own: Vec::new(),
+            now_us: 0,
+            view,
+            loads,
+            accounts,
+            settings,
+            unix_offset_us: 0,
+            scramble: None,
+            spares: Vec::new(),
+            journals: Vec::new(),
+        }
     }
 
     /// Lays a scramble out if there is none; `random` must be unguessable.
@@ -246,6 +267,23 @@ impl Desk {
             buffer.clear();
             self.spares.push(buffer);
         }
+    }
+
+    /// A journal for a new transaction.
+    pub(super) fn spare_journal(&mut self) -> Box<Journal> {
+        self.journals.pop().unwrap_or_default()
+    }
+
+    /// Takes a journal back.
+    pub(super) fn put_back_journal(&mut self, journal: Box<Journal>) {
+        if journal.capacity() <= SPARE_BYTES_MAX && self.journals.len() < SPARES_MAX {
+            self.journals.push(journal);
+        }
+    }
+
+    /// A time of this desk's clock in microseconds since 1970.
+    pub(super) fn unix_us(&self, time_us: u64) -> u64 {
+        time_us.saturating_add(self.unix_offset_us)
     }
 
     /// The load of a node.

@@ -175,6 +175,7 @@ impl Machine {
         }
         let scramble = next.scramble;
         let previous = Some(Box::new(std::mem::replace(&mut self.client, next)));
+        self.end_journal(desk);
         self.state = SessionState::default();
         self.prepared = Prepared::default();
         self.phase = Phase::Greeting(Greet { previous, ..Greet::response(scramble) });

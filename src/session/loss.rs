@@ -13,7 +13,7 @@ use crate::sql::effect;
 use crate::sql::statement::{Class, LexMode, Traits};
 use crate::wire::capability::Status;
 use crate::wire::command::Command;
-use crate::wire::err;
+use crate::wire::err::{self, Error};
 use crate::wire::packet::HEADER;
 use crate::wire::reply::Shape;
 
@@ -40,13 +40,18 @@ impl Machine {
             return self.hang_up(desk);
         }
         let pinned = self.state.pinned == Some(slot);
+        let replayable = self.is_replayable(desk);
         let Some(work) = self.work.as_ref().filter(|work| work.slot == Some(slot) && !work.replied) else {
             // The node may have given up before the client has sent all (1153): there is no more to be said.
             self.discard_rest(slot, desk);
             if pinned {
                 return self.end_with_node(node, desk);
             }
+            if open && replayable {
+                return self.demand_replay(slot, transaction_lost(desk.name(node)), desk);
+            }
             if open {
+                self.end_journal(desk);
                 let name = desk.name(node);
                 let doubtful = self.state.transaction_doubtful;
                 let fault = if doubtful { unknown_outcome(name) } else { transaction_lost(name) };
@@ -67,6 +72,11 @@ impl Machine {
         if again {
             return self.elsewhere(slot, None, desk);
         }
+        let untouched = !work.answered && work.upload.is_none_or(|upload| upload.is_fresh());
+        if replayable && uncommitted && untouched && !(sent && commits(work)) {
+            self.demand_replay(slot, transaction_lost(desk.name(node)), desk);
+            return self.elsewhere(slot, None, desk);
+        }
         let fault = match (sent, uncommitted) {
             _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node)),
             (false, _) => transaction_lost(desk.name(node)),
@@ -75,12 +85,14 @@ impl Machine {
             (true, false) if harmless(work) => interrupted(desk.name(node)),
             (true, _) => unknown_outcome(desk.name(node)),
         };
+        let answered = work.answered;
+        self.end_journal(desk);
         self.state.end_transaction();
         info!(session = self.id, node = desk.name(node), "node connection lost under a statement: {}", fault.message);
-        if work.answered && !takes_error {
+        if answered && !takes_error {
             return self.hang_up(desk);
         }
-        let sequence = if work.answered { sequence } else { 1 };
+        let sequence = if answered { sequence } else { 1 };
         self.fail_at(fault, sequence, desk);
         if pinned {
             self.end_with_node(node, desk);
@@ -129,7 +141,8 @@ impl Machine {
     pub(super) fn take_back(&mut self, desk: &mut Desk) {
         let Some(work) = &mut self.work else { return };
         let slot = work.slot.take();
-        work.stage = Stage::Waiting;
+        let was = std::mem::replace(&mut work.stage, Stage::Waiting);
+        let slot = slot.filter(|_| was == Stage::Running);
         let node = slot.and_then(|slot| self.conns.get(usize::from(slot))).map(|conn| conn.node);
         let now_us = desk.now_us;
         if let Some(load) = node.and_then(|node| desk.load(node)) {
@@ -205,6 +218,34 @@ impl Machine {
             None => self.finish(desk),
         }
     }
+}
+
+/// What a node says that refuses work: it did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// It was in the way of other work (1213). A transaction is rolled back.
+    Aborted,
+    /// The node takes no such work now (1047, 1290).
+    Unfit,
+}
+
+/// What work gets that was in the way of other work.
+pub(super) const DEADLOCK: u16 = 1213;
+
+/// Whether an error says that the work certainly did not happen, and that it may well succeed if it is tried again (measured: tests of
+/// what an answer proves).
+pub(super) fn refusal(error: &Error) -> Option<Refusal> {
+    match error.code {
+        DEADLOCK => Some(Refusal::Aborted),
+        1047 if error.message.starts_with(b"WSREP") => Some(Refusal::Unfit),
+        1290 if memchr::memmem::find(error.message, b"read-only").is_some() => Some(Refusal::Unfit),
+        _ => None,
+    }
+}
+
+/// A node's error as one of ours.
+pub(super) fn fault_of(error: &Error) -> Fault {
+    Fault::node(Retry::Replay, error.code, &error.state, String::from_utf8_lossy(error.message))
 }
 
 /// Whether the command may have committed the transaction that was open.

@@ -22,6 +22,8 @@ use super::client::Client;
 use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::greet::Greet;
+use super::journal::Journal;
+use super::loss::Refusal;
 use super::prepared::{Prepared, set_statement_id};
 use super::replica::Replica;
 use super::state::SessionState;
@@ -59,6 +61,10 @@ pub struct Machine {
     pub(super) failed_changes: u8,
     /// A KILL for this session is under way.
     pub(super) condemned: bool,
+    /// What the open transaction has done.
+    pub(super) journal: Option<Box<Journal>>,
+    /// A statement of a transaction that runs again was refused.
+    pub(super) replay_refused: Option<Refusal>,
     /// Of the replication service only.
     pub(super) replica: Option<Box<Replica>>,
     armed: bool,
@@ -78,6 +84,8 @@ impl Machine {
             reader: None,
             failed_changes: 0,
             condemned: false,
+            journal: None,
+            replay_refused: None,
             replica: None,
             armed: false,
         }
@@ -238,8 +246,8 @@ impl Machine {
 
     /// The proxy is stopping: an idle session ends. True if it has.
     pub fn on_drain(&mut self, desk: &mut Desk) -> bool {
-        let idle =
-            self.is_serving() && self.work.is_none() && self.state.transaction.is_none() && self.state.pinned.is_none();
+        let free = self.state.transaction.is_none() && self.state.pinned.is_none() && !self.replay_is_due();
+        let idle = self.is_serving() && self.work.is_none() && free;
         if idle {
             self.hang_up(desk);
         }

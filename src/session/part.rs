@@ -146,6 +146,11 @@ impl Machine {
         }
         self.prepared.forget(slot);
         self.state.lost(slot);
+        if let Some(replay) = self.journal.as_mut().and_then(|journal| journal.replay.as_mut())
+            && replay.at.is_some_and(|(place, ..)| place == slot)
+        {
+            replay.at = None;
+        }
     }
 }
 

@@ -151,25 +151,25 @@ impl Machine {
         }
         self.see_writes(slot, desk);
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return false };
-        for (version, packet) in self.state.since(conn.sent) {
+        // What a transaction that is to run again has set comes with it.
+        let ceiling =
+            self.journal.as_ref().filter(|journal| journal.is_due()).map_or(u64::MAX, |journal| journal.floor);
+        for (version, packet) in self.state.since(conn.sent).take_while(|(version, _)| *version <= ceiling) {
             desk.write(Peer::Node(slot), |out| out.extend_from_slice(packet));
             let command = packet.get(HEADER).map_or(Command::Query, |byte| Command::from_byte(*byte));
             conn.owe(Purpose::Effect(version), command.shape());
             conn.spotless = false;
         }
-        conn.sent = self.state.version();
+        conn.sent = conn.sent.max(self.state.version().min(ceiling));
         self.ask_to_tell(slot, desk);
-        let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return false };
-        if let Some(id) = work.statement
-            && let Some(statement) = self.prepared.get(id)
-            && statement.id_on(slot).is_none()
-        {
-            if !conn.owes(Purpose::Prepare(id)) {
-                desk.write(Peer::Node(slot), |out| out.extend_from_slice(&statement.packet));
-                conn.owe(Purpose::Prepare(id), Shape::Prepare);
-            }
+        if self.replay_is_due() && !self.replay_step(slot, desk) {
             return false;
         }
+        let statement = self.work.as_ref().and_then(|work| work.statement);
+        if statement.is_some_and(|id| !self.is_prepared(id, slot, desk)) {
+            return false;
+        }
+        let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return false };
         if let Some(statement) = work.statement.filter(|_| work.untyped).and_then(|id| self.prepared.get_mut(id))
             && statement.lacks_types(slot)
         {
@@ -186,7 +186,8 @@ impl Machine {
 
     /// Asks a connection to tell what the session needs to know of what is about to run there.
     fn ask_to_tell(&mut self, slot: Slot, desk: &mut Desk) {
-        let changes = self.work.as_ref().is_some_and(Work::may_change_data);
+        // Not within a transaction: if it is aborted by this very question, what comes on its heels is committed by itself.
+        let changes = self.work.as_ref().is_some_and(Work::may_change_data) && self.state.transaction.is_none();
         let relisted = self.state.relisted;
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
         let asked = conn.asked.is_some_and(|version| version >= relisted);
@@ -215,6 +216,7 @@ impl Machine {
         if self.work.as_ref().is_some_and(|work| work.after == After::Dump) {
             return self.hand_over(slot, desk);
         }
+        self.record(slot, desk);
         if self.work.as_ref().is_some_and(|work| work.keeps_packet()) {
             self.keep_packet(&source, desk);
         }

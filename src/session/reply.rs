@@ -14,15 +14,14 @@ use crate::wire::upload::Upload;
 
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
-use super::loss::commits;
+use super::loss::{DEADLOCK, Refusal, commits, fault_of, refusal};
 use super::machine::Machine;
 use super::prepared::{Held, set_statement_id, statement_id};
+use super::replay::ATTEMPTS_MAX;
 use super::state::{OPTION, SCHEMA, SessionState};
 use super::tracking::Seen;
-use super::work::{After, Stage};
+use super::work::{After, Stage, Target};
 
-/// What a read gets that was in the way of what the cluster applies; it has read nothing, and may simply run again.
-const DEADLOCK: u16 = 1213;
 /// What a read gets whose node waits by itself until it has applied what came before, and did not get so far in time.
 const LATE: u16 = 1205;
 /// A read that is aborted more often than this gets the error.
@@ -108,6 +107,9 @@ impl Machine {
     ) -> Result<usize, Malformed> {
         let range = at..at + part.length;
         let Some(work) = &mut self.work else { return Ok(part.length) };
+        if let Some(journal) = self.journal.as_mut().filter(|_| work.journaled) {
+            journal.hear(part, &bytes[range.clone()])?;
+        }
         match part.kind {
             Kind::Opaque => {}
             Kind::Ok(status) => {
@@ -165,7 +167,42 @@ impl Machine {
 
     /// Whether the command is done elsewhere or again, so that the client need not hear of this error.
     fn runs_again(&mut self, slot: Slot, error: &Error, desk: &mut Desk) -> bool {
-        let Some(work) = self.work.as_mut().filter(|work| work.retry && !work.answered) else { return false };
+        let Some(work) = self.work.as_ref().filter(|work| !work.answered) else { return false };
+        let fresh = work.upload.is_none_or(|upload| upload.is_fresh());
+        let refusal = refusal(error).filter(|_| fresh);
+        let within = self.state.transaction == Some(slot) || work.journaled;
+        match refusal {
+            Some(refusal) if within => {
+                if self.is_replayable(desk) {
+                    self.replay_aborted(slot, refusal, fault_of(error), desk);
+                    return true;
+                }
+                // The node has rolled it back.
+                self.end_journal(desk);
+                self.state.end_transaction();
+                false
+            }
+            Some(refusal) if work.redo => self.redo(slot, refusal, desk),
+            _ if work.retry => self.reads_again(slot, error, desk),
+            _ => false,
+        }
+    }
+
+    /// Runs a write again that did not happen.
+    fn redo(&mut self, slot: Slot, refusal: Refusal, desk: &mut Desk) -> bool {
+        let Some(work) = &mut self.work else { return false };
+        let late = desk.now_us >= work.first_us.saturating_add(desk.settings.writer_wait.as_micros() as u64);
+        let stays = refusal == Refusal::Aborted || (work.target == Target::Writer && desk.view.nodes.len() > 1);
+        if late || !stays || u16::from(work.aborted) >= ATTEMPTS_MAX {
+            return false;
+        }
+        work.aborted += 1;
+        self.leave(slot, refusal, false, desk);
+        true
+    }
+
+    fn reads_again(&mut self, slot: Slot, error: &Error, desk: &mut Desk) -> bool {
+        let Some(work) = &mut self.work else { return false };
         if unfit(error) {
             self.lose(slot, desk);
             return true;
@@ -219,7 +256,7 @@ impl Machine {
             After::Effect(verdict) if !status.contains(Status::MORE_RESULTS) => {
                 self.state.ran(verdict, slot);
                 if let Some(schema) = self.state.changed(&work.packet, slot, limit) {
-                    self.client.schema = Some(schema);
+                    self.enter_schema(schema);
                 }
                 self.in_force(slot);
             }
@@ -253,9 +290,17 @@ impl Machine {
         packet[HEADER] = QUERY;
         self.state.ran(verdict, slot);
         if let Some(schema) = self.state.changed(&packet, slot, limit) {
-            self.client.schema = Some(schema);
+            self.enter_schema(schema);
         }
         self.in_force(slot);
+    }
+
+    /// The session is in another schema. Where it was before is not kept, so what ran there can't run again.
+    fn enter_schema(&mut self, schema: Box<[u8]>) {
+        self.client.schema = Some(schema);
+        if let Some(journal) = &mut self.journal {
+            journal.spoil();
+        }
     }
 
     /// The schema of the session has been dropped. A connection can't be told to be in none, so the others go.
@@ -288,6 +333,7 @@ impl Machine {
                 return self.replied(slot, desk);
             }
             Purpose::InsertId => self.keep_insert_id(slot, desk),
+            Purpose::Replay | Purpose::ReplaySetting => self.replay_answered(slot, purpose, desk),
             _ => {}
         }
         self.advance(None, desk);
@@ -297,6 +343,9 @@ impl Machine {
     fn replied(&mut self, slot: Slot, desk: &mut Desk) {
         self.state.follow(slot);
         self.note_aftermath(slot, desk);
+        if self.work.as_ref().is_some_and(|work| work.stage == Stage::Running) {
+            self.keep_record(slot, desk);
+        }
         let Some(work) = &mut self.work else { return };
         match work.stage {
             Stage::Running => work.replied = true,
@@ -312,6 +361,7 @@ impl Machine {
         self.finish(desk);
         if after == After::Reset {
             let status = self.state.status;
+            self.end_journal(desk);
             let written = self.state.written.reset();
             self.state = SessionState::default();
             self.state.written = written;

@@ -82,6 +82,8 @@ pub(super) struct SessionState {
     pub(super) written: Written,
     /// The version of the effect by which the client last said what it wants to be told of.
     pub(super) relisted: u64,
+    /// Effects up to this version may be needed as they are: a transaction that began after them may have to run again.
+    pub(super) floor: Option<u64>,
     effects: Vec<Effect>,
     effect_bytes: usize,
     version: u64,
@@ -219,6 +221,11 @@ impl SessionState {
         self.effects.retain(|effect| !gone(effect));
     }
 
+    /// Whether the session has set what this key names.
+    pub(super) fn has_effect_on(&self, key: &[u8]) -> bool {
+        self.effects.iter().any(|effect| effect.keys.iter().any(|touched| **touched == *key))
+    }
+
     /// Whether a node may refuse this effect and still serve the session: what the effect names is gone there, as it would be by now
     /// where it was made (a dropped schema, a table of a prepared text). A reader may only be behind: that it has no such schema yet
     /// must not leave the session in none.
@@ -244,6 +251,8 @@ impl SessionState {
     /// Effects that the new one overwrites entirely are gone, unless something kept after them may have read them.
     fn drop_overwritten(&mut self, keys: &BTreeSet<Box<[u8]>>) {
         let start = self.effects.iter().rposition(|effect| !effect.constant).map_or(0, |last| last + 1);
+        let floor = self.floor.map_or(0, |floor| self.effects.partition_point(|effect| effect.version <= floor));
+        let start = start.max(floor);
         let tail = self.effects.split_off(start);
         for effect in tail {
             if effect.keys.is_subset(keys) {

@@ -88,6 +88,10 @@ pub(super) struct Work {
     pub(super) warned: bool,
     /// The reply has ended.
     pub(super) replied: bool,
+    /// A write that may run again if a node says that it did not happen.
+    pub(super) redo: bool,
+    /// It is part of a transaction that could run again, or opens one.
+    pub(super) journaled: bool,
     /// How often it was run again because a node's own work had aborted it.
     pub(super) aborted: u8,
     /// Nodes that failed it.
@@ -98,6 +102,8 @@ pub(super) struct Work {
     /// What the client is told once it has uploaded all.
     pub(super) failure: Option<Fault>,
     pub(super) begun_us: u64,
+    /// When the client had sent it.
+    pub(super) first_us: u64,
     /// When a failed writer is tried again.
     pub(super) retry_at_us: u64,
 }
@@ -118,18 +124,24 @@ impl Work {
             warned: false,
             aborted: 0,
             replied: false,
+            redo: false,
+            journaled: false,
             avoided: NodeSet::default(),
             upload: None,
             untyped: false,
             failure: None,
             begun_us: now_us,
+            first_us: now_us,
             retry_at_us: 0,
         }
     }
 
     /// Whether its packet is needed after it has been sent.
     pub(super) fn keeps_packet(&self) -> bool {
-        self.retry || matches!(self.after, After::Effect(_) | After::Schema | After::Option | After::Prepare(_))
+        self.retry
+            || self.redo
+            || self.journaled
+            || matches!(self.after, After::Effect(_) | After::Schema | After::Option | After::Prepare(_))
     }
 
     /// Whether it may commit something, for all that is known of it.

@@ -12,7 +12,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use dashmap::DashMap;
 use preempt_rt::sched::{Scheduler, SchedulerParams};
@@ -304,7 +304,8 @@ impl Worker {
     fn new(shared: Arc<Shared>, place: usize) -> Self {
         let view = shared.view.load().clone();
         let accounts = shared.directory.load().clone();
-        let desk = Desk::new(shared.settings.clone(), view, accounts);
+        let mut desk = Desk::new(shared.settings.clone(), view, accounts);
+        desk.unix_offset_us = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
         let published = RefCell::new(vec![0; desk.loads.len()]);
         let bench =
             RefCell::new(Bench { scratch: vec![0; SCRATCH], desk, epoch: Instant::now(), clock: shared.clock.clone() });

@@ -27,6 +27,7 @@ fn view_of(server: &Server) -> ViewHandle {
         version: "".into(),
         capabilities: 0,
         collation: 45,
+        auto_increment: None,
         proxy_address: None,
         trace: Trace::default(),
     };

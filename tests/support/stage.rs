@@ -93,6 +93,13 @@ impl Stage {
         stage
     }
 
+    /// Nothing runs again.
+    pub fn forbid_replay(&mut self) {
+        let mut settings = (*self.desk.settings).clone();
+        settings.replay = false;
+        self.desk.settings = Arc::new(settings);
+    }
+
     /// An event without bytes.
     pub fn event<T>(&mut self, event: impl FnOnce(&mut Machine, &mut Desk) -> T) -> T {
         self.event_of(&mut [], |machine, _, desk| event(machine, desk))
@@ -238,6 +245,8 @@ fn settings() -> Settings {
         causal_reads: CausalReads::Session,
         handshake_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(3),
+        replay: true,
+        replay_bytes_max: 1 << 16,
         writer_wait: Duration::from_secs(30),
         multiplex: true,
         keeps_connections: true,
@@ -261,6 +270,7 @@ pub fn view(nodes: u16) -> ClusterView {
         version: "5.5.5-10.11.19-MariaDB".into(),
         capabilities: Capabilities::SUPPORTED.bits(),
         collation: 45,
+        auto_increment: Some((3, 1)),
         proxy_address: None,
         trace: Trace::default(),
     };

@@ -24,6 +24,7 @@ fn view(nodes: &[&str]) -> ClusterView {
         version: "".into(),
         capabilities: 0,
         collation: 0,
+        auto_increment: None,
         proxy_address: None,
         trace: Trace::default(),
     };

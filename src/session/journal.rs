@@ -1,0 +1,246 @@
+//! What an open transaction has done so far, so that it can be done again on another node (pure).
+//!
+//! Each statement is kept with what it was answered: when it runs again, rows, affected rows, insert ids and errors must be the same.
+//! GTIDs, texts for people and tracking data may differ.
+
+use xxhash_rust::xxh3::Xxh3Default;
+
+use crate::fault::Fault;
+use crate::wire::Malformed;
+use crate::wire::err::Error;
+use crate::wire::ok::Ok as OkPacket;
+use crate::wire::packet::HEADER;
+use crate::wire::reply::{Kind, Part, Shape};
+
+use super::desk::Slot;
+use super::work::Target;
+
+/// The statements of one transaction.
+#[derive(Default)]
+pub(super) struct Journal {
+    /// The commands, one behind the other, as the client has sent them.
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Of the answer that is coming in.
+    digest: Xxh3Default,
+    insert_id: u64,
+    /// The session's effects up to this version were there before the transaction.
+    pub(super) floor: u64,
+    /// Where it runs.
+    pub(super) target: Option<Target>,
+    /// Something in it can't be repeated.
+    spoiled: bool,
+    /// It changes session settings.
+    pub(super) has_effects: bool,
+    pub(super) replay: Option<Replay>,
+}
+
+/// A transaction is to run again, or does.
+pub(super) struct Replay {
+    /// What the client is told if that fails.
+    pub(super) fault: Fault,
+    /// The connection it is running on, the next statement, and whether that has its settings. Nothing is sent on the heels of
+    /// anything else: the cluster may abort the transaction at any statement, and what comes behind would be committed by itself.
+    pub(super) at: Option<(Slot, usize, bool)>,
+    /// How often it was begun.
+    pub(super) attempts: u16,
+    /// When it was first due, in microseconds of the desk's clock.
+    pub(super) since_us: u64,
+}
+
+/// One statement.
+#[derive(Clone, Copy)]
+pub(super) struct Entry {
+    start: usize,
+    end: usize,
+    pub(super) shape: Shape,
+    /// The client's id of the prepared statement that it names.
+    pub(super) statement: Option<u32>,
+    /// The id that it gave to a row it inserted, and what the node counts such ids by.
+    pub(super) ids: Option<Ids>,
+    /// When it was sent, in microseconds since 1970.
+    pub(super) sent_us: u64,
+    told: u64,
+}
+
+/// AUTO_INCREMENT as a statement saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ids {
+    pub(super) first: u64,
+    pub(super) increment: u16,
+    pub(super) offset: u16,
+}
+
+impl Journal {
+    /// Begins the journal of another transaction.
+    pub(super) fn begin(&mut self, floor: u64, target: Target) {
+        self.bytes.clear();
+        self.entries.clear();
+        (self.floor, self.target) = (floor, Some(target));
+        (self.spoiled, self.has_effects, self.replay) = (false, false, None);
+    }
+
+    /// Something happens that can't be repeated.
+    pub(super) fn spoil(&mut self) {
+        self.spoiled = true;
+        self.bytes = Vec::new();
+        self.entries.clear();
+    }
+
+    /// Whether all of it can be repeated.
+    pub(super) fn is_whole(&self) -> bool {
+        !self.spoiled
+    }
+
+    /// It waits to be run again, or is running again.
+    pub(super) fn is_due(&self) -> bool {
+        self.replay.is_some()
+    }
+
+    /// Bytes that are not worth keeping when another transaction uses this journal.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// An answer begins.
+    pub(super) fn listen(&mut self) {
+        self.digest.reset();
+        self.insert_id = 0;
+    }
+
+    /// Takes in a part of the answer.
+    pub(super) fn hear(&mut self, part: Part, bytes: &[u8]) -> Result<(), Malformed> {
+        match part.kind {
+            Kind::Opaque => self.digest.update(bytes),
+            Kind::Ok(_) => {
+                let ok = OkPacket::parse(&bytes[HEADER..])?;
+                self.digest.update(&ok.affected_rows.to_le_bytes());
+                self.digest.update(&ok.insert_id.to_le_bytes());
+                self.insert_id = ok.insert_id;
+            }
+            Kind::Err => self.digest.update(&Error::parse(&bytes[HEADER..])?.code.to_le_bytes()),
+            Kind::Eof(_) | Kind::Prepared => {}
+            Kind::Infile => self.spoil(),
+        }
+        Ok(())
+    }
+
+    /// The statement whose answer was taken in has ended: keeps it, unless the transaction grows too long for that.
+    pub(super) fn keep(&mut self, entry: Entry, command: &[u8], bytes_max: usize) {
+        if self.spoiled {
+            return;
+        }
+        if self.bytes.len() + command.len() > bytes_max {
+            return self.spoil();
+        }
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(command);
+        let ids = entry.ids.filter(|_| self.insert_id != 0).map(|ids| Ids { first: self.insert_id, ..ids });
+        self.entries.push(Entry { start, end: self.bytes.len(), ids, told: self.digest.digest(), ..entry });
+    }
+
+    /// The statement of this number.
+    pub(super) fn entry(&self, number: usize) -> Option<(Entry, &[u8])> {
+        let entry = self.entries.get(number)?;
+        Some((*entry, &self.bytes[entry.start..entry.end]))
+    }
+
+    /// Whether the answer that was taken in is the one that the statement of this number had.
+    pub(super) fn is_confirmed(&self, number: usize) -> bool {
+        self.entries.get(number).is_some_and(|entry| entry.told == self.digest.digest())
+    }
+
+    /// Whether it names the prepared statement of this id.
+    pub(super) fn names(&self, statement: u32) -> bool {
+        self.entries.iter().any(|entry| entry.statement == Some(statement))
+    }
+
+    /// Whether any statement gave ids to rows.
+    pub(super) fn gave_ids(&self) -> bool {
+        self.entries.iter().any(|entry| entry.ids.is_some())
+    }
+}
+
+impl Entry {
+    /// A statement that is about to be sent.
+    pub(super) fn new(shape: Shape, statement: Option<u32>, sent_us: u64) -> Self {
+        Self { start: 0, end: 0, shape, statement, ids: None, sent_us, told: 0 }
+    }
+
+    /// If it gives ids to rows, its node counts them like this.
+    pub(super) fn with_ids(self, ids: Option<Ids>) -> Self {
+        Self { ids, ..self }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::capability::Status;
+    use crate::wire::ok;
+
+    fn part(kind: Kind, bytes: &[u8]) -> Part {
+        Part { length: bytes.len(), kind }
+    }
+
+    fn ok_packet(affected_rows: u64, insert_id: u64, info: &[u8]) -> Vec<u8> {
+        let status = Status::IN_TRANS;
+        let ok = OkPacket { marker: ok::OK, affected_rows, insert_id, status, warnings: 0, info, tracking: b"" };
+        let mut out = Vec::new();
+        ok.put_untracked(&mut out, 1);
+        out
+    }
+
+    fn hear_ok(journal: &mut Journal, packet: &[u8]) {
+        journal.listen();
+        journal.hear(part(Kind::Ok(Status::IN_TRANS), packet), packet).unwrap();
+    }
+
+    #[test]
+    fn only_what_matters_is_compared() {
+        let mut journal = Journal::default();
+        journal.begin(3, Target::Writer);
+        hear_ok(&mut journal, &ok_packet(1, 7, b"one"));
+        let ids = Ids { first: 0, increment: 3, offset: 2 };
+        journal.keep(Entry::new(Shape::Results, None, 5).with_ids(Some(ids)), b"INSERT", 100);
+        let (entry, command) = journal.entry(0).unwrap();
+        assert_eq!((entry.ids, entry.sent_us, command), (Some(Ids { first: 7, ..ids }), 5, &b"INSERT"[..]));
+        for (packet, same) in [
+            (ok_packet(1, 7, b"another text"), true),
+            (ok_packet(2, 7, b"one"), false),
+            (ok_packet(1, 8, b"one"), false),
+        ] {
+            hear_ok(&mut journal, &packet);
+            assert_eq!(journal.is_confirmed(0), same);
+        }
+    }
+
+    #[test]
+    fn rows_are_compared_however_they_come() {
+        let mut journal = Journal::default();
+        journal.begin(0, Target::Writer);
+        journal.listen();
+        journal.hear(part(Kind::Opaque, b"some rows"), b"some rows").unwrap();
+        journal.keep(Entry::new(Shape::Results, None, 0), b"SELECT", 100);
+        for (rows, same) in [(&b"some rows"[..], true), (b"some rowz", false), (b"some row", false)] {
+            journal.listen();
+            for byte in rows.chunks(3) {
+                journal.hear(part(Kind::Opaque, byte), byte).unwrap();
+            }
+            assert_eq!(journal.is_confirmed(0), same, "{rows:?}");
+        }
+    }
+
+    #[test]
+    fn a_long_transaction_is_not_kept() {
+        let mut journal = Journal::default();
+        journal.begin(0, Target::Writer);
+        for _ in 0..3 {
+            journal.listen();
+            journal.keep(Entry::new(Shape::Results, None, 0), b"12345", 12);
+        }
+        assert!(!journal.is_whole() && journal.entry(0).is_none());
+        journal.begin(0, Target::Writer);
+        assert!(journal.is_whole());
+    }
+}

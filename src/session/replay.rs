@@ -1,0 +1,358 @@
+//! Running a transaction again that certainly did not happen: keeping what it does, and doing it on another connection.
+//!
+//! A transaction whose node is lost, or that the cluster has aborted (1213), is over. It runs again statement by statement before the
+//! session's next command, each answer compared with the first. If one differs, the client gets the error that it would have got.
+
+use tracing::debug;
+
+use crate::fault::Fault;
+use crate::sql::statement::{Class, Traits, Verdict};
+use crate::wire::Malformed;
+use crate::wire::capability::Status;
+use crate::wire::command::{self, QUERY};
+use crate::wire::err::Error;
+use crate::wire::packet::HEADER;
+use crate::wire::reply::{Kind, Part, Shape};
+
+use super::conn::{NodeConn, Purpose};
+use super::desk::{Action, Desk, Peer, Slot};
+use super::journal::{Entry, Ids, Replay};
+use super::loss::{Refusal, commits, refusal};
+use super::machine::Machine;
+use super::prepared::set_statement_id;
+use super::work::{After, Target, Work};
+
+/// A transaction that is aborted more often than this is given up.
+pub(super) const ATTEMPTS_MAX: u16 = 64;
+/// What a statement may have left that a second run would not find or would leave again.
+const UNREPEATABLE: Traits = Traits::TEMPORARY_TABLE
+    .union(Traits::TABLE_LOCK)
+    .union(Traits::USER_LOCK)
+    .union(Traits::XA_START)
+    .union(Traits::UNREPEATABLE)
+    .union(Traits::TAINTS_VARIABLES)
+    .union(Traits::MULTI)
+    .union(Traits::MAY_COMMIT)
+    .union(Traits::LEAVES_UNKNOWN);
+
+impl Machine {
+    /// A command is about to be sent: notes it if it belongs to a transaction, or may open one.
+    pub(super) fn record(&mut self, slot: Slot, desk: &mut Desk) {
+        let Some(work) = &mut self.work else { return };
+        work.journaled = false;
+        if matches!(work.after, After::Prepare(_)) {
+            return;
+        }
+        if self.journal.is_none() {
+            let opens = self.state.transaction.is_none() && opens(work, self.state.status);
+            let tied = self.state.pinned.is_some() || self.state.next_transaction_set || self.replica.is_some();
+            if !opens || tied || work.upload.is_some() || !desk.settings.replay {
+                return;
+            }
+            let target =
+                if matches!(work.target, Target::Slot(_) | Target::Node(_)) { Target::Writer } else { work.target };
+            let mut journal = desk.spare_journal();
+            journal.begin(self.state.version(), target);
+            self.state.floor = Some(self.state.version());
+            self.journal = Some(journal);
+        }
+        let Some(journal) = &mut self.journal else { return };
+        if is_unrepeatable(work) || self.state.pinned == Some(slot) {
+            return journal.spoil();
+        }
+        if journal.is_whole() {
+            journal.has_effects |= matches!(work.after, After::Effect(_) | After::Option);
+            journal.listen();
+            work.journaled = true;
+        }
+    }
+
+    /// The client's reply has ended: keeps the command, or forgets the transaction with its end.
+    pub(super) fn keep_record(&mut self, slot: Slot, desk: &mut Desk) {
+        let (Some(work), Some(journal)) = (&self.work, &mut self.journal) else { return };
+        if self.state.transaction != Some(slot) {
+            return self.end_journal(desk);
+        }
+        if !work.journaled {
+            return;
+        }
+        if commits(work) {
+            // What was open before is committed. A chained transaction begins in a way that can't be repeated.
+            let (floor, target) = (self.state.version(), journal.target.unwrap_or(Target::Writer));
+            let begins = matches!(class(work), Some(Class::Begin { .. }));
+            journal.begin(floor, target);
+            self.state.floor = Some(floor);
+            if !begins {
+                return journal.spoil();
+            }
+        }
+        let node = self.conns.get(usize::from(slot)).and_then(|conn| desk.view.node(conn.node));
+        let ids = node.and_then(|node| node.auto_increment);
+        let ids = ids.map(|(increment, offset)| Ids { first: 0, increment, offset });
+        let sent_us = desk.unix_us(work.begun_us);
+        let entry = Entry::new(work.shape, work.statement, sent_us).with_ids(ids);
+        let bytes_max = desk.settings.replay_bytes_max;
+        let statement = work.statement.filter(|_| work.command.executes()).and_then(|id| self.prepared.get_mut(id));
+        match statement {
+            Some(statement) if !statement.brings_types(&work.packet) => {
+                let mut typed = desk.spare();
+                statement.put_typed(&work.packet, &mut typed);
+                journal.keep(entry, &typed, bytes_max);
+                desk.put_back(typed);
+            }
+            _ => journal.keep(entry, &work.packet, bytes_max),
+        }
+    }
+
+    /// The transaction is over.
+    pub(super) fn end_journal(&mut self, desk: &mut Desk) {
+        self.state.floor = None;
+        if let Some(journal) = self.journal.take() {
+            desk.put_back_journal(journal);
+        }
+    }
+
+    /// Whether the open transaction can run again elsewhere.
+    pub(super) fn is_replayable(&self, desk: &Desk) -> bool {
+        let whole = self.journal.as_ref().is_some_and(|journal| journal.is_whole());
+        whole && self.state.pinned.is_none() && !self.state.transaction_doubtful && desk.settings.replay
+    }
+
+    /// Whether the session's transaction is to run again before anything else.
+    pub(super) fn replay_is_due(&self) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.is_due())
+    }
+
+    /// The open transaction did not happen, and is to run again before the next command. `fault` is what the client is told if it can't.
+    pub(super) fn demand_replay(&mut self, slot: Slot, fault: Fault, desk: &Desk) {
+        let status = self.state.status;
+        self.state.end_transaction();
+        // For the client it is still open.
+        self.state.status = status;
+        let now_us = desk.now_us;
+        if let Some(journal) = &mut self.journal {
+            let replay = journal.replay.get_or_insert(Replay { fault, at: None, attempts: 0, since_us: now_us });
+            replay.at = None;
+        }
+        if let (Some(journal), Some(work)) = (&self.journal, self.work.as_mut().filter(|work| work.slot == Some(slot)))
+        {
+            work.target = journal.target.unwrap_or(Target::Writer);
+            work.retry_at_us = 0;
+        }
+    }
+
+    /// The cluster has aborted the transaction by a statement under way on this connection.
+    pub(super) fn replay_aborted(&mut self, slot: Slot, refusal: Refusal, fault: Fault, desk: &mut Desk) {
+        let has_effects = self.journal.as_ref().is_some_and(|journal| journal.has_effects);
+        self.demand_replay(slot, fault, desk);
+        self.leave(slot, refusal, has_effects, desk);
+    }
+
+    /// Takes the command under way back from a node that has refused it; the connection goes too unless it is as good as new.
+    pub(super) fn leave(&mut self, slot: Slot, refusal: Refusal, used: bool, desk: &mut Desk) {
+        match refusal {
+            Refusal::Aborted if !used => self.take_back(desk),
+            Refusal::Aborted => {
+                self.take_back(desk);
+                self.drop_conn(slot, desk);
+                self.advance(None, desk);
+            }
+            Refusal::Unfit => {
+                if let Some(conn) = self.conns.get(usize::from(slot)) {
+                    desk.act(Action::Suspect(conn.node));
+                }
+                self.drop_conn(slot, desk);
+                self.elsewhere(slot, None, desk);
+            }
+        }
+    }
+
+    /// Takes the replay one step further on a connection that is in the session's state. True once the transaction is where it was.
+    pub(super) fn replay_step(&mut self, slot: Slot, desk: &mut Desk) -> bool {
+        if !self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_quiet) {
+            return false;
+        }
+        let Some(replay) = self.journal.as_mut().and_then(|journal| journal.replay.as_mut()) else { return true };
+        let (number, is_set) = match replay.at {
+            Some((place, number, is_set)) if place == slot => (number, is_set),
+            _ => {
+                replay.attempts += 1;
+                replay.at = Some((slot, 0, false));
+                (0, false)
+            }
+        };
+        let entry = self.journal.as_ref().and_then(|journal| journal.entry(number)).map(|(entry, _)| entry);
+        if let Some(id) = entry.and_then(|entry| entry.statement)
+            && !self.is_prepared(id, slot, desk)
+        {
+            return false;
+        }
+        let settings = if is_set { String::new() } else { self.settings_of(entry) };
+        if !settings.is_empty() {
+            let text = format!("SET SESSION {settings}");
+            let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return false };
+            desk.write(Peer::Node(slot), |out| command::put(out, QUERY, text.as_bytes()));
+            conn.spotless = false;
+            conn.owe(Purpose::ReplaySetting, Shape::Results);
+            return false;
+        }
+        match entry {
+            Some(entry) => self.repeat(slot, number, entry, desk),
+            None => self.replayed(slot, desk),
+        }
+        entry.is_none()
+    }
+
+    /// What makes a statement what it was, as of its time and with the ids it gave; without one, what undoes that.
+    fn settings_of(&self, entry: Option<Entry>) -> String {
+        let mut settings = Vec::new();
+        if !self.state.has_effect_on(b"@@timestamp") {
+            settings.push(match entry {
+                Some(entry) => format!("timestamp={}.{:06}", entry.sent_us / 1_000_000, entry.sent_us % 1_000_000),
+                None => "timestamp=DEFAULT".to_owned(),
+            });
+        }
+        if !self.state.has_effect_on(b"@@auto_increment_increment") {
+            match entry {
+                Some(Entry { ids: Some(Ids { first, increment, offset }), .. }) => settings.push(format!(
+                    "insert_id={first},auto_increment_increment={increment},auto_increment_offset={offset}"
+                )),
+                None if self.journal.as_ref().is_some_and(|journal| journal.gave_ids()) => {
+                    settings.push("auto_increment_increment=DEFAULT,auto_increment_offset=DEFAULT".to_owned());
+                }
+                _ => {}
+            }
+        }
+        settings.join(",")
+    }
+
+    /// Sends a statement of the transaction again.
+    fn repeat(&mut self, slot: Slot, number: usize, entry: Entry, desk: &mut Desk) {
+        let (Some(journal), Some(conn)) = (&mut self.journal, self.conns.get_mut(usize::from(slot))) else { return };
+        journal.listen();
+        let Some((_, command)) = journal.entry(number) else { return };
+        let id = entry.statement.and_then(|id| self.prepared.get_mut(id)).and_then(|statement| {
+            statement.needs_types(command, slot);
+            statement.id_on(slot)
+        });
+        desk.write(Peer::Node(slot), |out| {
+            let start = out.len();
+            out.extend_from_slice(command);
+            if let Some(id) = id {
+                set_statement_id(&mut out[start..], id);
+            }
+        });
+        conn.spotless = false;
+        conn.owe(Purpose::Replay, entry.shape);
+    }
+
+    /// A part of the answer to a statement that runs again.
+    pub(super) fn hear_replay(&mut self, part: Part, bytes: &[u8]) -> Result<(), Malformed> {
+        if let Some(journal) = &mut self.journal {
+            journal.hear(part, bytes)?;
+        }
+        if part.kind == Kind::Err {
+            self.replay_refused = refusal(&Error::parse(&bytes[HEADER..])?);
+        }
+        Ok(())
+    }
+
+    /// The answer to a statement that runs again, or to its settings, has ended.
+    pub(super) fn replay_answered(&mut self, slot: Slot, purpose: Purpose, desk: &mut Desk) {
+        let refusal = self.replay_refused.take();
+        let Some(journal) = self.journal.as_mut() else { return };
+        let Some(replay) = journal.replay.as_mut() else { return };
+        let Some((_, number, _)) = replay.at else { return };
+        let late = desk.now_us >= replay.since_us.saturating_add(desk.settings.writer_wait.as_micros() as u64);
+        if let Some(refusal) = refusal {
+            if replay.attempts >= ATTEMPTS_MAX || late {
+                return self.give_up_replay(slot, desk);
+            }
+            replay.at = None;
+            let used = journal.has_effects;
+            return self.leave(slot, refusal, used, desk);
+        }
+        if purpose == Purpose::ReplaySetting {
+            replay.at = Some((slot, number, true));
+        } else if journal.is_confirmed(number) {
+            if let Some(replay) = &mut journal.replay {
+                replay.at = Some((slot, number + 1, false));
+            }
+        } else {
+            debug!(session = self.id, statement = number, "a transaction that ran again was answered otherwise");
+            self.give_up_replay(slot, desk);
+        }
+    }
+
+    /// The transaction is where it was.
+    fn replayed(&mut self, slot: Slot, desk: &mut Desk) {
+        let (Some(journal), Some(conn)) = (&mut self.journal, self.conns.get_mut(usize::from(slot))) else { return };
+        let attempts = journal.replay.take().map_or(0, |replay| replay.attempts);
+        conn.sent = self.state.version();
+        debug!(session = self.id, node = desk.name(conn.node), attempts, "a transaction ran again");
+        if journal.entry(0).is_some() {
+            self.state.transaction = Some(slot);
+            if let Some(work) = &mut self.work {
+                work.target = Target::Slot(slot);
+            }
+        }
+    }
+
+    /// The transaction can't be what it was: the client is told that it did not happen.
+    pub(super) fn give_up_replay(&mut self, slot: Slot, desk: &mut Desk) {
+        let fault = self.journal.as_mut().and_then(|journal| journal.replay.take()).map(|replay| replay.fault);
+        self.end_journal(desk);
+        self.state.end_transaction();
+        // Whatever it holds of the transaction goes with it.
+        self.drop_conn(slot, desk);
+        if let Some(fault) = fault {
+            self.fail(fault, desk);
+        }
+    }
+
+    /// Whether a statement is prepared on a connection; if not, that is under way now.
+    pub(super) fn is_prepared(&mut self, id: u32, slot: Slot, desk: &mut Desk) -> bool {
+        let (Some(statement), Some(conn)) = (self.prepared.get(id), self.conns.get_mut(usize::from(slot))) else {
+            return true;
+        };
+        let prepared = statement.id_on(slot).is_some();
+        if !prepared && !conn.owes(Purpose::Prepare(id)) {
+            desk.write(Peer::Node(slot), |out| out.extend_from_slice(&statement.packet));
+            conn.owe(Purpose::Prepare(id), Shape::Prepare);
+        }
+        prepared
+    }
+
+    /// Where the session's next command goes if its transaction is to run again first.
+    pub(super) fn replay_target(&self) -> Option<Target> {
+        self.journal.as_ref().filter(|journal| journal.is_due()).and_then(|journal| journal.target)
+    }
+}
+
+fn class(work: &Work) -> Option<Class> {
+    verdict(work).map(|verdict| verdict.class)
+}
+
+fn verdict(work: &Work) -> Option<Verdict> {
+    match work.after {
+        After::Statement(verdict) | After::Execute(verdict) | After::Effect(verdict) => Some(verdict),
+        _ => None,
+    }
+}
+
+/// Whether a command opens a transaction that its own end does not commit.
+fn opens(work: &Work, status: Status) -> bool {
+    let implicit = !status.contains(Status::AUTOCOMMIT);
+    match class(work) {
+        Some(Class::Begin { .. }) => true,
+        Some(Class::Read | Class::Write) => implicit,
+        _ => false,
+    }
+}
+
+/// Whether a second run could do something else than the first, or leave something twice.
+fn is_unrepeatable(work: &Work) -> bool {
+    let traits = verdict(work).map_or(Traits::empty(), |verdict| verdict.traits);
+    let known = matches!(work.after, After::Statement(_) | After::Execute(_) | After::Effect(_) | After::Option);
+    !known || traits.intersects(UNREPEATABLE) || work.upload.is_some() || work.shape == Shape::Cursor
+}

@@ -1,0 +1,121 @@
+//! Work that certainly did not happen runs again, on real nodes: transactions of a lost or aborting writer, autocommit writes.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
+
+mod support;
+
+use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, OptsBuilder};
+use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Site, until};
+use std::net::SocketAddrV4;
+use std::time::Duration;
+use support::Proxy;
+
+/// Until the cluster is whole again.
+const WHOLE_MAX: Duration = Duration::from_secs(120);
+
+#[test]
+fn what_did_not_happen_runs_again() {
+    let lab = Lab::builder().galera(3).fast_eviction(true).start().unwrap();
+    let proxy = Proxy::start(&lab, Site::Primary);
+    proxy.sql(
+        "CREATE DATABASE shop; CREATE TABLE shop.t (id INT AUTO_INCREMENT PRIMARY KEY, a INT, at DATETIME(6));
+         CREATE TABLE shop.hot (id INT PRIMARY KEY, n INT); INSERT INTO shop.hot VALUES (1, 0), (2, 0)",
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(storms(&lab, &proxy));
+    runtime.block_on(lost_writers(&lab, &proxy));
+}
+
+async fn connect(address: SocketAddrV4) -> Conn {
+    let options = OptsBuilder::default()
+        .ip_or_hostname(address.ip().to_string())
+        .tcp_port(address.port())
+        .user(Some(APP_USER))
+        .pass(Some(APP_PASSWORD))
+        .max_allowed_packet(Some(1 << 24))
+        .wait_timeout(Some(3600))
+        .prefer_socket(false);
+    Conn::new(options).await.unwrap()
+}
+
+/// Writes on another node that are certified first abort what the sessions do; nobody is told.
+async fn storms(lab: &Lab, proxy: &Proxy) {
+    let other = lab.node("galera-72").unwrap().address();
+    let rival = tokio::spawn(async move {
+        let mut conn = connect(other).await;
+        let mut done = 0;
+        for _ in 0..150 {
+            match conn.query_drop("UPDATE shop.hot SET n = n + 1 WHERE id = 1").await {
+                Ok(()) => done += 1,
+                Err(Error::Server(error)) if error.code == 1213 => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        done
+    });
+    let transactions = (0..2).map(|client| {
+        let address = proxy.address();
+        tokio::spawn(async move {
+            let mut conn = connect(address).await;
+            for round in 0..60 {
+                if client == 0 {
+                    let update = "UPDATE shop.hot SET n = n + 1 WHERE id = ?";
+                    conn.query_drop("BEGIN").await.unwrap();
+                    conn.exec_drop(update, (2,)).await.unwrap();
+                    conn.exec_drop(update, (1,)).await.unwrap();
+                    conn.query_drop("COMMIT").await.unwrap();
+                } else {
+                    conn.query_drop(format!("UPDATE shop.hot SET n = n + 1 /* {round} */ WHERE id = 1")).await.unwrap();
+                }
+            }
+        })
+    });
+    for transaction in transactions.collect::<Vec<_>>() {
+        transaction.await.unwrap();
+    }
+    let rivals = rival.await.unwrap();
+    let mut conn = connect(proxy.address()).await;
+    let sums: Vec<i64> = conn.query("SELECT n FROM shop.hot ORDER BY id").await.unwrap();
+    assert_eq!(sums, [120 + rivals, 60]);
+}
+
+/// The writer dies within transactions: they go on as if nothing had been, with the ids and values their clients have seen.
+async fn lost_writers(lab: &Lab, proxy: &Proxy) {
+    let mut idle = connect(proxy.address()).await;
+    idle.query_drop("SET @before = 'kept'").await.unwrap();
+    idle.query_drop("BEGIN").await.unwrap();
+    idle.exec_drop("INSERT INTO shop.t (a, at) VALUES (?, NOW(6)), (2, NOW(6))", (1,)).await.unwrap();
+    let id = idle.last_insert_id().unwrap();
+    let before: Vec<(i64, i64)> =
+        idle.query(format!("SELECT id, a FROM shop.t WHERE id >= {id} ORDER BY id")).await.unwrap();
+    assert_eq!(before.len(), 2);
+    idle.query_drop("SET @within = @before").await.unwrap();
+    let mut stale = connect(proxy.address()).await;
+    stale.query_drop("BEGIN").await.unwrap();
+    let _: Option<i64> = stale.query_first("SELECT n FROM shop.hot WHERE id = 2").await.unwrap();
+    stale.query_drop("INSERT INTO shop.t (a) VALUES (77)").await.unwrap();
+
+    lab.node("galera-71").unwrap().kill().unwrap();
+    // The same rows are not there any more when the second one runs again.
+    let mut other = connect(proxy.address()).await;
+    other.query_drop("UPDATE shop.hot SET n = n + 1000 WHERE id = 2").await.unwrap();
+
+    let kept: Option<(String, i64)> =
+        idle.query_first("SELECT CONCAT(@before, @within), LAST_INSERT_ID()").await.unwrap();
+    assert_eq!(kept, Some(("keptkept".to_owned(), id as i64)));
+    idle.exec_drop("INSERT INTO shop.t (a) VALUES (?)", (3,)).await.unwrap();
+    idle.query_drop("COMMIT").await.unwrap();
+    let after: Vec<(i64, i64)> =
+        idle.query(format!("SELECT id, a FROM shop.t WHERE id >= {id} ORDER BY id")).await.unwrap();
+    assert_eq!((&after[..2], after.len(), after[2].1), (&before[..], 3, 3));
+
+    let error = stale.query_drop("COMMIT").await.unwrap_err();
+    assert!(matches!(&error, Error::Server(error) if error.code == 1213 && error.state == "40001"), "{error}");
+    let open: Option<(i64, i64)> =
+        stale.query_first("SELECT @@in_transaction, (SELECT COUNT(*) FROM shop.t WHERE a = 77)").await.unwrap();
+    assert_eq!(open, Some((0, 0)), "it is rolled back, and the session goes on");
+    let node = lab.node("galera-71").unwrap();
+    node.start().unwrap();
+    assert!(until(WHOLE_MAX, || node.serves()));
+}
