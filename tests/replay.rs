@@ -47,7 +47,8 @@ async fn storms(lab: &Lab, proxy: &Proxy) {
         let mut done = 0;
         for _ in 0..150 {
             match conn.query_drop("UPDATE shop.hot SET n = n + 1 WHERE id = 1").await {
-                Ok(()) => done += 1,
+                // Not before the row has come to this node.
+                Ok(()) => done += conn.affected_rows() as i64,
                 Err(Error::Server(error)) if error.code == 1213 => {}
                 Err(error) => panic!("{error}"),
             }
