@@ -2,7 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
+mod lost;
+#[path = "../history/relay.rs"]
+mod relay;
 mod scene;
+mod unknown;
 
 use std::time::{Duration, Instant};
 

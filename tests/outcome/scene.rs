@@ -40,6 +40,11 @@ pub trait Wait: Future + Sized {
 
 impl<F: Future> Wait for F {}
 
+/// Runs something there to its end.
+pub fn behind<F: Future>(what: F) -> F::Output {
+    what.wait()
+}
+
 /// A cluster under watch.
 pub struct Scene<'a> {
     pub lab: &'a Lab,
@@ -78,16 +83,27 @@ impl<'a> Scene<'a> {
         let (resolver, service) = Resolver::new(config, view.clone());
         BEHIND.spawn(service.run());
         let scene = Self { lab, view, resolver, _folder: folder };
-        let fit = || scene.view.load().nodes.iter().all(|node| node.usable() && node.trace.fault.is_empty());
-        assert!(until(SOON, fit), "{:?}", scene.view.load());
+        scene.wait_until_fit();
         let table =
             "CREATE DATABASE shop; CREATE TABLE shop.t (id INT AUTO_INCREMENT PRIMARY KEY, v VARCHAR(40), KEY (v))";
         lab.nodes()[0].sql(table).unwrap();
         scene
     }
 
+    /// Waits until all nodes serve and can be traced.
+    pub fn wait_until_fit(&self) {
+        let fit = || self.view.load().nodes.iter().all(|node| node.usable() && node.trace.fault.is_empty());
+        assert!(until(SOON, fit), "{:?}", self.view.load());
+    }
+
     /// A client of a node that has done nothing yet.
     pub fn work(&self, place: usize) -> Work {
+        let base = self.lab.nodes()[place].value("SELECT @@gtid_binlog_pos").unwrap().unwrap();
+        self.work_from(place, &base)
+    }
+
+    /// The same, where this position is known.
+    pub fn work_from(&self, place: usize, base: &str) -> Work {
         let node = &self.lab.nodes()[place];
         let options = OptsBuilder::default()
             .ip_or_hostname(node.address().ip().to_string())
@@ -97,7 +113,7 @@ impl<'a> Scene<'a> {
             .max_allowed_packet(Some(1 << 24))
             .wait_timeout(Some(3600));
         let conn = Conn::new(options).wait().unwrap();
-        let base: Position = node.value("SELECT @@gtid_binlog_pos").unwrap().unwrap().parse().unwrap();
+        let base: Position = base.parse().unwrap();
         let question =
             Question { node: NodeId(place as u16), thread: conn.id(), markers: [].into(), base, wants_rows: false };
         let session = u128::from(SESSIONS.fetch_add(1, Ordering::Relaxed)) << 64 | 0xfeed;
@@ -124,6 +140,13 @@ impl<'a> Scene<'a> {
     pub fn count(&self, condition: &str) -> u64 {
         let sql = format!("SELECT COUNT(*) FROM shop.t WHERE {condition}");
         self.survivor().value(&sql).unwrap().unwrap().parse().unwrap()
+    }
+
+    /// Whether a node is outside of the primary component.
+    pub fn is_outside(&self, place: usize) -> bool {
+        let sql =
+            "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'wsrep_cluster_status'";
+        self.lab.nodes()[place].value(sql).is_ok_and(|status| status.as_deref() == Some("non-Primary"))
     }
 
     /// A status counter of a node.
