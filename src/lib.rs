@@ -13,12 +13,14 @@
 //! - [`outcome`]: whether a write happened whose node was lost.
 //! - [`session`]: one client's connection: a pure machine, and the small shell that drives it on a worker.
 //! - [`replication`]: dumps of replicas, which outlive the nodes they come from, and the links by which this site follows others.
+//! - [`audit`]: whether servers are set as all this needs it.
 //! - [`telemetry`], [`admin`]: what an operator sees.
 //! - [`lab`]: real MariaDB servers on loopback addresses, for the demo, the tests and the benches.
 //! - [`app`], [`cli`]: put the parts together.
 
 pub mod admin;
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod backend;
 pub mod cli;

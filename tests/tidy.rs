@@ -123,6 +123,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("replication", &["wire", "gtid", "fault", "config", "cluster", "auth", "net", "backend", "telemetry"]),
     ("telemetry", &["cluster", "config"]),
+    ("audit", &["cluster", "config", "gtid", "replication"]),
     ("admin", &["cluster", "config", "gtid", "replication", "telemetry"]),
     ("lab", &[]),
 ];

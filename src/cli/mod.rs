@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod audit;
 mod check;
 mod classify;
 mod lab;
@@ -26,6 +27,7 @@ struct Cli {
 enum Command {
     Run(run::Args),
     Check(check::Args),
+    Audit(audit::Args),
     List(list::Args),
     Set(server::Set),
     Clear(server::Clear),
@@ -40,6 +42,7 @@ pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run::run(args),
         Command::Check(args) => check::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::List(args) => list::run(args),
         Command::Set(args) => server::set(args),
         Command::Clear(args) => server::clear(args),

@@ -142,7 +142,7 @@ impl Line {
     }
 
     /// The first two values of each row.
-    async fn pairs(&mut self, question: &str) -> Result<Columns, Trouble> {
+    pub async fn pairs(&mut self, question: &str) -> Result<Columns, Trouble> {
         let rows = self.ask(question, self.answer_timeout).await?;
         let value = |row: &Row, at| row.as_ref(at).and_then(text).unwrap_or_default();
         Ok(rows.iter().map(|row| (value(row, 0), value(row, 1))).collect())

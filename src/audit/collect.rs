@@ -1,0 +1,48 @@
+//! Asks the nodes of a site, and the remotes through their links' own accounts, for what the rules judge.
+
+use futures_util::future::join_all;
+
+use super::facts::{self, Facts};
+use super::grants::{self, Grants};
+use super::rules::{Picture, Remote, Server};
+use crate::config::Config;
+use crate::config::model::Link;
+use crate::replication::link::line::Line;
+
+/// Asks everybody at once.
+pub async fn collect(config: &Config) -> Picture {
+    let nodes = config.nodes.iter().map(|node| ask(node.name.to_string(), Line::to_node(&node.address, config)));
+    let remotes = config.links.iter().map(|link| remote(link, config));
+    Picture {
+        kind: config.cluster.kind,
+        user: config.site.user.to_string(),
+        nodes: join_all(nodes).await,
+        remotes: join_all(remotes).await,
+    }
+}
+
+/// The first of its addresses that answers, or the first one's word.
+async fn remote(link: &Link, config: &Config) -> Remote {
+    let mut first = None;
+    for address in &link.remote {
+        let server = ask(format!("link {} ({address})", link.name), Line::to_remote(address, link, config)).await;
+        if server.answer.is_ok() {
+            return Remote { user: link.user.to_string(), server };
+        }
+        first.get_or_insert(server);
+    }
+    let none = || Server { name: format!("link {}", link.name), answer: Err("it has no address".to_owned()) };
+    Remote { user: link.user.to_string(), server: first.unwrap_or_else(none) }
+}
+
+async fn ask(name: String, mut line: Line) -> Server {
+    let answer = answer(&mut line).await;
+    Server { name, answer }
+}
+
+async fn answer(line: &mut Line) -> Result<(Facts, Grants), String> {
+    let settings = line.pairs(facts::QUERY).await.map_err(|trouble| trouble.to_string())?;
+    let facts = Facts::read(&settings).map_err(|unreadable| unreadable.to_string())?;
+    let rows = line.pairs(grants::QUERY).await.map_err(|trouble| trouble.to_string())?;
+    Ok((facts, Grants::read(rows.iter().map(|(row, _)| &**row))))
+}

@@ -1,0 +1,136 @@
+//! Table tests of the rules: a site of the guide, one thing changed, and what is found.
+
+use super::super::facts::tests::facts;
+use super::*;
+
+const SERVICE: [&str; 2] = [
+    "GRANT RELOAD, SHOW DATABASES, SUPER, SLAVE MONITOR ON *.* TO `maxuser`@`%`",
+    "GRANT SELECT ON `mysql`.* TO `maxuser`@`%`",
+];
+
+fn server(name: &str, changes: &[(&str, &str)], grants: &[&str]) -> Server {
+    Server { name: name.to_owned(), answer: Ok((facts(changes), Grants::read(grants.iter().copied()))) }
+}
+
+/// The guide's site with one thing changed on the second node, or at the remote.
+fn site(node: &[(&str, &str)], remote: &[(&str, &str)]) -> Picture {
+    let with = |name: &str, domain: &str, offset: &str, more: &[(&str, &str)]| {
+        let own = [("gtid_domain_id", domain), ("auto_increment_offset", offset)];
+        server(name, &[more, &own[..]].concat(), &SERVICE)
+    };
+    let dr = [("server_id", "8000"), ("gtid_domain_id", "81"), ("auto_increment_offset", "4"), ("wsrep_on", "OFF")];
+    let dr = server("link dr", &[remote, &dr[..]].concat(), &["GRANT REPLICATION SLAVE ON *.* TO `repl_user`@`%`"]);
+    Picture {
+        kind: Kind::Galera,
+        user: "maxuser".to_owned(),
+        nodes: vec![with("a", "71", "1", &[]), with("b", "72", "2", node), with("c", "73", "3", &[])],
+        remotes: vec![Remote { user: "repl_user".to_owned(), server: dr }],
+    }
+}
+
+fn told(picture: &Picture) -> Vec<String> {
+    audit(picture).iter().map(|finding| format!("{:?} {}: {}", finding.level, finding.place, finding.what)).collect()
+}
+
+#[test]
+fn the_guides_site_is_all_right() {
+    assert_eq!(told(&site(&[], &[])), [""; 0]);
+}
+
+#[test]
+fn settings_of_a_node() {
+    for (name, value, expected) in [
+        ("log_bin", "OFF", "Error b: log_bin is OFF"),
+        ("log_slave_updates", "OFF", "Error b: log_slave_updates is OFF"),
+        ("binlog_format", "MIXED", "Error b: binlog_format is MIXED"),
+        ("gtid_ignore_duplicates", "OFF", "Error b: gtid_ignore_duplicates is OFF"),
+        ("wsrep_on", "OFF", "Error b: wsrep_on is OFF"),
+        ("wsrep_gtid_mode", "OFF", "Error b: wsrep_gtid_mode is OFF"),
+        ("wsrep_auto_increment_control", "ON", "Warning b: wsrep_auto_increment_control is ON"),
+        ("innodb_autoinc_lock_mode", "1", "Warning b: innodb_autoinc_lock_mode is 1"),
+        ("expire_logs_days", "1.000000", "Warning b: binary logs are kept for 86400 s only"),
+        (
+            "gtid_binlog_pos",
+            "70-7000-9,72-7000-4",
+            "Warning b: it has transactions of its own, the last one is 72-7000-4",
+        ),
+        ("server_id", "7001", "Error b: its server_id is 7001, that of a is 7000"),
+        ("wsrep_gtid_domain_id", "60", "Error b: its wsrep_gtid_domain_id is 60, that of a is 70"),
+    ] {
+        assert_eq!(told(&site(&[(name, value)], &[])), [expected]);
+    }
+    // Its neighbours see nothing of these.
+    assert_eq!(told(&site(&[("expire_logs_days", "4.000000")], &[])), [""; 0]);
+    assert_eq!(told(&site(&[("gtid_binlog_pos", "70-7000-9,71-7000-4")], &[])), [""; 0]);
+    let versions = [
+        "Warning b: its version is 11.4.2-MariaDB",
+        "Warning b: its version is 11.4.2-MariaDB, that of a is 10.11.19-MariaDB-log",
+    ];
+    assert_eq!(told(&site(&[("version", "11.4.2-MariaDB")], &[])), versions);
+}
+
+#[test]
+fn domains_of_nodes() {
+    let twins = site(&[("gtid_domain_id", "71")], &[]);
+    assert_eq!(told(&twins), ["Error b: its gtid_domain_id is 71, as that of a"]);
+    let shared = site(&[("gtid_domain_id", "70")], &[]);
+    assert_eq!(told(&shared), ["Error b: its gtid_domain_id is the cluster's, 70"]);
+}
+
+#[test]
+fn sites_must_differ() {
+    for (changes, expected) in [
+        (&[("server_id", "7000")][..], &["Error link dr: both sites have the server_id 7000"][..]),
+        (&[("gtid_domain_id", "70")], &["Error link dr: both sites write to the GTID domain 70"]),
+        (
+            &[("auto_increment_offset", "2")],
+            &["Error link dr: AUTO_INCREMENT gives 2 + n * 4 there and 2 + n * 4 on b"],
+        ),
+        (
+            &[("auto_increment_increment", "1"), ("auto_increment_offset", "1")],
+            &[
+                "Error link dr: AUTO_INCREMENT gives 1 + n * 1 there and 1 + n * 4 on a",
+                "Error link dr: AUTO_INCREMENT gives 1 + n * 1 there and 2 + n * 4 on b",
+                "Error link dr: AUTO_INCREMENT gives 1 + n * 1 there and 3 + n * 4 on c",
+            ],
+        ),
+    ] {
+        assert_eq!(told(&site(&[], changes)), expected);
+    }
+}
+
+#[test]
+fn privileges() {
+    let mut picture = site(&[], &[]);
+    let guide = ["GRANT SHOW DATABASES, SUPER ON *.* TO `maxuser`@`%`", SERVICE[1]];
+    picture.nodes[1] = server("b", &[("gtid_domain_id", "72"), ("auto_increment_offset", "2")], &guide);
+    assert_eq!(
+        told(&picture),
+        ["Warning b: maxuser lacks RELOAD ON *.*", "Warning b: maxuser lacks SLAVE MONITOR ON *.*"]
+    );
+    assert_eq!(audit(&picture)[0].fix, "GRANT RELOAD ON *.* TO maxuser@'%'");
+    picture.nodes[1] = server("b", &[("gtid_domain_id", "72"), ("auto_increment_offset", "2")], &[]);
+    picture.remotes.clear();
+    assert_eq!(
+        told(&picture),
+        ["Error b: maxuser lacks SELECT ON mysql.*", "Warning b: maxuser lacks SHOW DATABASES ON *.*"],
+        "without links there is less to do"
+    );
+    let mut picture = site(&[], &[]);
+    let dr = [("server_id", "8000"), ("gtid_domain_id", "81"), ("auto_increment_offset", "4"), ("wsrep_on", "OFF")];
+    picture.remotes[0].server = server("link dr", &dr, &["GRANT USAGE ON *.* TO `repl_user`@`%`"]);
+    assert_eq!(told(&picture), ["Error link dr: repl_user lacks REPLICATION SLAVE there"]);
+}
+
+#[test]
+fn who_does_not_answer() {
+    let mut picture = site(&[], &[]);
+    picture.nodes[0].answer = Err("refused".to_owned());
+    picture.remotes[0].server.answer = Err("no connection".to_owned());
+    assert_eq!(
+        told(&picture),
+        ["Error a: it can't be asked: refused", "Error link dr: it can't be asked: no connection"]
+    );
+    picture.kind = Kind::Standalone;
+    assert!(told(&picture).contains(&"Error b: wsrep_on is ON".to_owned()));
+}
