@@ -81,7 +81,9 @@ fn it_stands_by(sites: &Sites<'_>, second: &Proxy) {
         let output = second.command(arguments);
         assert!(String::from_utf8_lossy(&output.stderr).contains(why), "{output:?}");
     };
-    refused(&["link", "retry", "dr"], "drives the links of this site: ask that one");
+    for order in ["retry", "stop"] {
+        refused(&["link", order, "dr"], "drives the links of this site: ask that one");
+    }
     refused(&["switch-writer", "galera-73"], "drives the links of this site");
     let writer = report(second).node;
     refused(&["set", "server", &writer, "drain"], "tell that one first");
@@ -133,11 +135,19 @@ fn the_second_is_cut_off(sites: &Sites<'_>, second: &Proxy, wires: &[(String, Wi
     assert_eq!(changes(second), before, "both have changed links");
 }
 
+/// What an operator has told it holds for whoever goes on, and for itself when it comes back what the other one was told.
 fn the_driver_is_killed(sites: &mut Sites<'_>, second: &Proxy) {
+    succeeded(&sites.dc.command(&["link", "stop", "dr"]));
+    let noted = || second.log().contains("an operator has the link stopped");
+    assert!(until(SOON, noted), "{:?}", report(second));
     sites.dc.kill();
+    expect(second, "Stopped");
+    succeeded(&second.command(&["link", "start", "dr"]));
     expect(second, "Running");
     sites.dc.restart();
     agreed(sites, second, &sites.dc);
+    let noted = || sites.dc.log().contains("an operator has the link started");
+    assert!(until(SOON, noted), "{:?}", report(&sites.dc));
 }
 
 /// The server ends its lease, and the other one goes on with the same writer.

@@ -10,7 +10,7 @@ use std::net::SocketAddrV4;
 use std::sync::atomic::Ordering;
 
 use oarlock::admin::http::Replica;
-use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
+use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Server, Site, until};
 use replica::{
     MASTER, SOON, Stop, Writes, connections, follow, goes_on, log_length, new_lines, servers, source_of_dump, status,
     the_same_everywhere, writer,
@@ -242,10 +242,16 @@ fn a_replica_acknowledges(lab: &Lab, proxy: &Proxy, replica: &Node) {
     // Another node goes on, which asks for acknowledgements too.
     writer.sql("SET GLOBAL read_only = ON").unwrap();
     moves_from(lab, proxy, writer);
+    let next = self::writer(lab, proxy).unwrap();
+    assert!(until(SOON, || value(next, "Rpl_semi_sync_master_clients") == "1"), "{}", proxy.log());
+    let count = |name: &str| value(next, name).parse::<u64>().unwrap();
+    let before = (count("Rpl_semi_sync_master_yes_tx"), count("Rpl_semi_sync_master_no_tx"));
     for _ in 0..20 {
         proxy.sql("INSERT INTO shop.t (v, w) VALUES (1, 'semi')");
     }
     the_same_everywhere(lab, replica);
+    let after = (count("Rpl_semi_sync_master_yes_tx"), count("Rpl_semi_sync_master_no_tx"));
+    assert!(after.0 >= before.0 + 20 && after.1 == before.1, "{before:?} {after:?}");
     writer.sql("SET GLOBAL read_only = OFF").unwrap();
     assert_eq!(self::connections(proxy), connections, "{}", proxy.log());
     replica.sql("STOP SLAVE; SET GLOBAL rpl_semi_sync_slave_enabled = OFF; START SLAVE").unwrap();
@@ -378,4 +384,50 @@ fn a_replica_reads_by_file_and_position(lab: &Lab, proxy: &Proxy, replica: &Node
     let there = || replica.value("SELECT w FROM shop.t WHERE v = 77").unwrap();
     assert!(until(SOON, || there().as_deref() == Some("by file")), "{:?}", replica.sql("SHOW SLAVE STATUS"));
     assert_eq!(replica_on_list(proxy, 8000).unwrap().position, None);
+}
+
+/// Of one server, whose log is encrypted: XA transactions between each other, and a dump that is ended between them.
+#[test]
+fn a_standalone_server_has_replicas() {
+    let keys = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(keys.path(), "1;770A8A65DA156D24EE2A093277530142\n").unwrap();
+    std::fs::set_permissions(keys.path(), std::os::unix::fs::PermissionsExt::from_mode(0o644)).unwrap();
+    let source = Server::start(&[
+        ("plugin_load_add", "file_key_management"),
+        ("file_key_management_filename", keys.path().to_str().unwrap()),
+        ("encrypt_binlog", "ON"),
+    ]);
+    let source = source.unwrap();
+    let replica = Server::start(&[("server_id", "9000"), ("gtid_domain_id", "91")]).unwrap();
+    let proxy = Proxy::start(source.lab(), Site::Dr);
+    proxy.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, v INT)");
+    follow(&replica, &proxy, "");
+    assert_eq!(source.value("SELECT @@encrypt_binlog").unwrap().as_deref(), Some("1"));
+    let there =
+        |rows: usize| until(SOON, || replica.sql("SELECT * FROM shop.t").is_ok_and(|found| found.len() == rows));
+    for round in 0..10 {
+        let id = |n: usize| round * 10 + n;
+        let prepare = |n| {
+            source
+                .sql(&format!(
+                    "XA START 'x{0}'; INSERT INTO shop.t VALUES ({0}, 1); XA END 'x{0}'; XA PREPARE 'x{0}'",
+                    id(n)
+                ))
+                .unwrap()
+        };
+        prepare(1);
+        prepare(2);
+        proxy.sql(&format!("INSERT INTO shop.t VALUES ({}, 1)", id(3)));
+        assert!(there(round * 3 + 1), "{:?}", replica.sql("SHOW SLAVE STATUS"));
+        // The thread that sends it ends: the dump goes on from the same server, in another connection.
+        let threads =
+            source.sql("SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'").unwrap();
+        source.sql(&format!("KILL {}", threads[0][0].as_deref().unwrap())).unwrap();
+        source.sql(&format!("XA COMMIT 'x{}'; XA COMMIT 'x{}'", id(2), id(1))).unwrap();
+        assert!(there(round * 3 + 3), "{:?}", replica.sql("SHOW SLAVE STATUS"));
+    }
+    let rows = "SELECT COUNT(*) FROM information_schema.processlist WHERE command = 'Binlog Dump'";
+    assert_eq!(source.value(rows).unwrap().as_deref(), Some("1"));
+    assert_eq!(connections(&proxy), 1, "the replica has connected again");
+    assert_eq!(replica_on_list(&proxy, 9000).unwrap().takeovers, 10);
 }

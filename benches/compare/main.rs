@@ -14,6 +14,8 @@ mod backlog;
 mod crowd;
 #[path = "../../tests/support/fake_node.rs"]
 mod fake_node;
+#[path = "../../tests/support/gauge.rs"]
+mod gauge;
 mod haproxy;
 mod idle;
 #[path = "../../tests/support/logins.rs"]

@@ -1,13 +1,11 @@
 //! What a replica notices when the node it reads is killed, freezes or is withdrawn, beside what a writer on a survivor notices in
 //! the same round: the difference is what the takeover of its dump costs.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, OptsBuilder};
-use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Node, Site, until};
+use oarlock::lab::{Lab, Node, Site, until};
 
+use crate::gauge::Gauge;
 use crate::replica::{SOON, connections, follow, servers, source_of_dump, the_same_everywhere, writer};
 use crate::support::{Proxy, succeeded};
 
@@ -19,41 +17,8 @@ enum Fault {
     Maintenance,
 }
 
-/// The pause between two writes, and between two looks at the replica: more than 200 writes a second, on a machine of two processors.
-const PAUSE: Duration = Duration::from_millis(2);
 /// Writes before and after each fault.
 const WRITES: u64 = 200;
-
-/// The longest time between two steps.
-struct Gauge {
-    began: Instant,
-    last_us: AtomicU64,
-    widest_us: AtomicU64,
-    steps: AtomicU64,
-}
-
-impl Gauge {
-    fn new() -> Self {
-        Self { began: Instant::now(), last_us: 0.into(), widest_us: 0.into(), steps: 0.into() }
-    }
-
-    fn step(&self) {
-        let now_us = self.began.elapsed().as_micros() as u64;
-        let last_us = self.last_us.swap(now_us, Ordering::Relaxed);
-        self.widest_us.fetch_max(now_us - last_us, Ordering::Relaxed);
-        self.steps.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Waits for so many more.
-    fn more(&self, more: u64) {
-        let goal = self.steps.load(Ordering::Relaxed) + more;
-        assert!(until(SOON, || self.steps.load(Ordering::Relaxed) >= goal), "it stands still");
-    }
-
-    fn take_ms(&self) -> f64 {
-        self.widest_us.swap(0, Ordering::Relaxed) as f64 / 1e3
-    }
-}
 
 /// What one round came to, in milliseconds.
 struct Round {
@@ -96,21 +61,15 @@ pub fn measure(rounds: usize) {
 }
 
 fn round(lab: &Lab, proxy: &Proxy, replica: &Node, fault: Fault) -> Round {
+    // A dump may know of a loss before the watch does.
+    let is_settled = || writer(lab, proxy).is_some_and(|writer| writer.name() == source_of_dump(proxy));
+    assert!(until(SOON, is_settled), "{:?} {}", servers(proxy), source_of_dump(proxy));
     let victim = writer(lab, proxy).unwrap();
-    assert!(until(SOON, || source_of_dump(proxy) == victim.name()));
     let survivor = lab.nodes().iter().find(|node| ![victim.name(), replica.name()].contains(&node.name())).unwrap();
     let (writes, arrivals, ends) = (Gauge::new(), Gauge::new(), AtomicBool::new(false));
     let round = std::thread::scope(|scope| {
-        scope.spawn(|| drive(survivor, "INSERT INTO shop.t (v, w) VALUES (1, 'w')", &ends, |_| writes.step()));
-        scope.spawn(|| {
-            let mut last = String::new();
-            drive(replica, "SELECT @@gtid_slave_pos", &ends, |position| {
-                if position != last {
-                    last = position;
-                    arrivals.step();
-                }
-            });
-        });
+        scope.spawn(|| writes.of_writes(survivor.address(), "INSERT INTO shop.t (v, w) VALUES (1, 'w')", &ends));
+        scope.spawn(|| arrivals.of_changes(replica.address(), "SELECT @@gtid_slave_pos", &ends));
         writes.more(WRITES);
         arrivals.more(1);
         writes.take_ms();
@@ -143,35 +102,6 @@ fn mend(proxy: &Proxy, victim: &Node, fault: Fault) {
     let is_back =
         || servers(proxy).iter().any(|server| server.name == victim.name() && server.state.contains("Synced"));
     assert!(until(SOON, is_back), "{:?}", servers(proxy));
-}
-
-/// Runs a statement again and again on a connection of its own; `each` gets the first value of the answer.
-fn drive(node: &Node, sql: &str, ends: &AtomicBool, mut each: impl FnMut(String)) {
-    let options = OptsBuilder::default()
-        .ip_or_hostname(node.address().ip().to_string())
-        .tcp_port(node.address().port())
-        .user(Some(APP_USER))
-        .pass(Some(APP_PASSWORD))
-        .prefer_socket(false)
-        .max_allowed_packet(Some(1 << 24))
-        .wait_timeout(Some(3600));
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(async {
-        let mut conn = Conn::new(options).await.unwrap();
-        while !ends.load(Ordering::Relaxed) {
-            let value: Option<String> = match conn.query_first(sql).await {
-                Ok(value) => value,
-                // While the cluster changes its view a node takes no writes.
-                Err(mysql_async::Error::Server(_)) => {
-                    tokio::time::sleep(PAUSE).await;
-                    continue;
-                }
-                Err(error) => panic!("{}: {error}", node.name()),
-            };
-            each(value.unwrap_or_default());
-            tokio::time::sleep(PAUSE).await;
-        }
-    });
 }
 
 fn last_takeover(proxy: &Proxy) -> f64 {

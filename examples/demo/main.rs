@@ -1,26 +1,42 @@
-//! `make demo`: the program in front of a real cluster, under load, watched.
+//! `make demo`: two real sites that follow each other, the program in front of each, under load, watched; the writer is killed meanwhile.
 //!
-//! Starts a lab and `oarlock run` with a configuration made for it, drives sysbench through the proxy, says each second how it
-//! goes, and at the end what each node did. The last line is the verdict. With `--stay` everything stays up.
+//! Starts a lab and an `oarlock run` for each site, drives sysbench through the cluster's, says each second how it goes, kills the
+//! writer, and at the end says what each node did before, what everybody noticed of the loss, and whether all have the same. The last
+//! line is the verdict. With `--stay` everything stays up.
 
 use std::error::Error;
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
-use std::process::{Child, Command, ExitCode};
+use std::process::ExitCode;
+use std::sync::Mutex;
 use std::time::Duration;
 
-use oarlock::admin::http::Server;
 use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Site, until};
 
+#[path = "../../tests/support/gauge.rs"]
+mod gauge;
 mod load;
 mod measure;
+mod pauses;
+mod site;
 
 use load::Sum;
 use measure::{Work, cpu_seconds};
+use pauses::{Watched, compare};
+use site::{Proxy, program};
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
+
+/// The two sites.
+pub struct Sites<'a> {
+    lab: &'a Lab,
+    dc: Proxy,
+    dr: Proxy,
+}
+
+/// In this second of the load the writer is killed.
+const KILL_AT: u32 = load::SECONDS / 3;
+/// The killed node is back, and both sites have the same, within this.
+const SETTLE_LIMIT: Duration = Duration::from_secs(90);
+const TABLES: [&str; 5] = ["demo.marks", "sbtest.sbtest1", "sbtest.sbtest2", "sbtest.sbtest3", "sbtest.sbtest4"];
 
 fn main() -> ExitCode {
     let stay = std::env::args().any(|argument| argument == "--stay");
@@ -33,7 +49,7 @@ fn main() -> ExitCode {
 fn verdict(outcome: Outcome<Sum>) -> ExitCode {
     match outcome {
         Ok(total) => {
-            println!("demo: ok, {} queries, 0 errors", total.queries);
+            println!("demo: ok, {} queries, {} errors, all tables equal", total.queries, total.errors);
             ExitCode::SUCCESS
         }
         Err(why) => {
@@ -56,28 +72,60 @@ fn end_on_interrupt() -> Outcome<()> {
 }
 
 fn demo(stay: bool) -> Outcome<Sum> {
-    println!("starting a Galera cluster of 3 ...");
+    println!("starting a Galera cluster of 3, and the standalone server of the other site ...");
     // At REPEATABLE READ sysbench's transactions now and then deadlock with each other, proxy or not.
-    let order =
-        Lab::builder().option("innodb_buffer_pool_size", "256M").option("transaction_isolation", "READ-COMMITTED");
+    let order = Lab::builder()
+        .standalone(true)
+        .option("innodb_buffer_pool_size", "256M")
+        .option("transaction_isolation", "READ-COMMITTED");
     let lab = order.start()?;
-    lab.nodes()[0].sql("CREATE DATABASE sbtest")?;
-    println!("starting oarlock in front of it ...");
-    let mut proxy = Proxy::start(&lab)?;
+    println!("starting oarlock in front of each, with links both ways ...");
+    let mut sites = Sites { lab: &lab, dc: Proxy::start(&lab, Site::Primary)?, dr: Proxy::start(&lab, Site::Dr)? };
+    lab.nodes()[0].sql(
+        "GRANT RELOAD ON *.* TO maxuser@'%'; CREATE DATABASE sbtest; CREATE DATABASE demo; \
+         CREATE TABLE demo.marks (id INT AUTO_INCREMENT PRIMARY KEY, site INT)",
+    )?;
     println!("making 4 tables of 50000 rows through it ...");
-    load::prepare(&lab, proxy.applications)?;
+    load::prepare(&lab, sites.dc.applications.into())?;
     // A reader that is still applying a CREATE INDEX ends the reads in its way with error 1213.
-    lab.nodes().iter().try_for_each(|node| node.sql("SET wsrep_sync_wait = 15; SELECT 1").map(drop))?;
+    let galera = || lab.nodes().iter().filter(|node| node.name() != "server-81");
+    galera().try_for_each(|node| node.sql("SET wsrep_sync_wait = 15; SELECT 1").map(drop))?;
+    if !until(SETTLE_LIMIT, || sites.dc.is_even() && sites.dr.is_even()) {
+        return Err("the sites do not follow each other".into());
+    }
+    let total = under_load(&mut sites)?;
+    if stay {
+        let Sites { dc, .. } = sites;
+        keep(lab, &dc)?;
+    }
+    Ok(total)
+}
 
-    println!("{} through {} for {} s", load::WORDS, proxy.applications, load::SECONDS);
-    let before = (Work::of_all(&lab)?, cpu_seconds(proxy.process.id())?);
-    let total = load::run(&lab, proxy.applications, |number, Sum { queries, errors }| {
-        println!("{number:>3} s {queries:>8.0} qps {errors:>4.0} errors   {}", proxy.states());
+/// The load, the loss in the middle of it, and what came of both.
+fn under_load(sites: &mut Sites<'_>) -> Outcome<Sum> {
+    let lab = sites.lab;
+    println!("{} through {} for {} s", load::WORDS, sites.dc.applications, load::SECONDS);
+    let told = replication_log(lab)?.len();
+    let before = (Work::of_all(lab)?, cpu_seconds(sites.dc.process.id())?);
+    let (watched, lost) = (Watched::new(), Mutex::new(None));
+    let (total, pauses) = std::thread::scope(|scope| {
+        watched.start(scope, sites)?;
+        let total = load::run(lab, sites.dc.applications.into(), |number, Sum { queries, errors }| {
+            println!("{number:>3} s {queries:>8.0} qps {errors:>4.0} errors   {}", sites.dc.states());
+            if number == KILL_AT {
+                watched.reset();
+                *lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(kill_the_writer(sites));
+            }
+        });
+        let pauses = watched.end();
+        Outcome::Ok((total?, pauses))
     })?;
-    proxy.still_runs()?;
-    let after = (Work::of_all(&lab)?, cpu_seconds(proxy.process.id())?);
-
-    let shares = measure::shares(&lab, &before.0, &after.0);
+    let lost = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let (victim, shares) = lost.ok_or("the load ended too early")??;
+    sites.dc.still_runs()?;
+    sites.dr.still_runs()?;
+    let cpu = cpu_seconds(sites.dc.process.id())? - before.1;
+    let shares = measure::shares(lab, &before.0, &shares);
     println!(
         "\n{} queries, {} errors, {:.0} a second",
         total.queries,
@@ -85,14 +133,50 @@ fn demo(stay: bool) -> Outcome<Sum> {
         total.queries / f64::from(load::SECONDS)
     );
     println!("{}", measure::table(&shares));
-    println!("CPU of the proxy: {:.1} microseconds a query", (after.1 - before.1) * 1e6 / total.queries.max(1.0));
-    if stay {
-        keep(lab, &proxy)?;
-    }
-    if total.errors > 0.0 {
-        return Err(format!("{} errors in {} queries", total.errors, total.queries).into());
+    println!("CPU of the proxy: {:.1} microseconds a query", cpu * 1e6 / total.queries.max(1.0));
+    println!("\nkill -9 of the writer {victim} in second {KILL_AT}:\n{}", pauses.table());
+    settle(sites, &victim)?;
+    let rows = compare(lab, &TABLES)?;
+    println!("all {rows} rows of {} tables are the same on all {} servers", TABLES.len(), lab.nodes().len());
+    let reconnects = replication_log(lab)?.split_off(told);
+    println!("reconnects of the DR site's replication: {}", reconnects.len());
+    if let Some(line) = reconnects.first() {
+        return Err(format!("the replica has noticed the loss: {line}").into());
     }
     measure::judge(&shares).map(|()| total)
+}
+
+/// What the DR site's server has to say of its connection to the cluster.
+fn replication_log(lab: &Lab) -> Outcome<Vec<String>> {
+    let text = std::fs::read_to_string(lab.node("server-81")?.log())?;
+    let told = |line: &&str| line.contains("Slave I/O") || line.contains("reconnect");
+    Ok(text.lines().filter(told).map(str::to_owned).collect())
+}
+
+/// The victim's name, and what all nodes had done until then.
+fn kill_the_writer(sites: &Sites<'_>) -> Outcome<(String, Vec<Work>)> {
+    let name = sites.dc.writer().ok_or("there is no writer")?;
+    let work = Work::of_all(sites.lab)?;
+    sites.lab.node(&name)?.kill()?;
+    println!("      kill -9 {name}");
+    Ok((name, work))
+}
+
+/// The killed node comes back, and both sites catch up.
+fn settle(sites: &Sites<'_>, victim: &str) -> Outcome<()> {
+    sites.lab.node(victim)?.start()?;
+    let position =
+        |name: &str| -> Outcome<Option<String>> { Ok(sites.lab.node(name)?.value("SELECT @@gtid_binlog_pos")?) };
+    let shared = |text: Option<String>| -> Vec<String> {
+        let text = text.unwrap_or_default();
+        text.split(',').filter(|gtid| gtid.starts_with("70-") || gtid.starts_with("81-")).map(str::to_owned).collect()
+    };
+    let same = || {
+        let all: Vec<_> =
+            sites.lab.nodes().iter().map(|node| position(node.name()).map(shared).unwrap_or_default()).collect();
+        sites.dc.is_even() && sites.dr.is_even() && all.iter().all(|one| *one == all[0])
+    };
+    if until(SETTLE_LIMIT, same) { Ok(()) } else { Err("the sites do not come to the same".into()) }
 }
 
 fn keep(lab: Lab, proxy: &Proxy) -> Outcome<()> {
@@ -102,79 +186,8 @@ fn keep(lab: Lab, proxy: &Proxy) -> Outcome<()> {
     let program = program.display();
     println!("\nEverything stays up:");
     println!("  mariadb -h{} -P4006 -u{APP_USER} -p{APP_PASSWORD} sbtest", proxy.applications.ip());
-    println!("  {program} list servers --admin {}", proxy.admin);
+    println!("  {program} list servers --admin {}     (also links, replicas)", proxy.admin);
     println!("  {program} lab --folder {folder} status     (also kill, start, freeze, thaw NODE)");
     println!("  {program} lab --folder {folder} down       ends all of it");
     Ok(())
 }
-
-/// The program under demonstration, as a process of its own.
-struct Proxy {
-    process: Child,
-    applications: SocketAddr,
-    admin: SocketAddr,
-    log: std::path::PathBuf,
-}
-
-impl Proxy {
-    /// Starts it and waits until it has a writer and takes clients.
-    fn start(lab: &Lab) -> Outcome<Self> {
-        let address = lab.proxy_address(Site::Primary);
-        let (config, log) = (lab.folder().join("oarlock.toml"), lab.folder().join("oarlock.log"));
-        // A file with a password in it is refused when others may read it.
-        let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&config)?;
-        file.write_all(lab.config_toml(Site::Primary, address).as_bytes())?;
-        let out = OpenOptions::new().create(true).append(true).open(&log)?;
-        let mut command = Command::new(program()?);
-        command.arg("run").arg("--config").arg(config).stdout(out.try_clone()?).stderr(out);
-        lab.adopt(&mut command);
-        let process = command.spawn()?;
-        let mut proxy = Self { process, applications: (address, 4006).into(), admin: (address, 4008).into(), log };
-        let mut ended = false;
-        let ready = until(READY_LIMIT, || {
-            ended = !matches!(proxy.process.try_wait(), Ok(None));
-            ended || (proxy.servers().iter().any(|s| s.state.contains("Master")) && proxy.accepts())
-        });
-        if ready && !ended { Ok(proxy) } else { Err(proxy.failure("oarlock did not come up")) }
-    }
-
-    fn accepts(&self) -> bool {
-        std::net::TcpStream::connect_timeout(&self.applications, READY_LIMIT).is_ok()
-    }
-
-    /// What it says of the nodes; nothing if it doesn't answer.
-    fn servers(&self) -> Vec<Server> {
-        let answer = ureq::get(format!("http://{}/v1/servers", self.admin)).call();
-        answer.ok().and_then(|mut answer| answer.body_mut().read_json().ok()).unwrap_or_default()
-    }
-
-    fn states(&self) -> String {
-        let servers = self.servers();
-        let writer =
-            servers.iter().find(|server| server.state.contains("Master")).map_or("none", |server| &server.name);
-        let states: Vec<_> = servers.iter().map(|server| format!("{}: {}", server.name, server.state)).collect();
-        format!("writer {writer}   {}", states.join(" | "))
-    }
-
-    fn still_runs(&mut self) -> Outcome<()> {
-        match self.process.try_wait()? {
-            None => Ok(()),
-            Some(status) => Err(self.failure(&format!("oarlock ended during the load ({status})"))),
-        }
-    }
-
-    fn failure(&self, what: &str) -> Box<dyn Error> {
-        let log = std::fs::read_to_string(&self.log).unwrap_or_default();
-        eprintln!("{log}");
-        format!("{what}; its log is above").into()
-    }
-}
-
-/// Cargo puts an example one folder below the program.
-fn program() -> Outcome<std::path::PathBuf> {
-    let own = std::env::current_exe()?;
-    let folder = own.parent().and_then(|folder| folder.parent()).ok_or("this example lies in no folder")?;
-    Ok(folder.join("oarlock"))
-}
-
-const READY_LIMIT: Duration = Duration::from_secs(30);

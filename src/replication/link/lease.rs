@@ -3,6 +3,10 @@
 //! The lease is a lock on the writer, held by the very connection that changes links there, and freed with it. Locks are
 //! local to a node, so two proxies that see different writers can hold one each: then the lower member UUID wins, which
 //! all proxies compare alike. A proxy that can't reach a member of the cluster can't know, and takes none.
+//!
+//! The same connection shows by further locks which links operators have stopped: the other proxies note it, and go on with that.
+
+use sha1::{Digest, Sha1};
 
 use super::plan::{Node, Site};
 use super::start::silent_members;
@@ -11,6 +15,21 @@ use crate::cluster::view::NodeId;
 
 /// The name of the lock.
 pub const LOCK: &str = "oarlock.links";
+
+/// The lock by which the holder of the lease shows that this link should run, or that an operator has stopped it. There is one for
+/// either: where neither is held, the connection is just ending. Names of locks have at most [`LOCK_NAME_MAX`] characters, those of
+/// links may have as many by themselves, so it carries the link's hash.
+pub fn mark(link: &str, is_wanted: bool) -> String {
+    let hash = Sha1::digest(link.as_bytes());
+    let start = if is_wanted { "oarlock.wanted." } else { "oarlock.stopped." };
+    hash.iter().take(HASH_BYTES).fold(start.to_owned(), |name, byte| format!("{name}{byte:02x}"))
+}
+
+/// The server's limit for the name of a lock.
+const LOCK_NAME_MAX: usize = 64;
+/// So much of a hash is enough to tell a few links apart.
+const HASH_BYTES: usize = 16;
+const _: () = assert!("oarlock.stopped.".len() + 2 * HASH_BYTES <= LOCK_NAME_MAX);
 
 /// Who may change links.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,9 +100,16 @@ mod tests {
             holder => LeaseMark::Other(holder.into()),
         };
         let members = ["71".into(), "72".into()].into();
-        let status = NodeStatus { facts, members, channels: [].into(), lease };
+        let status = NodeStatus { facts, members, channels: [].into(), lease, wanted: [].into() };
         let trouble = (!answers).then(|| Trouble::Lost("no answer".into()));
         Node { name: member.into(), status: Some(status), trouble, may_remove: true }
+    }
+
+    #[test]
+    fn marks_of_links_differ() {
+        assert_eq!(mark("dr", false), "oarlock.stopped.05c77e49f6a349a5f2d72739ecf59dfa");
+        assert_eq!(mark("dr", true), "oarlock.wanted.05c77e49f6a349a5f2d72739ecf59dfa");
+        assert_ne!(mark(&"a".repeat(64), true), mark(&"a".repeat(63), true));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, ServerError as Refusal, Value};
 use tokio::time::timeout;
 
-use super::lease::LOCK;
+use super::lease::{LOCK, mark};
 use super::status::{
     CHANNELS_QUERY, Channel, Facts, LeaseMark, MEMBERS_QUERY, NodeStatus, QUERY, ServerError, Trouble,
 };
@@ -33,6 +33,8 @@ pub struct Line {
     connect_timeout: Duration,
     answer_timeout: Duration,
     connection: Option<Conn>,
+    /// Names of the links of which the lease shows something.
+    links: Vec<Box<str>>,
 }
 
 /// Columns and values of a row; NULL is left out.
@@ -45,7 +47,8 @@ impl Line {
             Kind::Galera => ", wsrep_sync_wait = 0",
             Kind::Standalone => "",
         };
-        Self::new(address, &config.site.user, config.site.password.reveal(), wsrep, config)
+        let line = Self::new(address, &config.site.user, config.site.password.reveal(), wsrep, config);
+        Self { links: config.links.iter().map(|link| link.name.clone()).collect(), ..line }
     }
 
     /// To a remote, as the link's own user.
@@ -70,6 +73,7 @@ impl Line {
             connect_timeout: config.cluster.connect_timeout,
             answer_timeout: config.cluster.read_timeout.max(config.cluster.write_timeout),
             connection: None,
+            links: Vec::new(),
         }
     }
 
@@ -87,16 +91,16 @@ impl Line {
     /// What a node says of its replication.
     pub async fn status(&mut self) -> Result<NodeStatus, Trouble> {
         let facts = self.facts().await?;
-        let (mut members, mut lease) = (Box::default(), LeaseMark::Free);
+        let (mut members, mut lease, mut wanted) = (Box::default(), LeaseMark::Free, Box::default());
         if facts.member.is_some() {
             members = self.pairs(MEMBERS_QUERY).await?.into_iter().map(|(uuid, _)| uuid.into()).collect();
         }
         if !facts.is_outside {
-            lease = self.lease_mark().await?;
+            (lease, wanted) = self.lease_mark().await?;
         }
         let channels = self.rows(CHANNELS_QUERY).await?;
         let channels = channels.iter().map(|row| Channel::read(row)).collect::<Result<_, _>>().map_err(lost)?;
-        Ok(NodeStatus { facts, members, channels, lease })
+        Ok(NodeStatus { facts, members, channels, lease, wanted })
     }
 
     /// The status after all that the cluster has committed so far has been applied here.
@@ -107,17 +111,34 @@ impl Line {
         status
     }
 
-    async fn lease_mark(&mut self) -> Result<LeaseMark, Trouble> {
-        let question = format!("SELECT IFNULL(IS_USED_LOCK('{LOCK}'), 0), CONNECTION_ID()");
-        let holder = match &self.pairs(&question).await?[..] {
-            [(holder, own)] if holder == own => return Ok(LeaseMark::Own),
-            [(holder, _)] if holder == "0" => return Ok(LeaseMark::Free),
-            [(holder, _)] => holder.clone(),
-            _ => return Err(lost("it has no answer about the lease")),
+    /// Who has the lease, and what he shows of the links.
+    async fn lease_mark(&mut self) -> Result<(LeaseMark, Box<[Option<bool>]>), Trouble> {
+        let marks = self.links.iter().flat_map(|link| [mark(link, true), mark(link, false)]);
+        let marks: String = marks.map(|mark| format!(", IS_USED_LOCK('{mark}')")).collect();
+        let question = format!("SELECT CONNECTION_ID() own, IS_USED_LOCK('{LOCK}') holder{marks}");
+        let rows = self.ask(&question, self.answer_timeout).await?;
+        let row = rows.first().ok_or_else(|| lost("it has no answer about the lease"))?;
+        let value = |at| row.as_ref(at).and_then(text);
+        let Some(holder) = value(1) else { return Ok((LeaseMark::Free, Box::default())) };
+        let shows = |at| value(at).as_ref() == Some(&holder);
+        let shown = |link: usize| match (shows(2 + 2 * link), shows(3 + 2 * link)) {
+            (true, false) => Some(true),
+            (false, true) => Some(false),
+            _ => None,
         };
+        let wanted = (0..self.links.len()).map(shown).collect();
+        if value(0).as_ref() == Some(&holder) {
+            return Ok((LeaseMark::Own, wanted));
+        }
         let question = format!("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = {holder}");
         let host = self.pairs(&question).await?.into_iter().next().map(|(host, _)| host);
-        Ok(LeaseMark::Other(host.unwrap_or_else(|| format!("connection {holder}")).into()))
+        Ok((LeaseMark::Other(host.unwrap_or_else(|| format!("connection {holder}")).into()), wanted))
+    }
+
+    /// Shows whether a link should run, for as long as the connection lives.
+    pub async fn show(&mut self, link: &str, is_wanted: bool) -> Result<(), Trouble> {
+        let (new, old) = (mark(link, is_wanted), mark(link, !is_wanted));
+        self.pairs(&format!("SELECT GET_LOCK('{new}', 0), RELEASE_LOCK('{old}')")).await.map(drop)
     }
 
     /// Takes the lease for this connection, if nobody has it.

@@ -170,16 +170,15 @@ impl Reconciler {
     /// Takes the lease where it is free, and adopts the writer of the proxy that has it.
     async fn see_lease(&mut self, view: &ClusterView) {
         let mut found = lease(self.site());
-        if let (Lease::Free, Some(writer)) = (&found, self.writer) {
-            let place = usize::from(writer.0);
-            if self.lines[place].take_lease().await == Ok(true) {
-                // Another may have taken it elsewhere meanwhile: who comes second and sees the other gives way.
-                self.read_nodes(view).await;
-                found = match lease(Site { writer: None, ..self.site() }) {
-                    other @ Lease::Other { .. } => other,
-                    _ => lease(self.site()),
-                };
-            }
+        if let (Lease::Free, Some(writer)) = (&found, self.writer)
+            && self.take_lease(usize::from(writer.0)).await == Ok(true)
+        {
+            // Another may have taken it elsewhere meanwhile: who comes second and sees the other gives way.
+            self.read_nodes(view).await;
+            found = match lease(Site { writer: None, ..self.site() }) {
+                other @ Lease::Other { .. } => other,
+                _ => lease(self.site()),
+            };
         }
         let keeps = self.writer.filter(|_| found == Lease::Held);
         for (id, (node, line)) in (0..).map(NodeId).zip(self.nodes.iter_mut().zip(&mut self.lines)) {
@@ -191,6 +190,7 @@ impl Reconciler {
             }
         }
         let adopted = if let Lease::Other { node, .. } = &found { Some(*node) } else { None };
+        self.note_stopped(adopted);
         self.view.adopt(adopted);
         self.writer = adopted.or(self.writer);
         if found != self.lease {
@@ -204,6 +204,28 @@ impl Reconciler {
             }
         }
         self.lease = found;
+    }
+
+    /// What is shown of the links comes first: who sees the lease sees that too.
+    async fn take_lease(&mut self, place: usize) -> Result<bool, Trouble> {
+        for link in &self.config.links {
+            self.lines[place].show(&link.name, !self.stopped.has(&link.name)).await?;
+        }
+        self.lines[place].take_lease().await
+    }
+
+    /// What an operator has told the proxy that has the lease, on this node, holds here too.
+    fn note_stopped(&mut self, holder_at: Option<NodeId>) {
+        let status = holder_at.and_then(|node| self.nodes[usize::from(node.0)].current());
+        let shown: Vec<Option<bool>> = status.map_or_else(Vec::new, |status| status.wanted.to_vec());
+        for (place, is_wanted) in shown.into_iter().enumerate() {
+            let is_stopped = self.stopped.has(&self.config.links[place].name);
+            if let Some(is_wanted) = is_wanted.filter(|is_wanted| *is_wanted == is_stopped)
+                && let Err(why) = self.want(place, is_wanted)
+            {
+                tracing::warn!(link = &*self.config.links[place].name, why);
+            }
+        }
     }
 
     fn plan(&mut self) {
@@ -301,12 +323,12 @@ impl Reconciler {
             let names: Vec<&str> = self.config.links.iter().map(|link| &*link.name).collect();
             return Err(format!("no link is named `{link}`; there are: {}", names.join(", ")));
         };
-        if let (Lease::Other { holder, .. }, false) = (&self.lease, matches!(order, Order::Start | Order::Stop)) {
+        if let Lease::Other { holder, .. } = &self.lease {
             return Err(format!("the proxy at {holder} drives the links of this site: ask that one"));
         }
         match order {
-            Order::Start => self.want(place, true)?,
-            Order::Stop => self.want(place, false)?,
+            Order::Start => self.order(place, true).await?,
+            Order::Stop => self.order(place, false).await?,
             Order::Retry => {
                 self.courses[place].try_again();
                 self.connect_anew().await;
@@ -342,15 +364,18 @@ impl Reconciler {
     fn summary(&self, place: usize) -> String {
         let (plan, link) = (&self.courses[place].plan, &self.config.links[place].name);
         let state = plan.state.word();
-        let mut text = if plan.reason.is_empty() {
-            format!("{link}: {state}")
-        } else {
-            format!("{link}: {state}: {}", plan.reason)
-        };
-        if let Lease::Other { holder, .. } = &self.lease {
-            text = format!("{link}: noted here; the proxy at {holder} drives the links of this site: say it there too");
+        if plan.reason.is_empty() { format!("{link}: {state}") } else { format!("{link}: {state}: {}", plan.reason) }
+    }
+
+    /// An operator has it run, or not; the other proxies are shown.
+    async fn order(&mut self, place: usize, is_wanted: bool) -> Result<(), String> {
+        let kept = self.want(place, is_wanted);
+        if let Some(writer) = self.writer.filter(|_| self.lease == Lease::Held) {
+            let line = &mut self.lines[usize::from(writer.0)];
+            // Where the connection is lost, so is the lease, and whoever takes it next shows what he knows.
+            let _ = line.show(&self.config.links[place].name, is_wanted).await;
         }
-        text
+        kept
     }
 
     fn want(&mut self, place: usize, is_wanted: bool) -> Result<(), String> {
@@ -394,7 +419,7 @@ impl Reconciler {
         if self.lease != Lease::Held {
             return Err("this proxy does not drive the links: there is no writer".to_owned());
         }
-        self.want(place, true)?;
+        self.order(place, true).await?;
         if let (Kind::Galera, Some(writer)) = (self.config.cluster.kind, self.writer) {
             self.look_in_step(usize::from(writer.0)).await.map_err(|trouble| trouble.to_string())?;
         }

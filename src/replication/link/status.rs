@@ -56,6 +56,8 @@ pub struct NodeStatus {
     pub channels: Box<[Channel]>,
     /// Which proxy has the lease here.
     pub lease: LeaseMark,
+    /// What whoever has it shows of each link of the configuration: should it run? `None` if nothing is shown.
+    pub wanted: Box<[Option<bool>]>,
 }
 
 /// Who has the lease of links on a node.

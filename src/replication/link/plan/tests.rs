@@ -106,7 +106,7 @@ fn node(name: &str, number: u32) -> Node {
     let mut facts = facts("81-8000-12", "70-7000-9,81-8000-12");
     (facts.local_domain, facts.member) = (Some(number), Some(number.to_string().into()));
     let members = ["71".into(), "72".into(), "73".into()].into();
-    let status = NodeStatus { facts, members, channels: [].into(), lease: LeaseMark::Free };
+    let status = NodeStatus { facts, members, channels: [].into(), lease: LeaseMark::Free, wanted: [].into() };
     Node { name: name.into(), status: Some(status), trouble: None, may_remove: true }
 }
 
