@@ -88,8 +88,7 @@ fn demo(stay: bool) -> Outcome<Sum> {
     println!("making 4 tables of 50000 rows through it ...");
     load::prepare(&lab, sites.dc.applications.into())?;
     // A reader that is still applying a CREATE INDEX ends the reads in its way with error 1213.
-    let galera = || lab.nodes().iter().filter(|node| node.name() != "server-81");
-    galera().try_for_each(|node| node.sql("SET wsrep_sync_wait = 15; SELECT 1").map(drop))?;
+    measure::galera(&lab).try_for_each(|node| node.sql("SET wsrep_sync_wait = 15; SELECT 1").map(drop))?;
     if !until(SETTLE_LIMIT, || sites.dc.is_even() && sites.dr.is_even()) {
         return Err("the sites do not follow each other".into());
     }

@@ -13,9 +13,9 @@ pub struct Work {
 }
 
 impl Work {
-    /// Of every node, in the lab's order.
+    /// Of every node of the cluster, in the lab's order.
     pub fn of_all(lab: &Lab) -> Outcome<Vec<Self>> {
-        lab.nodes().iter().map(Self::of).collect()
+        galera(lab).map(Self::of).collect()
     }
 
     fn of(node: &Node) -> Outcome<Self> {
@@ -27,6 +27,11 @@ impl Work {
         };
         Ok(Self { reads: counter("com_select")?, writes: counter("wsrep_replicated")? })
     }
+}
+
+/// The cluster's nodes.
+pub fn galera(lab: &Lab) -> impl Iterator<Item = &Node> {
+    lab.nodes().iter().filter(|node| node.name() != "server-81")
 }
 
 /// One node's part of all work.
@@ -46,7 +51,7 @@ pub fn shares(lab: &Lab, before: &[Work], after: &[Work]) -> Vec<Share> {
         reads_percent: percent(part.0, reads),
         writes_percent: percent(part.1, writes),
     };
-    lab.nodes().iter().zip(&done).map(share).collect()
+    galera(lab).zip(&done).map(share).collect()
 }
 
 pub fn table(shares: &[Share]) -> String {
