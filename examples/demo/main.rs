@@ -23,7 +23,7 @@ use measure::{Work, cpu_seconds};
 use pauses::{Watched, compare};
 use site::{Proxy, program};
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 /// The two sites.
 pub struct Sites<'a> {
@@ -113,7 +113,9 @@ fn under_load(sites: &mut Sites<'_>) -> Outcome<Sum> {
             println!("{number:>3} s {queries:>8.0} qps {errors:>4.0} errors   {}", sites.dc.states());
             if number == KILL_AT {
                 watched.reset();
-                *lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(kill_the_writer(sites));
+                scope.spawn(|| {
+                    *lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(kill_the_writer(sites))
+                });
             }
         });
         let pauses = watched.end();

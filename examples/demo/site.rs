@@ -86,8 +86,11 @@ impl Proxy {
     }
 
     pub fn states(&self) -> String {
-        let states: Vec<_> = self.servers().iter().map(|server| format!("{}: {}", server.name, server.state)).collect();
-        states.join(" | ")
+        let state = |server: &Server| match &*server.reason {
+            "" => format!("{}: {}", server.name, server.state),
+            why => format!("{}: {} ({why})", server.name, server.state),
+        };
+        self.servers().iter().map(state).collect::<Vec<_>>().join(" | ")
     }
 
     pub fn still_runs(&mut self) -> Outcome<()> {
@@ -97,7 +100,7 @@ impl Proxy {
         }
     }
 
-    fn failure(&self, what: &str) -> Box<dyn Error> {
+    fn failure(&self, what: &str) -> Box<dyn Error + Send + Sync> {
         let log = std::fs::read_to_string(&self.log).unwrap_or_default();
         eprintln!("{log}");
         format!("{what}; its log is above").into()
