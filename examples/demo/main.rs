@@ -34,6 +34,8 @@ pub struct Sites<'a> {
 
 /// In this second of the load the writer is killed.
 const KILL_AT: u32 = load::SECONDS / 3;
+/// From this second on it is watched what clients and sites notice, which takes a client on a reader that writes.
+const WATCH_AT: u32 = KILL_AT - 3;
 /// The killed node is back, and both sites have the same, within this.
 const SETTLE_LIMIT: Duration = Duration::from_secs(90);
 const TABLES: [&str; 5] = ["demo.marks", "sbtest.sbtest1", "sbtest.sbtest2", "sbtest.sbtest3", "sbtest.sbtest4"];
@@ -106,27 +108,26 @@ fn under_load(sites: &mut Sites<'_>) -> Outcome<Sum> {
     println!("{} through {} for {} s", load::WORDS, sites.dc.applications, load::SECONDS);
     let told = replication_log(lab)?.len();
     let before = (Work::of_all(lab)?, cpu_seconds(sites.dc.process.id())?);
-    let (watched, lost) = (Watched::new(), Mutex::new(None));
+    let (watched, work, victim) = (Watched::new(), Mutex::new(None), Mutex::new(None));
     let (total, pauses) = std::thread::scope(|scope| {
-        watched.start(scope, sites)?;
         let total = load::run(lab, sites.dc.applications.into(), |number, Sum { queries, errors }| {
             println!("{number:>3} s {queries:>8.0} qps {errors:>4.0} errors   {}", sites.dc.states());
-            if number == KILL_AT {
+            if number == WATCH_AT {
+                *lock(&work) = Some(Work::of_all(lab).and_then(|work| watched.start(scope, sites).map(|()| work)));
+            } else if number == KILL_AT {
                 watched.reset();
-                scope.spawn(|| {
-                    *lost.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(kill_the_writer(sites))
-                });
+                scope.spawn(|| *lock(&victim) = Some(kill_the_writer(sites)));
             }
         });
         let pauses = watched.end();
         Outcome::Ok((total?, pauses))
     })?;
-    let lost = lost.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (victim, shares) = lost.ok_or("the load ended too early")??;
+    let victim = lock(&victim).take().ok_or("the load ended too early")??;
+    let work = lock(&work).take().ok_or("the load ended too early")??;
     sites.dc.still_runs()?;
     sites.dr.still_runs()?;
     let cpu = cpu_seconds(sites.dc.process.id())? - before.1;
-    let shares = measure::shares(lab, &before.0, &shares);
+    let shares = measure::shares(lab, &before.0, &work);
     println!(
         "\n{} queries, {} errors, {:.0} a second",
         total.queries,
@@ -154,13 +155,16 @@ fn replication_log(lab: &Lab) -> Outcome<Vec<String>> {
     Ok(text.lines().filter(told).map(str::to_owned).collect())
 }
 
-/// The victim's name, and what all nodes had done until then.
-fn kill_the_writer(sites: &Sites<'_>) -> Outcome<(String, Vec<Work>)> {
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Its name.
+fn kill_the_writer(sites: &Sites<'_>) -> Outcome<String> {
     let name = sites.dc.writer().ok_or("there is no writer")?;
-    let work = Work::of_all(sites.lab)?;
     sites.lab.node(&name)?.kill()?;
     println!("      kill -9 {name}");
-    Ok((name, work))
+    Ok(name)
 }
 
 /// The killed node comes back, and both sites catch up.
