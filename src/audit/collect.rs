@@ -6,7 +6,7 @@ use super::facts::{self, Facts};
 use super::grants::{self, Grants};
 use super::rules::{Picture, Remote, Server};
 use crate::config::Config;
-use crate::config::model::Link;
+use crate::config::model::{Kind, Link, OutcomePolicy};
 use crate::replication::link::line::Line;
 
 /// Asks everybody at once.
@@ -18,6 +18,7 @@ pub async fn collect(config: &Config) -> Picture {
         user: config.site.user.to_string(),
         nodes: join_all(nodes).await,
         remotes: join_all(remotes).await,
+        resolves: config.cluster.kind == Kind::Galera && config.read_write_split.outcome == OutcomePolicy::Resolve,
     }
 }
 

@@ -51,6 +51,8 @@ pub struct Picture {
     pub nodes: Vec<Server>,
     /// What it replicates from.
     pub remotes: Vec<Remote>,
+    /// Is it to be found out whether an interrupted write happened?
+    pub resolves: bool,
 }
 
 /// What is known of a server.
@@ -97,7 +99,7 @@ pub fn audit(picture: &Picture) -> Vec<Finding> {
     let mut findings = Findings(vec![]);
     findings.unanswered(picture);
     for (name, facts, _) in picture.nodes() {
-        findings.of_log(name, facts, !picture.remotes.is_empty());
+        findings.of_log(name, facts, picture);
         findings.of_cluster(name, facts, picture.kind);
         findings.of_writes(name, facts);
     }
@@ -134,7 +136,7 @@ impl Findings {
         }
     }
 
-    fn of_log(&mut self, name: &str, facts: &Facts, has_links: bool) {
+    fn of_log(&mut self, name: &str, facts: &Facts, picture: &Picture) {
         let restart = |setting: &str| format!("{setting} in its configuration, and a restart");
         if !facts.logs {
             self.add(Level::Error, name, "log_bin is OFF", "no replica can read it", restart("log_bin"));
@@ -148,7 +150,12 @@ impl Findings {
             let fix = "SET GLOBAL binlog_format = ROW, and in its configuration";
             self.add(Level::Error, name, format!("binlog_format is {}", facts.format), why, fix);
         }
-        if has_links && !facts.ignores_duplicates {
+        if picture.resolves && !facts.annotates {
+            let why = "it can't be found out whether a write happened whose node was lost: clients get error 08007";
+            let fix = "SET GLOBAL binlog_annotate_row_events = ON, and in its configuration";
+            self.add(Level::Warning, name, "binlog_annotate_row_events is OFF", why, fix);
+        }
+        if !picture.remotes.is_empty() && !facts.ignores_duplicates {
             let why = "transactions that have gone round by the other site would be applied twice: links don't start";
             let fix = "SET GLOBAL gtid_ignore_duplicates = ON, and in its configuration";
             self.add(Level::Error, name, "gtid_ignore_duplicates is OFF", why, fix);
@@ -309,6 +316,10 @@ impl Findings {
             lacks(Level::Error, grants.has_on("mysql.*", "SELECT"), "SELECT ON mysql.*", why);
             let why = "schemas can't be seen, and so logins into one not be checked";
             lacks(Level::Warning, all("SHOW DATABASES"), "SHOW DATABASES ON *.*", why);
+            if picture.resolves {
+                let why = "it can't be found out whether a write happened whose node was lost: clients get error 08007";
+                lacks(Level::Warning, all("REPLICATION SLAVE"), "REPLICATION SLAVE ON *.*", why);
+            }
             if has_links {
                 let why = "links can't be started and stopped";
                 lacks(Level::Error, any(&["SUPER", "REPLICATION SLAVE ADMIN"]), "REPLICATION SLAVE ADMIN ON *.*", why);

@@ -4,7 +4,7 @@ use super::super::facts::tests::facts;
 use super::*;
 
 const SERVICE: [&str; 2] = [
-    "GRANT RELOAD, SHOW DATABASES, SUPER, SLAVE MONITOR ON *.* TO `maxuser`@`%`",
+    "GRANT RELOAD, SHOW DATABASES, SUPER, SLAVE MONITOR, REPLICATION SLAVE ON *.* TO `maxuser`@`%`",
     "GRANT SELECT ON `mysql`.* TO `maxuser`@`%`",
 ];
 
@@ -22,6 +22,7 @@ fn site(node: &[(&str, &str)], remote: &[(&str, &str)]) -> Picture {
     let dr = server("link dr", &[remote, &dr[..]].concat(), &["GRANT REPLICATION SLAVE ON *.* TO `repl_user`@`%`"]);
     Picture {
         kind: Kind::Galera,
+        resolves: true,
         user: "maxuser".to_owned(),
         nodes: vec![with("a", "71", "1", &[]), with("b", "72", "2", node), with("c", "73", "3", &[])],
         remotes: vec![Remote { user: "repl_user".to_owned(), server: dr }],
@@ -42,6 +43,7 @@ fn settings_of_a_node() {
     for (name, value, expected) in [
         ("log_bin", "OFF", "Error b: log_bin is OFF"),
         ("log_slave_updates", "OFF", "Error b: log_slave_updates is OFF"),
+        ("binlog_annotate_row_events", "OFF", "Warning b: binlog_annotate_row_events is OFF"),
         ("binlog_format", "MIXED", "Error b: binlog_format is MIXED"),
         ("gtid_ignore_duplicates", "OFF", "Error b: gtid_ignore_duplicates is OFF"),
         ("wsrep_on", "OFF", "Error b: wsrep_on is OFF"),
@@ -106,11 +108,16 @@ fn privileges() {
     picture.nodes[1] = server("b", &[("gtid_domain_id", "72"), ("auto_increment_offset", "2")], &guide);
     assert_eq!(
         told(&picture),
-        ["Warning b: maxuser lacks RELOAD ON *.*", "Warning b: maxuser lacks SLAVE MONITOR ON *.*"]
+        [
+            "Warning b: maxuser lacks RELOAD ON *.*",
+            "Warning b: maxuser lacks REPLICATION SLAVE ON *.*",
+            "Warning b: maxuser lacks SLAVE MONITOR ON *.*"
+        ]
     );
     assert_eq!(audit(&picture)[0].fix, "GRANT RELOAD ON *.* TO maxuser@'%'");
     picture.nodes[1] = server("b", &[("gtid_domain_id", "72"), ("auto_increment_offset", "2")], &[]);
     picture.remotes.clear();
+    picture.resolves = false;
     assert_eq!(
         told(&picture),
         ["Error b: maxuser lacks SELECT ON mysql.*", "Warning b: maxuser lacks SHOW DATABASES ON *.*"],
