@@ -12,7 +12,7 @@ PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test s
 DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
 
-.PHONY: all build test lint deny tools drivers-tools drivers-packages conformance history sim demo bench fuzz seeds clean
+.PHONY: all build test lint deny tools drivers-tools drivers-packages conformance history outlive sim demo bench fuzz seeds clean
 
 all: build
 
@@ -42,6 +42,12 @@ SEED ?=
 
 history: tools
 	MINUTES=$(MINUTES) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --test history -- --nocapture
+
+# What clients notice of lost nodes and of storms, beside writers that are connected to a node directly.
+ROUNDS ?= 10
+
+outlive: tools
+	ROUNDS=$(ROUNDS) $(CARGO) bench --bench outlive
 
 # The same of sessions in virtual time, before modelled nodes. A failing seed is printed; with SEEDS=1 SEED=n all of it is.
 SEEDS ?= 200000

@@ -65,12 +65,11 @@ impl<'a> Arena<'a> {
         Self { lab, proxy, runtime, relays, beats, orders: Arc::default(), clients: Vec::new() }
     }
 
-    /// Sends clients in, who work like this.
-    pub fn enter(&mut self, habits: impl IntoIterator<Item = Habit>, seed: u64) {
-        let address = SocketAddr::V4(self.proxy.address());
+    /// Sends clients in to this address, who work like this.
+    pub fn enter(&mut self, address: SocketAddrV4, habits: impl IntoIterator<Item = Habit>, seed: u64) {
         for (number, habit) in habits.into_iter().enumerate() {
             let dice = Dice::new(seed.wrapping_mul(1000) + number as u64);
-            let work = client::work(address, habit, self.orders.clone(), dice);
+            let work = client::work(SocketAddr::V4(address), habit, self.orders.clone(), dice);
             self.clients.push(self.runtime.spawn(work));
         }
     }
@@ -149,6 +148,14 @@ impl<'a> Arena<'a> {
         let balances = balances.iter().filter_map(|columns| numbers(columns)[0]).collect();
         Store { rows, balances, opening: OPENING }
     }
+}
+
+/// Where clients live: a thread of its own.
+pub fn clients_runtime() -> Handle {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let handle = runtime.handle().clone();
+    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
+    handle
 }
 
 /// What the node knows once it has applied all that was committed before.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::dice::Dice;
@@ -11,14 +11,10 @@ use crate::history::{Deed, History, Look, Told, Write};
 
 /// How many accounts there are.
 pub const ACCOUNTS: usize = 64;
-/// How many of them transfers are between when they are to meet.
-pub const HOT_ACCOUNTS: usize = 4;
 /// What each account has at first.
 pub const OPENING: i64 = 1_000_000;
 /// Longer than any answer may take.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// What a client pauses between two pieces of work, at most.
-const PAUSE_MAX_MS: usize = 12;
 
 const NOTE: &str = "INSERT INTO deed (id) VALUES (?)";
 const TAKE: &str = "UPDATE account SET balance = balance - ? WHERE id = ?";
@@ -28,10 +24,22 @@ const BALANCE: &str = "SELECT balance FROM account WHERE id = ?";
 const LOOK: &str = "SELECT COUNT(*) FROM deed WHERE id = ?";
 const SUM: &str = "SELECT CAST(SUM(balance) AS SIGNED) FROM account";
 
+/// What a client does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trade {
+    /// Writes of both kinds, and looks at sums.
+    Everything,
+    Notes,
+    Transfers,
+}
+
 /// How a client works.
 #[derive(Clone, Copy, Debug)]
 pub struct Habit {
     pub kind: Kind,
+    pub trade: Trade,
+    /// What it pauses between two pieces of work, at most.
+    pub pause_max: Duration,
     /// Whether it works with autocommit=0, where even a note needs a COMMIT.
     pub autocommit: bool,
     /// Whether its transfers read a balance first, which then must be the same if the transaction is run again.
@@ -39,14 +47,20 @@ pub struct Habit {
 }
 
 /// What all clients are told.
-#[derive(Default)]
 pub struct Orders {
     pub stop: AtomicBool,
-    /// Transfers are to meet.
-    pub hot: AtomicBool,
+    /// How many of the accounts transfers are between: few of them meet.
+    pub accounts: AtomicUsize,
     /// How many writes were acknowledged.
     pub done: AtomicU64,
     next_id: AtomicU64,
+}
+
+impl Default for Orders {
+    fn default() -> Self {
+        let (stop, accounts) = (AtomicBool::new(false), AtomicUsize::new(ACCOUNTS));
+        Self { stop, accounts, done: AtomicU64::new(0), next_id: AtomicU64::new(0) }
+    }
 }
 
 /// A wait of a client, from what it sent to what it was told.
@@ -81,12 +95,13 @@ impl Record {
 pub async fn work(address: SocketAddr, habit: Habit, orders: Arc<Orders>, mut dice: Dice) -> Record {
     let mut client = Client { address, habit, orders, driver: None, record: Record::default() };
     while !client.orders.stop.load(Ordering::Relaxed) {
-        match dice.below(8) {
-            0..=2 => client.transfer(&mut dice).await,
-            3..=6 => client.note().await,
-            _ => client.sum().await,
+        match (habit.trade, dice.below(8)) {
+            (Trade::Transfers, _) | (Trade::Everything, 0..=2) => client.transfer(&mut dice).await,
+            (Trade::Notes, _) | (Trade::Everything, 3..=6) => client.write(Deed::Note).await,
+            (Trade::Everything, _) => client.sum().await,
         }
-        tokio::time::sleep(Duration::from_millis(1 + dice.below(PAUSE_MAX_MS) as u64)).await;
+        let pause_us = dice.below(habit.pause_max.as_micros() as usize + 1);
+        tokio::time::sleep(Duration::from_micros(pause_us as u64)).await;
     }
     client.record
 }
@@ -101,14 +116,10 @@ struct Client {
 
 impl Client {
     async fn transfer(&mut self, dice: &mut Dice) {
-        let accounts = if self.orders.hot.load(Ordering::Relaxed) { HOT_ACCOUNTS } else { ACCOUNTS };
+        let accounts = self.orders.accounts.load(Ordering::Relaxed);
         let from = dice.below(accounts);
         let to = (from + 1 + dice.below(accounts - 1)) % accounts;
         self.write(Deed::Transfer { from, to, amount: 1 + dice.below(9) as i64 }).await;
-    }
-
-    async fn note(&mut self) {
-        self.write(Deed::Note).await;
     }
 
     async fn write(&mut self, deed: Deed) {

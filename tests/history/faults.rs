@@ -1,5 +1,6 @@
 //! What happens to nodes while clients are at work. Each fault is over when all nodes serve again.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -7,11 +8,13 @@ use std::time::{Duration, Instant};
 use oarlock::lab::{Node, until};
 
 use crate::arena::{Arena, SOON};
-use crate::client::HOT_ACCOUNTS;
+use crate::client::ACCOUNTS;
 use crate::dice::Dice;
 use crate::driver::{Driver, Kind};
 use crate::relay::Line;
 
+/// How many accounts a storm is about.
+const HOT_ACCOUNTS: usize = 4;
 /// How many transactions of clients a storm must abort.
 const ABORTS: u64 = 20;
 /// A freeze that the cluster does not notice.
@@ -155,7 +158,7 @@ impl Arena<'_> {
         };
         let goal = aborted() + ABORTS;
         let over = Arc::new(AtomicBool::new(false));
-        self.orders.hot.store(true, Ordering::Relaxed);
+        self.orders.accounts.store(HOT_ACCOUNTS, Ordering::Relaxed);
         let others: Vec<_> = (0..self.relays.len())
             .filter(|place| *place != writer)
             .map(|place| {
@@ -165,7 +168,7 @@ impl Arena<'_> {
             .collect();
         assert!(until(SOON, || aborted() >= goal), "{} of {goal} aborts", aborted());
         over.store(true, Ordering::Relaxed);
-        self.orders.hot.store(false, Ordering::Relaxed);
+        self.orders.accounts.store(ACCOUNTS, Ordering::Relaxed);
         for other in others {
             self.runtime.block_on(other).unwrap();
         }
@@ -193,7 +196,7 @@ impl Arena<'_> {
 }
 
 /// Writes rows that transfers are about, at a node of its own.
-async fn disturb(node: std::net::SocketAddr, over: Arc<AtomicBool>, mut dice: Dice) {
+async fn disturb(node: SocketAddr, over: Arc<AtomicBool>, mut dice: Dice) {
     let mut driver = None;
     while !over.load(Ordering::Relaxed) {
         if driver.is_none() {

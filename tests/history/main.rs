@@ -21,13 +21,12 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use arena::Arena;
-use client::{Habit, Record, Wait};
+use client::{Habit, Record, Trade, Wait};
 use dice::Dice;
 use driver::Kind;
 use faults::{ALL, Episode};
 use history::Violation;
 use oarlock::lab::Lab;
-use tokio::runtime::Handle;
 
 /// How many clients there are.
 const CLIENTS: usize = 12;
@@ -42,8 +41,8 @@ fn what_clients_are_told_is_true() {
     let seed = setting("SEED").unwrap_or_else(|| u64::from(std::process::id()));
     let length = setting("MINUTES").map_or(SHORT, |minutes| Duration::from_secs(60 * minutes));
     let lab = Lab::builder().galera(3).fast_eviction(true).start().unwrap();
-    let mut arena = Arena::start(&lab, clients_runtime(), "");
-    arena.enter((0..CLIENTS).map(habit), seed);
+    let mut arena = Arena::start(&lab, arena::clients_runtime(), "");
+    arena.enter(arena.proxy.address(), (0..CLIENTS).map(habit), seed);
     arena.progress(100);
 
     let (mut dice, began) = (Dice::new(seed), Instant::now());
@@ -65,18 +64,16 @@ fn what_clients_are_told_is_true() {
     assert!(broken.is_empty(), "seed {seed}: {broken:?}");
 }
 
-/// Where clients live: a thread of its own.
-fn clients_runtime() -> Handle {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let handle = runtime.handle().clone();
-    std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));
-    handle
-}
-
 /// Clients of all kinds.
 fn habit(number: usize) -> Habit {
     Habit {
         kind: [Kind::Text, Kind::Binary, Kind::Sqlx][number % 3],
+        trade: match number {
+            0 => Trade::Notes,
+            1 => Trade::Transfers,
+            _ => Trade::Everything,
+        },
+        pause_max: Duration::from_millis(12),
         autocommit: number % 4 != 3,
         reads_first: number % 2 == 1,
     }

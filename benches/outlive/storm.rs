@@ -1,0 +1,43 @@
+//! 32 clients on few rows, through the proxy and directly, where they try again themselves: transfers a second and errors.
+
+use std::time::Duration;
+
+use oarlock::lab::Lab;
+
+use crate::arena::{Arena, clients_runtime};
+use crate::client::{Habit, Trade};
+use crate::driver::Kind;
+
+const CLIENTS: usize = 32;
+const ROWS: usize = 10;
+/// The length of one measurement.
+const LENGTH: Duration = Duration::from_secs(10);
+
+pub fn measure(rounds: u64) {
+    let lab = Lab::builder().galera(3).start().unwrap();
+    let mut arena = Arena::start(&lab, clients_runtime(), "");
+    arena.orders.accounts.store(ROWS, std::sync::atomic::Ordering::Relaxed);
+    let habit = |_| Habit {
+        kind: Kind::Text,
+        trade: Trade::Transfers,
+        pause_max: Duration::ZERO,
+        autocommit: true,
+        reads_first: false,
+    };
+    let mut ratios = Vec::new();
+    for round in 1..=rounds.max(3) {
+        let direct = lab.nodes()[arena.writer()].address();
+        let mut rates = [0.0; 2];
+        for (rate, (way, address)) in rates.iter_mut().zip([("direct", direct), ("oarlock", arena.proxy.address())]) {
+            arena.enter(address, (0..CLIENTS).map(habit), round);
+            std::thread::sleep(LENGTH);
+            let record = arena.leave();
+            let errors = record.history.errors();
+            *rate = (record.history.writes.len() - errors) as f64 / LENGTH.as_secs_f64();
+            println!("round {round} {way:<8} {rate:>6.0} transfers/s; told: {:?}", record.history.tally());
+        }
+        ratios.push(rates[1] / rates[0]);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("oarlock/direct: {:.2} (median)", ratios[ratios.len() / 2]);
+}
