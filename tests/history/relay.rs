@@ -6,6 +6,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 /// What becomes of bytes on the way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,7 @@ pub enum Line {
 /// A line; down with its owner.
 pub struct Relay {
     line: watch::Sender<Line>,
+    task: JoinHandle<()>,
 }
 
 impl Relay {
@@ -27,17 +29,23 @@ impl Relay {
     pub async fn start(address: SocketAddrV4, node: SocketAddrV4) -> Self {
         let (line, state) = watch::channel(Line::Whole);
         let listener = TcpListener::bind(address).await.unwrap();
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             while let Ok((proxy, _)) = listener.accept().await {
                 tokio::spawn(carry(proxy, node, state.clone()));
             }
         });
-        Self { line }
+        Self { line, task }
     }
 
     /// Changes what becomes of bytes from now on.
     pub fn set(&self, line: Line) {
         self.line.send_replace(line);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

@@ -13,6 +13,8 @@ pub const NODES: usize = 3;
 pub const ACCOUNTS: usize = 4;
 /// What each account has at first.
 pub const OPENING: i64 = 1000;
+/// Between the keys that a node gives.
+pub const INCREMENT: u64 = NODES as u64 + 1;
 /// How long until a silent member is given up: at least, and by so much more at most.
 const SUSPECT_US: (u64, usize) = (2_000_000, 1_500_000);
 /// How long a node takes to come back to its cluster.
@@ -199,7 +201,7 @@ impl Cluster {
             insert_id: None,
             last_insert_id: 0,
             offset: node as u64 + 1,
-            increment: NODES as u64 + 1,
+            increment: INCREMENT,
         };
         self.sessions.insert(conn, session);
     }
@@ -208,6 +210,35 @@ impl Cluster {
     pub fn close(&mut self, conn: Conn) {
         self.roll_back(conn);
         self.sessions.remove(&conn);
+    }
+
+    /// Has a connection killed; true once nothing of it can happen any more.
+    fn kill(&mut self, conn: Conn) -> bool {
+        match self.sessions.get(&conn).map(|session| &session.busy) {
+            Some(Busy::Committing) => false,
+            Some(_) => {
+                self.close(conn);
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// What is known by now of work with these markers that was under way on a connection. A node that can be `reached` has the connection
+    /// killed; any other must have been given up by the others. None: it may still happen, or nobody can tell yet.
+    pub fn look_up(&mut self, conn: Conn, node: usize, reached: bool, markers: &[String], base: u64) -> Option<Found> {
+        let over = if reached { self.kill(conn) } else { !self.members.contains(&node) };
+        if self.members.is_empty() || self.stalls() {
+            return None;
+        }
+        let later = self.log.iter().enumerate().skip(base as usize);
+        for (place, set) in later {
+            if set.work.texts.iter().any(|text| markers.iter().any(|marker| text.contains(marker))) {
+                let Work { rows, insert_id, .. } = set.work;
+                return Some(Found::Committed { sequence: place as u64 + 1, rows, insert_id });
+            }
+        }
+        over.then_some(Found::Absent)
     }
 
     /// As it was when it logged in.
@@ -270,8 +301,8 @@ impl Cluster {
                 Setting::TracksGtids => session.tracks_gtids = true,
                 Setting::InsertId(id) => session.insert_id = Some(id).filter(|id| *id > 0),
                 Setting::LastInsertId(id) => session.last_insert_id = id,
-                Setting::Offset(offset) => session.offset = offset,
-                Setting::Increment(increment) => session.increment = increment,
+                Setting::Offset(offset) => session.offset = offset.unwrap_or(session.node as u64 + 1),
+                Setting::Increment(increment) => session.increment = increment.unwrap_or(INCREMENT),
             }
         }
         self.answer(conn, PLAIN);
@@ -729,6 +760,13 @@ impl Cluster {
         let node = &self.nodes[node];
         (node.deeds.values().copied().collect(), node.balances.to_vec())
     }
+}
+
+/// What a look-up has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Committed { sequence: u64, rows: u64, insert_id: u64 },
+    Absent,
 }
 
 enum Lock {

@@ -46,8 +46,9 @@ pub enum Setting {
     /// The key of the next row.
     InsertId(u64),
     LastInsertId(u64),
-    Offset(u64),
-    Increment(u64),
+    /// None: as the node has it.
+    Offset(Option<u64>),
+    Increment(Option<u64>),
 }
 
 impl Statement {
@@ -132,11 +133,11 @@ fn settings(plain: &str) -> Vec<Setting> {
 fn setting(part: &str) -> Option<Setting> {
     let (name, value) = part.split_once('=')?;
     let name = name.trim().trim_start_matches("session ").trim_start_matches("@@").trim_start_matches("session.");
-    let value: u64 = value.trim().parse().ok()?;
+    let value: Option<u64> = value.trim().parse().ok();
     Some(match name.trim() {
-        "autocommit" => Setting::Autocommit(value == 1),
-        "insert_id" => Setting::InsertId(value),
-        "last_insert_id" => Setting::LastInsertId(value),
+        "autocommit" => Setting::Autocommit(value == Some(1)),
+        "insert_id" => Setting::InsertId(value?),
+        "last_insert_id" => Setting::LastInsertId(value?),
         "auto_increment_offset" => Setting::Offset(value),
         "auto_increment_increment" => Setting::Increment(value),
         _ => return None,
@@ -176,9 +177,9 @@ mod tests {
                 Statement::Set(vec![Setting::TracksGtids]),
             ),
             (
-                "SET insert_id=5,auto_increment_offset=2",
+                "SET SESSION timestamp=1.5,insert_id=5,auto_increment_offset=2,auto_increment_increment=DEFAULT",
                 &[],
-                Statement::Set(vec![Setting::InsertId(5), Setting::Offset(2)]),
+                Statement::Set(vec![Setting::InsertId(5), Setting::Offset(Some(2)), Setting::Increment(None)]),
             ),
         ];
         for (text, values, expected) in cases {
