@@ -11,7 +11,7 @@ use oarlock::wire::capability::Capabilities;
 
 use crate::agenda::Agenda;
 use crate::client::{Client, Habit};
-use crate::cluster::{ACCOUNTS, Cluster, Conn, Due, Life, NODES, OPENING};
+use crate::cluster::{ACCOUNTS, Cluster, Conn, Due, INCREMENT, Life, NODES, OPENING};
 use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::history::{History, Store};
@@ -603,6 +603,7 @@ impl World {
     fn look(&mut self) -> ClusterView {
         let mut view = stage::view(NODES as u16);
         for (place, node) in self.cluster.nodes.iter().enumerate() {
+            view.nodes[place].auto_increment = Some((INCREMENT as u16, place as u16 + 1));
             let silent = node.life == Life::Frozen || self.cut[place];
             let since = self.silent_since[place].filter(|_| silent);
             self.silent_since[place] = silent.then_some(since.unwrap_or(self.agenda.now_us));
