@@ -61,10 +61,11 @@ fn play(round: u64, kind: Kind) -> (Duration, Duration) {
     let store = arena.store();
     let violations = record.history.violations(&store);
     let count = |wanted: fn(&Violation) -> bool| violations.iter().filter(|violation| wanted(violation)).count();
-    let waited = record.waits.iter().map(|wait| wait.length).max().unwrap_or_default();
+    let longest = record.waits.iter().max_by_key(|wait| wait.length).unwrap();
+    let waited = longest.length;
     println!(
         "round {round} ({kind:?}): {} writes, {} errors {:?}, {} reads failed, {} of {} looks stale, {} missing, {} doubled, {} untrue, \
-         {} violations in all; longest wait {:.2} s, on the survivor {:.2} s",
+         {} violations in all; longest wait {:.2} s from {:.1} s on, on the survivor {:.2} s",
         record.history.writes.len(),
         record.history.errors(),
         record.history.tally(),
@@ -76,6 +77,7 @@ fn play(round: u64, kind: Kind) -> (Duration, Duration) {
         count(|violation| matches!(violation, Violation::Untrue { .. })),
         violations.len(),
         waited.as_secs_f32(),
+        (longest.since - began).as_secs_f32(),
         stalled.as_secs_f32(),
     );
     record.complaints.iter().take(20).for_each(|complaint| println!("  {complaint}"));

@@ -91,7 +91,7 @@ fn order(dice: &mut Dice, long: bool) -> impl Iterator<Item = faults::Fault> + u
 
 /// What the proxy does not do yet is counted, not asserted.
 fn is_promised(violation: &Violation) -> bool {
-    !matches!(violation, Violation::Stale(_) | Violation::Untrue { code: 1180, .. })
+    !matches!(violation, Violation::Untrue { code: 1180, .. })
 }
 
 /// How it went, for whoever looks at the output.
@@ -100,7 +100,8 @@ fn report(record: &Record, episodes: &[Episode], violations: &[Violation]) {
         eprintln!("  {complaint}");
     }
     for episode in episodes {
-        let within = |wait: &&Wait| wait.since < episode.until && wait.since + JUST_BEFORE > episode.since;
+        let within =
+            |wait: &&Wait| wait.since + wait.length < episode.until && wait.since + JUST_BEFORE > episode.since;
         let touched = record.waits.iter().filter(within);
         let longest = touched.map(|wait| wait.length).max().unwrap_or_default();
         let stall = episode.stall.map_or("-".to_owned(), |stall| format!("{:.2} s", stall.as_secs_f32()));
