@@ -12,7 +12,7 @@ PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test s
 DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
 
-.PHONY: all build test lint deny tools drivers-tools drivers-packages conformance history outlive sim demo bench fuzz seeds clean
+.PHONY: all build test lint deny tools drivers-tools drivers-packages conformance history outlive sim planted demo bench fuzz seeds clean
 
 all: build
 
@@ -54,6 +54,10 @@ SEEDS ?= 200000
 
 sim:
 	SEEDS=$(SEEDS) $(if $(SEED),SEED=$(SEED)) $(CARGO) test --release --test sim -- --nocapture
+
+# Plants faults in a copy of the machine, one at a time, and has the simulator find each.
+planted:
+	tests/sim/plant
 
 # The demo's last line says how it went.
 demo: tools

@@ -29,7 +29,7 @@ pub fn measure(rounds: u64) {
 
 /// One round; the longest waits of a client and of a writer on the survivor.
 fn play(round: u64, kind: Kind) -> (Duration, Duration) {
-    let lab = Lab::builder().galera(3).fast_eviction(true).sst(Sst::Rsync).start().unwrap();
+    let lab = Lab::builder().galera(3).sst(Sst::Rsync).start().unwrap();
     let mut arena = Arena::start(&lab, clients_runtime(), "");
     let habit = |number: usize| Habit {
         kind,

@@ -67,13 +67,13 @@ pub struct Stage {
 impl Stage {
     /// A machine that has greeted its client.
     pub fn new() -> Self {
-        Self::at(0)
+        Self::of(1, 0)
     }
 
-    /// The same at this time.
-    pub fn at(now_us: u64) -> Self {
+    /// The same with this id, at this time.
+    pub fn of(id: u32, now_us: u64) -> Self {
         let mut stage = Self {
-            machine: Machine::new(1, IpAddr::V4(Ipv4Addr::LOCALHOST)),
+            machine: Machine::new(id, IpAddr::V4(Ipv4Addr::LOCALHOST)),
             desk: Desk::new(Arc::new(settings()), Arc::new(view(3)), Arc::new(accounts())),
             to_client: Vec::new(),
             to_nodes: Vec::new(),
