@@ -298,7 +298,7 @@ impl World {
         let now_us = self.agenda.now_us;
         let seat = &mut self.seats[place];
         seat.client.hear_end();
-        seat.stage = Stage::at(now_us);
+        seat.stage = Stage::of(1, now_us);
         seat.stage.keeps_all = false;
         seat.from_client.clear();
         (seat.links, seat.from_nodes, seat.deadline) = (Vec::new(), Vec::new(), None);
