@@ -24,6 +24,7 @@ fn operators_move_work_between_nodes() {
     proxy.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT, w VARCHAR(300))");
     a_reader_drains(&proxy);
     dumps_follow_the_writer(&lab, &proxy);
+    a_full_replica_keeps_no_node(&lab, &proxy);
     what_was_ordered_holds(&mut proxy);
     what_makes_no_sense_is_refused(&lab, &proxy);
 }
@@ -112,6 +113,25 @@ fn dumps_follow_the_writer(lab: &Lab, proxy: &Proxy) {
     let takeovers: Vec<_> = text.lines().filter(|line| line.contains("takeover of a dump")).collect();
     println!("{}", takeovers.join("\n"));
     assert_eq!(takeovers.len(), 3, "{takeovers:?}");
+}
+
+/// A node that is withdrawn is left also by a dump whose replica takes nothing now.
+fn a_full_replica_keeps_no_node(lab: &Lab, proxy: &Proxy) {
+    let replica = lab.node("server-81").unwrap();
+    let source = lab.node(&source_of_dump(proxy)).unwrap();
+    replica.freeze().unwrap();
+    for _ in 0..40 {
+        proxy.sql("INSERT INTO shop.t (v, w) SELECT seq, REPEAT('f', 300) FROM shop.seq_1_to_3000");
+    }
+    order(proxy, &["set", "server", source.name(), "maintenance"]);
+    let left = until(SOON / 2, || server(proxy, source.name()).connections == 0);
+    replica.thaw().unwrap();
+    assert!(left, "{:?}", server(proxy, source.name()));
+    the_same_everywhere(lab, replica);
+    assert_eq!(connections(proxy), 1, "the replica has connected again");
+    order(proxy, &["clear", "server", source.name()]);
+    order(proxy, &["switch-writer", source.name()]);
+    assert!(until(SOON, || source_of_dump(proxy) == source.name()), "{}", source_of_dump(proxy));
 }
 
 /// Also over a restart of the proxy.

@@ -65,6 +65,7 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
     let dump = Dump {
         endpoint,
         stash,
+        owed: Vec::new(),
         credentials,
         request,
         client,
@@ -103,6 +104,8 @@ pub(super) struct Dump {
     client: Stream,
     pub(super) flow: Flow,
     stash: Stash,
+    /// Whole groups that the replica had not taken yet when their source was left.
+    owed: Vec<u8>,
     pub(super) seat: Seat,
     pub(super) versions: watch::Receiver<u64>,
     pub(super) unfit: Verdicts,
@@ -148,8 +151,14 @@ impl Dump {
             let lost = Instant::now();
             let mut source = match self.find(&mut tolerated).await {
                 Ok(source) => source,
-                Err(End::Tell(fault)) => return self.tell(&fault).await,
-                Err(_) => return,
+                Err(end) => {
+                    // The replica must not be left with a piece of a group.
+                    let owed = std::mem::take(&mut self.owed);
+                    let _ = self.write(&owed, None).await;
+                    return if let End::Tell(fault) = end {
+                        self.tell(&fault).await
+                    };
+                }
             };
             self.enter(&source, lost, tolerated.take());
             let end = self.relay(&mut source).await;
@@ -281,6 +290,8 @@ impl Dump {
 
     /// Passes on what may go of what has been read.
     async fn pass_on(&mut self, source: &mut Source) -> Result<(), End> {
+        let owed = std::mem::take(&mut self.owed);
+        self.write(&owed, Some(source.node)).await?;
         loop {
             let now_us = self.now_us();
             let bytes = &mut source.buffer[source.start..source.end];
@@ -288,9 +299,8 @@ impl Dump {
             match step {
                 Step::Pass(0) => return Ok(()),
                 Step::Pass(length) => {
-                    self.write(&bytes[..length]).await?;
+                    self.write(&bytes[..length], Some(source.node)).await?;
                     source.start += length;
-                    self.seat.entry.sent(length);
                     if self.request.position.is_some() {
                         self.seat.entry.reach(self.flow.position());
                     }
@@ -317,8 +327,7 @@ impl Dump {
             match self.stash.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(length) => {
-                    self.write(&buffer[..length]).await?;
-                    self.seat.entry.sent(length);
+                    self.write(&buffer[..length], None).await?;
                 }
                 // The replica has a part of it already.
                 Err(error) => {
@@ -348,17 +357,38 @@ impl Dump {
         }
     }
 
-    /// Writes as fast as the replica takes it.
-    async fn write(&mut self, mut bytes: &[u8]) -> Result<(), End> {
+    /// Writes as fast as the replica takes it. What comes from a source that may not be used any more is owed from then on: the
+    /// source need not wait for the replica.
+    async fn write(&mut self, mut bytes: &[u8], source: Option<NodeId>) -> Result<(), End> {
+        let mut changed = false;
         while !bytes.is_empty() {
-            match self.endpoint.clock.timeout(self.endpoint.stall_timeout, self.client.write(bytes)).await {
-                Ok(Ok(written)) if written > 0 => bytes = &bytes[written..],
+            let written = self.endpoint.clock.timeout(self.endpoint.stall_timeout, self.client.write(bytes));
+            let written = tokio::select! {
+                written = written => written,
+                Ok(()) = self.versions.changed(), if source.is_some() && self.flow.can_move() => {
+                    let view = self.endpoint.view.load();
+                    if source.and_then(|node| view.node(node)).is_some_and(|node| !node.tolerable()) {
+                        self.owed = bytes.to_vec();
+                        return Err(End::Lost("it may not be used any more".into()));
+                    }
+                    changed = true;
+                    continue;
+                }
+            };
+            match written {
+                Ok(Ok(written)) if written > 0 => {
+                    self.seat.entry.sent(written);
+                    bytes = &bytes[written..];
+                }
                 Ok(_) => return Err(End::Over),
                 Err(_) => {
                     info!(server = self.seat.entry.server, "the replica has taken nothing for too long; its dump ends");
                     return Err(End::Over);
                 }
             }
+        }
+        if changed {
+            self.versions.mark_changed();
         }
         Ok(())
     }
@@ -379,7 +409,7 @@ impl Dump {
     async fn end(&mut self, source: &mut Source, length: usize) -> Result<(), End> {
         let mut packet = source.buffer[source.start..source.start + length].to_vec();
         packet[3] = self.flow.sequence();
-        self.write(&packet).await?;
+        self.write(&packet, None).await?;
         let mut command = vec![0; CLIENT_BYTES];
         let mut there = 0;
         loop {
