@@ -192,11 +192,6 @@ impl Findings {
                 "wsrep_gtid_mode = ON in its configuration, and a restart",
             );
         }
-        if wsrep.domain == 0 {
-            let why = "what it logs has other GTIDs than on nodes that have kept theirs; clusters that lose their primary component forget it";
-            let fix = "SET GLOBAL wsrep_gtid_domain_id as in its configuration";
-            self.add(Level::Error, name, "wsrep_gtid_domain_id is 0", why, fix);
-        }
         if wsrep.controls_counter {
             let why = "it sets increment and offset after the number of nodes, and they meet those of the other site";
             let fix = "SET GLOBAL wsrep_auto_increment_control = OFF, and in its configuration";
@@ -263,28 +258,11 @@ impl Findings {
                 self.add(Level::Error, name, what, why, "a gtid_domain_id of its own in its configuration");
             }
         }
-        self.of_strange_domains(&nodes);
         for (name, facts, _) in nodes.iter().filter(|(_, facts, _)| facts.wsrep.is_some()) {
             if facts.own_domain == facts.site_domain() {
                 let why = "what it keeps to itself would look like the cluster's transactions";
                 let what = format!("its gtid_domain_id is the cluster's, {}", facts.own_domain);
                 self.add(Level::Error, name, what, why, "a gtid_domain_id of its own in its configuration");
-            }
-        }
-    }
-
-    /// What a node has logged in a domain that is neither its own nor on any other node.
-    fn of_strange_domains(&mut self, nodes: &[(&str, &Facts, &Grants)]) {
-        for (at, (name, facts, _)) in nodes.iter().enumerate().filter(|_| nodes.len() > 1) {
-            let others = || nodes.iter().enumerate().filter(|(other, _)| *other != at).map(|(_, (_, facts, _))| facts);
-            let knows = |other: &&Facts, domain| other.own_domain == domain || other.position.get(domain).is_some();
-            let is_known = |domain| domain == facts.own_domain || others().any(|other| knows(other, domain));
-            if let Some(stray) = facts.position.iter().find(|gtid| !is_known(gtid.domain)) {
-                let what = format!("it has logged {stray}, in a domain that no other node has");
-                let why = "its wsrep_gtid_domain_id was another for a while, and its numbers may not be those of the others: \
-                    a dump that moves there can send a transaction twice";
-                let fix = "a full state transfer: stop it, remove its grastate.dat and gvwstate.dat, start it";
-                self.add(Level::Error, name, what, why, fix);
             }
         }
     }

@@ -90,7 +90,10 @@ fn print_split(f: &mut fmt::Formatter<'_>, split: &ReadWriteSplit) -> fmt::Resul
     writeln!(f, "\n[read-write-split]\nreaders = \"{}\"", policy(split.readers))?;
     writeln!(f, "causal_reads = \"{}\"", split.causal_reads.name())?;
     if split.outcome == OutcomePolicy::Resolve {
-        writeln!(f, "# \"resolve\" needs, on the nodes: GRANT REPLICATION SLAVE ON *.* for the service user")?;
+        writeln!(
+            f,
+            "# \"resolve\" needs, on the nodes: GRANT REPLICATION SLAVE ON *.*, and REFERENCES ON *.* for insert ids, for the service user"
+        )?;
     }
     writeln!(f, "outcome = \"{}\"\noutcome_wait = {}", split.outcome.name(), time(split.outcome_wait))?;
     writeln!(f, "replay = {}\nreplay_bytes_max = {}", split.replay, split.replay_bytes_max)?;

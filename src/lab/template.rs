@@ -66,7 +66,7 @@ fn install(folder: &Path, accounts: &Path, user: &str) -> Result<(), LabError> {
     rename(&draft, folder).map_err(LabError::path("rename", &draft))
 }
 
-/// The guide's accounts with the guide's grants, one more for the service user to read binary logs, its state transfer account, and the application's.
+/// The guide's accounts with the guide's grants, two more for the service user to find out what has happened, its state transfer account, and the application's.
 fn accounts(user: &str) -> String {
     ACCOUNTS.replace("OWNER", user)
 }
@@ -78,7 +78,7 @@ CREATE USER maxuser@'%' IDENTIFIED BY 'SecretP@ssw0rd';
 GRANT SELECT ON mysql.* TO maxuser@'%';
 GRANT SHOW DATABASES ON *.* TO maxuser@'%';
 GRANT SUPER ON *.* TO maxuser@'%';
-GRANT REPLICATION SLAVE ON *.* TO maxuser@'%';
+GRANT REPLICATION SLAVE, REFERENCES ON *.* TO maxuser@'%';
 CREATE USER repl_user@'%' IDENTIFIED BY 'SecretP@ssw0rd';
 GRANT REPLICATION SLAVE ON *.* TO repl_user@'%';
 CREATE USER IF NOT EXISTS `OWNER`@localhost IDENTIFIED VIA unix_socket;

@@ -12,7 +12,7 @@ use tokio::time::{Duration, Instant, MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::access::Access;
-use super::case::{Finding, Sought};
+use super::case::{Finding, Sought, Told};
 use super::survey::{Report, Survey};
 use super::warden::{News, Thread, Warden};
 use super::{Asked, Outcome};
@@ -126,6 +126,7 @@ impl Service {
             member: node.trace.member.clone(),
             markers: question.markers,
             base: question.base,
+            wants_rows: question.wants_rows,
             over: false,
             lacking: None,
         };
@@ -191,7 +192,9 @@ impl Service {
     fn judge(&mut self, number: u64, finding: Finding) -> Option<Outcome> {
         let case = self.cases.get(&number)?;
         match finding {
-            Finding::Committed(gtid) => Some(Outcome::Committed { gtid, affected: None, insert_id: None }),
+            Finding::Committed(gtid, Told { affected, insert_id }) => {
+                Some(Outcome::Committed { gtid, affected, insert_id })
+            }
             Finding::Missing { over: false, .. } => None,
             Finding::Missing { .. } if !case.untraced.is_empty() => Some(Outcome::Undecidable(case.untraced.clone())),
             Finding::Missing { hidden: true, .. } => {

@@ -2,12 +2,12 @@
 //!
 //! A node that does not have everything, or whose log begins too late, is passed by for the next one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::access::Access;
-use super::case::{Finding, Sought};
-use super::trail::{Progress, Trail};
+use super::case::{Counter, Finding, Sought, Told};
+use super::trail::{Insert, Progress, Trail};
 use crate::backend::line::{Line, Trouble};
 use crate::cluster::values::{Unreadable, Values};
 use crate::cluster::view::{ClusterView, NodeId, NodeView};
@@ -37,6 +37,22 @@ pub struct Report {
     pub expelled: Vec<u64>,
     /// Nodes that could not be asked, and why.
     pub troubles: Vec<(NodeId, Box<str>)>,
+}
+
+/// A node whose log is read.
+struct Source<'a> {
+    node: &'a NodeView,
+    line: Line,
+    /// Where it was when it had what it was to have.
+    held: Position,
+    /// The domain in which all nodes of a cluster write.
+    shared: Option<u32>,
+}
+
+impl Source<'_> {
+    fn start(&self, base: &Position) -> Position {
+        start(base, &self.held, self.shared)
+    }
 }
 
 /// One look.
@@ -90,8 +106,9 @@ impl Survey {
             self.settle(&mut line, cases, report).await?;
         }
         let (held, shared) = self.position(&mut line).await?;
+        let mut source = Source { node, line, held, shared };
         let mut too_old = Vec::new();
-        let result = self.search(node, &|base| start(base, &held, shared), &held, cases, &mut too_old, report).await;
+        let result = self.search(&mut source, cases, &mut too_old, report).await;
         cases.append(&mut too_old);
         result
     }
@@ -99,25 +116,32 @@ impl Survey {
     /// Reads the log for all cases at once. Those that go back further than it does must not keep the others from their answers.
     async fn search(
         &self,
-        node: &NodeView,
-        start: &(impl Fn(&Position) -> Position + Sync),
-        held: &Position,
+        source: &mut Source<'_>,
         cases: &mut Vec<Sought>,
         too_old: &mut Vec<Sought>,
         report: &mut Report,
     ) -> Result<(), Trouble> {
-        while let Some(lowest) = cases.iter().map(|case| start(&case.base)).reduce(lower) {
-            let wanted = cases.iter().flat_map(|case| case.markers.iter().copied()).collect();
-            match self.dump(node, &lowest, held, wanted).await {
-                Ok(trail) => report.findings.extend(cases.drain(..).map(|case| (case.number, case.finding(&trail)))),
+        while let Some(lowest) = cases.iter().map(|case| source.start(&case.base)).reduce(lower) {
+            let wanted =
+                cases.iter().flat_map(|case| case.markers.iter().map(|marker| (*marker, case.wants_rows))).collect();
+            match self.dump(source, &lowest, wanted).await {
+                Ok(trail) => {
+                    for case in cases.drain(..) {
+                        let told = match case.found(&trail).and_then(|found| found.insert.clone()) {
+                            Some(insert) => Told::of(&insert, &self.counter(&mut source.line, &insert).await),
+                            None => Told::default(),
+                        };
+                        report.findings.push((case.number, case.finding(&trail, told)));
+                    }
+                }
                 Err(Trouble::Refused(fault)) if fault.code == DENIED => {
                     report.findings.extend(cases.drain(..).map(|case| (case.number, Finding::Denied)));
                 }
                 Err(Trouble::Refused(fault)) if fault.code == DUMP_ERROR => {
-                    let why = format!("{} has no binary log from '{lowest}' on: {}", node.name, fault.message);
-                    let is_lowest = cases.iter().any(|case| start(&case.base) == lowest);
+                    let why = format!("{} has no binary log from '{lowest}' on: {}", source.node.name, fault.message);
+                    let is_lowest = cases.iter().any(|case| source.start(&case.base) == lowest);
                     let (mut old, others): (Vec<_>, Vec<_>) =
-                        cases.drain(..).partition(|case| !is_lowest || start(&case.base) == lowest);
+                        cases.drain(..).partition(|case| !is_lowest || source.start(&case.base) == lowest);
                     old.iter_mut().for_each(|case| case.lacks(&why));
                     too_old.append(&mut old);
                     *cases = others;
@@ -165,20 +189,42 @@ impl Survey {
         Ok((values.parse("gtid_binlog_pos").map_err(unreadable)?, shared))
     }
 
+    /// The column of the table that counts by itself. What can't be asked is not told: the write is found all the same.
+    async fn counter(&self, line: &mut Line, insert: &Insert) -> Counter {
+        let (schema, name) = (hex(&insert.table.schema), hex(&insert.table.name));
+        let question = format!(
+            "SELECT COUNT(*), MAX(IF(EXTRA LIKE '%auto_increment%', ORDINAL_POSITION, 0)), \
+             MAX(IF(EXTRA LIKE '%auto_increment%', COLUMN_NAME, '')) FROM information_schema.COLUMNS \
+             WHERE TABLE_SCHEMA = x'{schema}' AND TABLE_NAME = x'{name}'"
+        );
+        let rows = self.access.query(line, &question).await.unwrap_or_default();
+        let Some([Some(count), Some(place), Some(name)]) = rows.first().map(|row| &row[..]) else {
+            return Counter::Unseen;
+        };
+        let number = |text: &[u8]| std::str::from_utf8(text).ok()?.parse::<usize>().ok();
+        match (number(count), number(place)) {
+            (Some(seen), Some(place)) if seen == insert.table.width() => match place.checked_sub(1) {
+                Some(place) => Counter::Column { place, name: name.clone() },
+                None => Counter::Missing,
+            },
+            _ => Counter::Unseen,
+        }
+    }
+
     /// Reads the binary log of a node from here to its end, which must be where the node was at least.
     async fn dump(
         &self,
-        node: &NodeView,
+        source: &Source<'_>,
         from: &Position,
-        held: &Position,
-        wanted: HashSet<Marker>,
+        wanted: HashMap<Marker, bool>,
     ) -> Result<Trail, Trouble> {
+        let Source { node, held, .. } = source;
         if !held.covers(from) {
             return Err(Trouble::Lost(format!("it is at '{held}' and not yet at '{from}'").into()));
         }
         let mut line = self.access.line(node.address.clone()).await?;
         let setup = format!(
-            "SET @mariadb_slave_capability = 4, @master_binlog_checksum = 'NONE', @slave_connect_state = '{from}'"
+            "SET @mariadb_slave_capability = 4, @master_binlog_checksum = 'CRC32', @slave_connect_state = '{from}'"
         );
         self.access.query(&mut line, &setup).await?;
         self.access.begin(&mut line, &request()).await?;
@@ -196,6 +242,10 @@ impl Survey {
             }
         }
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// COM_BINLOG_DUMP, to the end of the log, with the texts of statements. A server id of 0 is nobody's: no dump of another ends for it.

@@ -1,6 +1,7 @@
 //! Statement texts (pure): lexer, class, session effects, hints.
 
 mod administration;
+pub mod columns;
 mod dynamic;
 pub mod effect;
 mod function;

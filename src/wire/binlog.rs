@@ -3,6 +3,7 @@
 //! Sources: server sql/log_event.h (types, lengths, flags), sql/sql_repl.cc (what a dump sends), sql/slave.cc (`queue_event`: where
 //! a group ends).
 
+pub mod rows;
 pub mod writes;
 
 use super::Malformed;

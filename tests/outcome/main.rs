@@ -22,6 +22,7 @@ fn on_a_node_that_can_be_reached() {
     what_still_runs_is_ended(&scene);
     what_was_rolled_back_is_absent(&scene);
     one_look_answers_many(&scene);
+    rows_of_an_insert_are_told(&scene);
 }
 
 /// Of a transaction any statement proves it, under the GTID that the client was told or not told.
@@ -99,4 +100,48 @@ fn one_look_answers_many(scene: &Scene) {
     let made = connections() - before;
     assert!(made < 50, "{made} connections, the counting ones among them");
     assert!(until(SOON, || scene.count("v = 'many'") == 30));
+}
+
+/// As the server told them to the client that was not cut off.
+fn rows_of_an_insert_are_told(scene: &Scene) {
+    let all = "CREATE TABLE shop.wide (a TINYINT, b SMALLINT UNSIGNED, c MEDIUMINT, d BIGINT, e FLOAT, f DOUBLE, g DECIMAL(30, 7), \
+        h DATE, i TIME(2), j DATETIME(3), k TIMESTAMP(6) NULL, l YEAR, m CHAR(3), n CHAR(200), o VARCHAR(20), p VARCHAR(3000), \
+        q BINARY(5), r BLOB, s LONGTEXT, t JSON, u ENUM('x', 'y'), v SET('x', 'y', 'z'), w BIT(11), x GEOMETRY, y INET6, z UUID, \
+        id BIGINT UNSIGNED AUTO_INCREMENT PRIMARY KEY) CHARACTER SET utf8mb4";
+    let plain = "CREATE TABLE shop.plain (id INT PRIMARY KEY, v TEXT)";
+    for ddl in [all, plain] {
+        scene.lab.nodes()[0].sql(ddl).unwrap();
+    }
+    let wide = "INSERT INTO shop.wide (a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q, r, s, t, u, v, w, x, y, z) \
+        SELECT -1, 2, 3, 4, 5, 6, 7.5, '2024-02-29', '01:02:03.04', NOW(3), NOW(6), 2024, 'ab', 'cd', 'ef', 'gh', 'ij', 'kl', 'mn', \
+        '{}', 'y', 'x,z', b'101', POINT(1, 2), '::1', UUID() UNION ALL SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+        NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL";
+    for (sql, affected, insert_id) in [
+        ("INSERT INTO shop.t (v) VALUES ('one')", true, true),
+        ("INSERT INTO shop.t (v) VALUES ('one'), ('two'), ('three')", true, true),
+        ("INSERT INTO shop.t VALUES (NULL, 'one')", true, true),
+        ("INSERT INTO shop.t VALUES (100000, 'one')", true, true),
+        ("INSERT INTO shop.t VALUES (200000, 'one'), (200001, 'two')", true, false),
+        ("INSERT IGNORE INTO shop.t (id, v) VALUES (100000, 'again')", false, false),
+        ("INSERT INTO shop.t (v) SELECT v FROM shop.t WHERE v = 'one' LIMIT 2", true, true),
+        ("REPLACE INTO shop.plain VALUES (1, 'new')", true, true),
+        ("REPLACE INTO shop.plain VALUES (1, 'newer')", false, false),
+        ("INSERT INTO shop.plain VALUES (2, 'a'), (3, 'b')", true, true),
+        ("INSERT INTO shop.plain VALUES (2, 'a') ON DUPLICATE KEY UPDATE v = 'c'", false, false),
+        (wide, true, true),
+    ] {
+        let mut work = scene.work(0);
+        work.wants_rows();
+        let text = work.mark(sql);
+        work.run(&text).unwrap();
+        let (rows, id) = work.told();
+        match scene.ask(&work) {
+            Outcome::Committed { affected: found, insert_id: found_id, .. } => {
+                let expected = (affected.then_some(rows), insert_id.then_some(id));
+                assert_eq!((found, found_id), expected, "{sql}");
+            }
+            Outcome::Absent if sql.contains("IGNORE") => assert_eq!(rows, 0),
+            outcome => panic!("{sql}: {outcome:?}"),
+        }
+    }
 }

@@ -173,6 +173,17 @@ impl Work {
         format!("{}{}{}", &sql[..at], String::from_utf8(text).unwrap(), &sql[at..])
     }
 
+    /// It is one INSERT, whose rows are asked for.
+    pub fn wants_rows(&mut self) {
+        self.question.wants_rows = true;
+    }
+
+    /// What the node has told of the last statement: its rows and LAST_INSERT_ID().
+    pub fn told(&self) -> (u64, u64) {
+        let conn = self.conn.as_ref().unwrap();
+        (conn.affected_rows(), conn.last_insert_id().unwrap_or(0))
+    }
+
     /// Runs a statement.
     pub fn run(&mut self, sql: &str) -> Result<(), Error> {
         self.conn.as_mut().unwrap().query_drop(sql).wait()

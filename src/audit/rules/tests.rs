@@ -80,15 +80,6 @@ fn domains_of_nodes() {
 }
 
 #[test]
-fn a_domain_that_was_forgotten() {
-    let stray = site(&[("gtid_binlog_pos", "0-7000-3,70-7000-9,81-8000-3")], &[]);
-    assert_eq!(told(&stray), ["Error b: it has logged 0-7000-3, in a domain that no other node has"]);
-    let forgotten = site(&[("wsrep_gtid_domain_id", "0")], &[]);
-    let expected = ["Error b: its wsrep_gtid_domain_id is 0, that of a is 70", "Error b: wsrep_gtid_domain_id is 0"];
-    assert_eq!(told(&forgotten), expected);
-}
-
-#[test]
 fn sites_must_differ() {
     for (changes, expected) in [
         (&[("server_id", "7000")][..], &["Error link dr: both sites have the server_id 7000"][..]),

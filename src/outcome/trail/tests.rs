@@ -44,7 +44,7 @@ fn dump(events: &[Vec<u8>]) -> Vec<u8> {
 
 /// Reads a dump in pieces of this size.
 fn read(bytes: &[u8], size: usize) -> (Trail, Progress) {
-    let mut trail = Trail::new([A, B].into(), "70-7000-5,81-8000-1".parse().unwrap());
+    let mut trail = Trail::new([(A, false), (B, true)].into(), "70-7000-5,81-8000-1".parse().unwrap());
     for piece in bytes.chunks(size) {
         match trail.take(piece).unwrap() {
             Progress::More => {}
@@ -61,7 +61,7 @@ fn all(events: &[Vec<u8>]) -> Trail {
 }
 
 fn sequences(trail: &Trail) -> (Option<u64>, Option<u64>) {
-    let sequence = |marker| trail.found(marker).map(|gtid: Gtid| gtid.sequence);
+    let sequence = |marker: &Marker| trail.found(marker).map(|found| found.gtid.sequence);
     (sequence(&A), sequence(&B))
 }
 
@@ -92,7 +92,7 @@ fn what_is_not_committed_is_not_found() {
         (event(38, b"xid"), None),
     ] {
         let trail = all(&[gtid(6, false), annotation("DELETE FROM t", A), event(25, b"rows"), end]);
-        assert_eq!((trail.found(&A).map(|gtid| gtid.sequence), trail.hides()), (found, false));
+        assert_eq!((trail.found(&A).map(|found| found.gtid.sequence), trail.hides()), (found, false));
     }
 }
 
@@ -122,12 +122,75 @@ fn long_events_are_not_kept() {
     let long = event(23, &vec![1; packet::PAYLOAD_MAX + 5000]);
     let late = [annotation("INSERT INTO t VALUES (1)", A), vec![b'x'; 1 << 20]].concat();
     let bytes = dump(&[gtid(6, false), late, long, event(16, &[0; 8])]);
-    let mut trail = Trail::new([A].into(), Position::default());
+    let mut trail = Trail::new([(A, true)].into(), Position::default());
     for piece in bytes.chunks(16 << 10) {
         trail.take(piece).unwrap();
-        assert!(trail.held.capacity() < 64 << 10, "{}", trail.held.capacity());
+        assert!(trail.held.capacity() < 192 << 10, "{}", trail.held.capacity());
     }
-    assert_eq!(trail.found(&A).map(|gtid| gtid.sequence), Some(6));
+    assert_eq!(trail.found(&A).map(|found| found.gtid.sequence), Some(6));
+}
+
+/// `t` with one INT.
+fn table(name: &str) -> Vec<u8> {
+    event(19, &[&[7, 0, 0, 0, 0, 0, 1, 0, 1, b's', 0, 1][..], name.as_bytes(), b"\0\x01\x03\0\xff"].concat())
+}
+
+fn row(value: u8) -> Vec<u8> {
+    event(23, &[7, 0, 0, 0, 0, 0, 1, 0, 1, 0xff, 0, value, 0, 0, 0])
+}
+
+#[test]
+fn rows_of_an_insert_are_told() {
+    let (start, xid) = (|| gtid(6, false), || event(16, &[0; 8]));
+    let insert = || annotation("INSERT INTO t VALUES (1), (2)", B);
+    let trail = all(&[start(), insert(), table("t"), row(1), table("t"), row(2), xid()]);
+    let insert_found = trail.found(&B).unwrap().insert.clone().unwrap();
+    assert_eq!((insert_found.rows.count, &*insert_found.table.name), (2, &b"t"[..]));
+    assert_eq!((insert_found.rows.first[0], insert_found.rows.last[0]), (Some((1, 4)), Some((2, 4))));
+    assert!(insert_found.text.as_ref().is_some_and(|text| text.ends_with(b"(2)")));
+    let long = [insert(), vec![b' '; TEXT_BYTES]].concat();
+    for (events, told) in [
+        (vec![insert(), table("t"), row(1)], true),
+        (vec![insert(), table("t"), row(1), query("COMMIT")], true),
+        (vec![long, table("t"), row(1)], true),
+        (vec![insert(), table("t"), table("u"), row(1)], false),
+        (vec![insert(), table("t"), row(1), event(24, b"updated")], false),
+        (vec![insert(), table("t"), row(1)[..30].to_vec()], false),
+        (vec![insert(), row(1)], false),
+        (vec![insert(), table("t"), event(23, &vec![0; ROWS_BYTES_MAX])], false),
+        (vec![insert(), table("t"), row(1), insert(), row(1)], false),
+        (vec![annotation("INSERT INTO t VALUES (1)", A), table("t"), row(1)], false),
+        (vec![insert()], false),
+    ] {
+        let trail = all(&[vec![start()], events.clone(), vec![xid()]].concat());
+        let found = trail.found(&B).or(trail.found(&A)).unwrap();
+        assert_eq!(
+            found.insert.is_some(),
+            told,
+            "{} events, the last of {} bytes",
+            events.len(),
+            events[events.len() - 1].len()
+        );
+    }
+}
+
+#[test]
+fn checksums_are_no_text() {
+    let events = [
+        event(15, b"\x04\0version\x01"),
+        gtid(6, false),
+        annotation("INSERT INTO t VALUES (1)", B),
+        table("t"),
+        row(1),
+    ];
+    let with = |ends: Vec<u8>| {
+        let events = events.iter().chain([&ends]).map(|event| [&event[..], b"crc!"].concat());
+        all(&events.collect::<Vec<_>>())
+    };
+    let found = with(query("COMMIT")).found(&B).cloned().unwrap();
+    let insert = found.insert.unwrap();
+    assert!(insert.text.as_ref().is_some_and(|text| text.ends_with(b"(1)")) && insert.rows.count == 1);
+    assert!(with(query("ROLLBACK")).found(&B).is_none());
 }
 
 #[test]
@@ -136,8 +199,8 @@ fn a_node_may_refuse() {
     packet::put(&mut bytes, 1, |out| out.extend_from_slice(b"\xff\xd4\x04#HY000Could not find GTID state"));
     let (_, last) = read(&bytes, 3);
     assert!(matches!(last, Progress::Refused(fault) if fault.code == 1236));
-    let mut trail = Trail::new([A].into(), Position::default());
+    let mut trail = Trail::new([(A, true)].into(), Position::default());
     assert!(trail.take(b"\x01\0\0\x01\x05").is_err());
-    assert!(Trail::new([A].into(), Position::default()).take(b"\0\0\0\x01").is_err());
-    assert!(Trail::new([A].into(), Position::default()).take(b"\x05\0\0\x01\0\0\0\0\0").is_err());
+    assert!(Trail::new([(A, true)].into(), Position::default()).take(b"\0\0\0\x01").is_err());
+    assert!(Trail::new([(A, true)].into(), Position::default()).take(b"\x05\0\0\x01\0\0\0\0\0").is_err());
 }

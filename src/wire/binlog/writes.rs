@@ -1,18 +1,20 @@
 //! What the events of a group tell of the statements that wrote it (pure).
 //!
-//! For events without checksums. Sources: server sql/log_event.h (types and layouts), sql/log_event_server.cc.
+//! Events are read without their checksums. Sources: server sql/log_event.h (types and layouts), sql/log_event_server.cc.
 
 use super::super::Malformed;
 use super::super::cursor::Cursor;
 use super::{
-    ANNOTATE_EVENT, EVENT_HEADER, FL_COMPLETED_XA, FL_STANDALONE, GTID_EVENT, GroupStart, QUERY_EVENT, TABLE_MAP_EVENT,
-    XA_PREPARE_EVENT, XID_EVENT,
+    ANNOTATE_EVENT, CHECKSUM, EVENT_HEADER, FL_COMPLETED_XA, FL_STANDALONE, FORMAT_EVENT, GTID_EVENT, GroupStart,
+    QUERY_EVENT, TABLE_MAP_EVENT, XA_PREPARE_EVENT, XID_EVENT,
 };
 
 const QUERY_COMPRESSED_EVENT: u8 = 165;
 /// Written, updated and deleted rows, as MariaDB writes them and as MySQL does, each also compressed.
 const ROWS_EVENTS: [u8; 12] = [23, 24, 25, 30, 31, 32, 166, 167, 168, 169, 170, 171];
 const WRITE_ROWS_EVENT: u8 = 23;
+/// The longest Format_description event, in bytes: one for each type there may be, and what is before and behind.
+const FORMAT_MAX: usize = 512;
 /// Thread, duration, length of the schema's name, error, length of the status variables.
 const QUERY_POST_HEADER: usize = 13;
 
@@ -20,6 +22,7 @@ const QUERY_POST_HEADER: usize = 13;
 pub fn enough(kind: u8, text_bytes: usize) -> usize {
     match kind {
         GTID_EVENT => EVENT_HEADER + 13,
+        FORMAT_EVENT => FORMAT_MAX,
         ANNOTATE_EVENT => EVENT_HEADER + text_bytes,
         // Status variables have a length of two bytes, a schema's name one of one.
         QUERY_EVENT => EVENT_HEADER + QUERY_POST_HEADER + (1 << 16) + (1 << 8) + text_bytes,
@@ -27,9 +30,23 @@ pub fn enough(kind: u8, text_bytes: usize) -> usize {
     }
 }
 
-/// The type of the event that begins here.
-pub fn kind(event: &[u8]) -> Option<u8> {
-    event.get(4).copied()
+/// Whether the events behind this whole Format_description event end with checksums; none if it is another event. Who asks for none
+/// gets them all the same, if the log has them.
+pub fn checksums(event: &[u8]) -> Option<bool> {
+    // The last that it says is the algorithm: 1 is CRC32. A checksum of its own, or the room for one, follows.
+    let said = event.len().checked_sub(CHECKSUM + 1).and_then(|at| event.get(at));
+    (event.get(4) == Some(&FORMAT_EVENT)).then_some(said == Some(&1))
+}
+
+/// A whole event without the checksum it ends with. Events of the type for gaps have none.
+pub fn without_checksum(event: &[u8]) -> &[u8] {
+    let end = event.len().checked_sub(CHECKSUM).filter(|end| *end >= EVENT_HEADER);
+    end.map_or(event, |end| &event[..end])
+}
+
+/// Whether an event of this type tells of the rows of an INSERT.
+pub fn is_of_insert(kind: u8) -> bool {
+    matches!(kind, TABLE_MAP_EVENT | WRITE_ROWS_EVENT)
 }
 
 /// What an event says.
@@ -127,6 +144,17 @@ mod tests {
         ] {
             assert_eq!(Write::parse(&event(kind, body)), Ok(write), "{kind}");
         }
+    }
+
+    #[test]
+    fn checksums_are_announced() {
+        assert_eq!(checksums(&event(FORMAT_EVENT, b"\x04\0version\x01crc!")), Some(true));
+        assert_eq!(checksums(&event(FORMAT_EVENT, b"\x04\0version\x00crc!")), Some(false));
+        assert_eq!(checksums(&event(FORMAT_EVENT, b"")), Some(false));
+        assert_eq!(checksums(&event(XID_EVENT, b"\x01crc!")), None);
+        assert_eq!(checksums(b""), None);
+        assert_eq!(without_checksum(&event(XID_EVENT, b"12345678crc!")).len(), EVENT_HEADER + 8);
+        assert_eq!(without_checksum(&event(28, b"")).len(), EVENT_HEADER);
     }
 
     #[test]
