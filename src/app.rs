@@ -238,6 +238,7 @@ fn settings(config: &Config) -> Settings {
         handshake_timeout: config.limits.handshake_timeout,
         connect_timeout: config.cluster.connect_timeout,
         replay: config.read_write_split.replay,
+        outcome: config.read_write_split.outcome == model::OutcomePolicy::Resolve,
         replay_bytes_max: config.read_write_split.replay_bytes_max as usize,
         writer_wait: config.read_write_split.writer_wait,
         multiplex: config.read_write_split.multiplex,

@@ -185,6 +185,11 @@ impl Pipe {
         self.moved
     }
 
+    /// Closes at once: what the peer has not got yet, it never gets.
+    pub fn abort(self) {
+        self.stream.abort();
+    }
+
     /// Writes and reads nothing any more.
     pub fn give_up(&mut self) {
         self.broken = true;

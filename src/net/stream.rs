@@ -29,6 +29,12 @@ impl Stream {
         }
     }
 
+    /// Closes at once. The system would go on sending what the peer has not acknowledged, for minutes if need be.
+    pub fn abort(self) {
+        // A stream that is broken already sends nothing.
+        let _ = self.0.set_zero_linger();
+    }
+
     /// Reads into `buffer`; 0 bytes mean that the peer has closed.
     pub fn poll_read(&mut self, context: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut buffer = ReadBuf::new(buffer);

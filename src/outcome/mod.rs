@@ -28,7 +28,7 @@ use crate::sql::marker::Marker;
 pub use service::Service;
 
 /// What a session wants to know.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Question {
     /// The node on which the write was under way.
     pub node: NodeId,

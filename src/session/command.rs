@@ -366,7 +366,7 @@ impl Machine {
 }
 
 /// Whether it is a plain ROLLBACK.
-fn is_rollback(text: &[u8]) -> bool {
+pub(super) fn is_rollback(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     text.strip_suffix(b";").unwrap_or(text).trim_ascii_end().eq_ignore_ascii_case(b"rollback")
 }

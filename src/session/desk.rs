@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::auth::accounts::Accounts;
 use crate::backend::pool::{Fit, Kept};
 use crate::cluster::view::{ClusterView, Health, NodeId};
+use crate::outcome::Question;
 use crate::routing::causal::{CausalReads, Progress};
 use crate::routing::reader::{Load, Policy};
 use crate::wire::challenge::SCRAMBLE;
@@ -54,6 +55,9 @@ pub enum Action {
     },
     /// Close a node connection; no event of it will be heard again.
     Close(Slot),
+    /// The same, and nothing reaches the node any more of what it has not got yet: what is on the way might be run when the line is
+    /// there again, and by then it may have been done elsewhere.
+    Abort(Slot),
     /// The same, but the connection may serve another session.
     Keep {
         /// The slot.
@@ -80,6 +84,8 @@ pub enum Action {
     },
     /// Tell all sessions that a KILL is for some of them, and ask which.
     FindSessions(Sought),
+    /// Find out what became of interrupted work, and tell.
+    FindOutcome(Box<Question>),
     /// End the session with this id.
     EndSession(u32),
     /// The session with this id, which was to be killed, goes on.
@@ -146,6 +152,8 @@ pub struct Settings {
     pub replay: bool,
     /// The longest transaction that is kept for that, in bytes of its commands.
     pub replay_bytes_max: usize,
+    /// What becomes of interrupted writes is found out.
+    pub outcome: bool,
     /// How long a statement waits for a node that can run it.
     pub writer_wait: Duration,
     /// Sessions lend their node connections between transactions.
@@ -183,6 +191,8 @@ pub struct Desk {
     pub accounts: Arc<Accounts>,
     /// The configuration.
     pub settings: Arc<Settings>,
+    /// What the session part of markers is made of: random, of this worker.
+    pub marker_base: u128,
     /// What to add to the time to have microseconds since 1970.
     pub unix_offset_us: u64,
     scramble: Option<[u8; SCRAMBLE]>,
@@ -203,6 +213,7 @@ impl Desk {
             loads,
             accounts,
             settings,
+            marker_base: 0,
             unix_offset_us: 0,
             scramble: None,
             spares: Vec::new(),

@@ -2,6 +2,8 @@
 
 use std::pin::Pin;
 
+use crate::outcome::Outcome;
+
 use super::desk::Found;
 
 /// Something a session waits for that is no socket of its own.
@@ -13,4 +15,6 @@ pub(super) enum Word {
     Accounts,
     /// Where another session is at work.
     Found(Found),
+    /// What became of interrupted work.
+    Outcome(Outcome),
 }

@@ -29,7 +29,7 @@ impl Machine {
     /// A node connection is gone, or can't be trusted any more.
     pub(super) fn lose(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(conn) = self.conns.get(usize::from(slot)).filter(|conn| conn.is_open()) else { return };
-        let node = conn.node;
+        let (node, thread) = (conn.node, conn.kept.thread);
         let takes_error = conn.tracker.takes_error();
         let sequence = conn.tracker.next_sequence();
         let open = self.state.transaction == Some(slot);
@@ -54,7 +54,11 @@ impl Machine {
                 self.end_journal(desk);
                 let name = desk.name(node);
                 let doubtful = self.state.transaction_doubtful;
-                let fault = if doubtful { unknown_outcome(name) } else { transaction_lost(name) };
+                let fault = if doubtful {
+                    unknown_outcome(name, "a statement that may have committed it had failed")
+                } else {
+                    transaction_lost(name)
+                };
                 self.state.end_transaction();
                 self.state.transaction_lost = Some(Box::new(fault));
             }
@@ -77,13 +81,19 @@ impl Machine {
             self.demand_replay(slot, transaction_lost(desk.name(node)), desk);
             return self.elsewhere(slot, None, desk);
         }
+        let in_doubt = sent && !pinned && if uncommitted { commits(work) } else { !harmless(work) };
+        if in_doubt && self.resolve(node, thread, uncommitted, desk) {
+            return;
+        }
+        let Some(work) = &self.work else { return };
+        let why = "it could not be marked, so no binary log can tell";
         let fault = match (sent, uncommitted) {
-            _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node)),
+            _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node), why),
             (false, _) => transaction_lost(desk.name(node)),
             (true, true) if !commits(work) => transaction_lost(desk.name(node)),
             (true, false) if work.upload.is_some_and(|upload| upload.is_command_cut()) => cut_short(desk.name(node)),
             (true, false) if harmless(work) => interrupted(desk.name(node)),
-            (true, _) => unknown_outcome(desk.name(node)),
+            (true, _) => unknown_outcome(desk.name(node), why),
         };
         let answered = work.answered;
         self.end_journal(desk);
@@ -243,6 +253,12 @@ pub(super) fn refusal(error: &Error) -> Option<Refusal> {
     }
 }
 
+/// Whether an error says that the node, or its connection, is of no use any more: it has left the primary component, shuts down, or
+/// somebody has killed the connection. What was not told to commit has not.
+pub(super) fn is_doomed(error: &Error) -> bool {
+    matches!(error.code, 1180 | 1053 | 1927)
+}
+
 /// A node's error as one of ours.
 pub(super) fn fault_of(error: &Error) -> Fault {
     Fault::node(Retry::Replay, error.code, &error.state, String::from_utf8_lossy(error.message))
@@ -281,7 +297,7 @@ fn harmless(work: &Work) -> bool {
 }
 
 /// The open transaction is over, and none of it happened.
-fn transaction_lost(node: &str) -> Fault {
+pub(super) fn transaction_lost(node: &str) -> Fault {
     let text = format!(
         "Deadlock found when trying to get lock; try restarting transaction (rolled back: its connection to node {node} was lost)"
     );
@@ -303,9 +319,9 @@ fn interrupted(node: &str) -> Fault {
     Fault::node(Retry::Replay, 1105, b"08S01", text)
 }
 
-fn unknown_outcome(node: &str) -> Fault {
+pub(super) fn unknown_outcome(node: &str, why: &str) -> Fault {
     let text = format!(
-        "The connection to node {node} was lost after the statement was sent; whether it took effect is unknown"
+        "The connection to node {node} was lost after the statement was sent; whether it took effect is unknown: {why}"
     );
     Fault::node(Retry::Never, 1105, b"08007", text)
 }

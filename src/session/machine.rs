@@ -24,6 +24,7 @@ use super::desk::{Action, Desk, Peer, Slot};
 use super::greet::Greet;
 use super::journal::Journal;
 use super::loss::Refusal;
+use super::mark::Trail;
 use super::prepared::{Prepared, set_statement_id};
 use super::replica::Replica;
 use super::state::SessionState;
@@ -63,6 +64,10 @@ pub struct Machine {
     pub(super) condemned: bool,
     /// What the open transaction has done.
     pub(super) journal: Option<Box<Journal>>,
+    /// The marks of what is being written.
+    pub(super) trail: Trail,
+    /// How many statements were marked.
+    pub(super) statements: u64,
     /// A statement of a transaction that runs again was refused.
     pub(super) replay_refused: Option<Refusal>,
     /// Of the replication service only.
@@ -85,6 +90,8 @@ impl Machine {
             failed_changes: 0,
             condemned: false,
             journal: None,
+            trail: Trail::default(),
+            statements: 0,
             replay_refused: None,
             replica: None,
             armed: false,
@@ -306,7 +313,7 @@ impl Machine {
         }
         let taken = match work.stage {
             Stage::Running | Stage::Discarding => upload.pass(&mut bytes[at..]),
-            Stage::Waiting | Stage::Finding => return 0,
+            Stage::Waiting | Stage::Finding | Stage::Resolving(_) => return 0,
         };
         if let (Stage::Running, Some(slot)) = (work.stage, work.slot) {
             desk.forward(Peer::Node(slot), at..at + taken);
@@ -344,6 +351,9 @@ impl Machine {
                 desk.act(Action::SpareSession(id));
             }
             desk.put_back(work.packet);
+        }
+        if self.state.transaction.is_none() && !self.replay_is_due() {
+            self.trail.end();
         }
         self.arm(None, desk);
     }

@@ -12,7 +12,7 @@ use crate::wire::reply::{Kind, Part, ReplyTracker};
 
 use super::conn::{Phase, Purpose};
 use super::desk::{Desk, Peer, Slot};
-use super::loss::refusal;
+use super::loss::{Refusal, refusal};
 use super::machine::{Machine, Phase as MachinePhase};
 use super::prepared::statement_id;
 use super::reply::lacks;
@@ -90,7 +90,10 @@ impl Machine {
             (Purpose::Reset, Kind::Err) => self.renounce(slot, desk),
             (Purpose::InsertId, Kind::Opaque) => conn.take_answer(bytes)?,
             (Purpose::Replay, _) => self.hear_replay(part, bytes)?,
-            (Purpose::ReplaySetting, Kind::Err) => self.replay_refused = refusal(&Error::parse(&bytes[HEADER..])?),
+            (Purpose::ReplaySetting, Kind::Err) => {
+                // Whatever it is, nobody knows whether the transaction is still open.
+                self.replay_refused = Some(refusal(&Error::parse(&bytes[HEADER..])?).unwrap_or(Refusal::Unfit));
+            }
             (Purpose::Sync(sequence), Kind::Ok(_) | Kind::Eof(_)) => self.caught_up(slot, sequence, desk),
             (Purpose::Wait | Purpose::Sync(_), Kind::Err) => self.fell_behind(slot, desk),
             (_, Kind::Infile) => return Err(Malformed("a file is asked for nobody")),

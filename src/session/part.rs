@@ -119,7 +119,8 @@ impl Machine {
         if !keeps {
             // A node logs a connection that just vanishes as aborted.
             tell(QUIT);
-            return self.drop_conn(slot, desk);
+            self.forget_conn(slot, desk);
+            return desk.act(Action::Close(slot));
         }
         let reset = if conn.spotless && self.state.transaction != Some(slot) { Reset::Due } else { Reset::Sent };
         if reset == Reset::Sent {
@@ -134,7 +135,7 @@ impl Machine {
     pub(super) fn drop_conn(&mut self, slot: Slot, desk: &mut Desk) {
         if self.conns.get(usize::from(slot)).is_some_and(NodeConn::is_open) {
             self.forget_conn(slot, desk);
-            desk.act(Action::Close(slot));
+            desk.act(Action::Abort(slot));
         }
     }
 

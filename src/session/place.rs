@@ -187,7 +187,9 @@ impl Machine {
     /// Asks a connection to tell what the session needs to know of what is about to run there.
     fn ask_to_tell(&mut self, slot: Slot, desk: &mut Desk) {
         // Not within a transaction: if it is aborted by this very question, what comes on its heels is committed by itself.
-        let changes = self.work.as_ref().is_some_and(Work::may_change_data) && self.state.transaction.is_none();
+        let begins = self.replay_is_due() || !self.state.status.contains(Status::AUTOCOMMIT);
+        let changes = begins || self.work.as_ref().is_some_and(Work::may_change_data);
+        let changes = changes && self.state.transaction.is_none();
         let relisted = self.state.relisted;
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
         let asked = conn.asked.is_some_and(|version| version >= relisted);
@@ -217,6 +219,7 @@ impl Machine {
             return self.hand_over(slot, desk);
         }
         self.record(slot, desk);
+        self.begin_unit(desk);
         if self.work.as_ref().is_some_and(|work| work.keeps_packet()) {
             self.keep_packet(&source, desk);
         }
@@ -241,13 +244,24 @@ impl Machine {
         }
     }
 
-    /// Writes the command, under the node's own id for the statement it names.
+    /// Writes the command, marked, or under the node's own id for the statement it names.
     fn write_command(&mut self, slot: Slot, source: Source, desk: &mut Desk) {
         let Some(work) = &mut self.work else { return };
-        let (bytes, range): (&mut [u8], _) = match source {
-            Some((bytes, range)) => (&mut bytes[range.clone()], Some(range)),
-            None => (&mut work.packet, None),
-        };
+        let mut kept = std::mem::take(&mut work.packet);
+        match source {
+            Some((bytes, range)) => self.write_bytes(slot, &mut bytes[range.clone()], Some(range), desk),
+            None => self.write_bytes(slot, &mut kept, None, desk),
+        }
+        if let Some(work) = &mut self.work {
+            work.packet = kept;
+        }
+    }
+
+    fn write_bytes(&mut self, slot: Slot, bytes: &mut [u8], range: Option<Range<usize>>, desk: &mut Desk) {
+        if let Some(mark) = self.mark_work(bytes, desk) {
+            return self.write_marked(slot, bytes, mark, desk);
+        }
+        let Some(work) = &self.work else { return };
         if let Some(statement) = work.statement.and_then(|id| self.prepared.get_mut(id)) {
             set_statement_id(bytes, statement.id_on(slot).unwrap_or_default());
             if work.command.executes() && statement.needs_types(bytes, slot) {

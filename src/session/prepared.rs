@@ -9,6 +9,7 @@ use crate::wire::command::{Command, STMT_EXECUTE};
 use crate::wire::packet::{self, HEADER};
 
 use super::desk::Slot;
+use super::mark::Mark;
 
 /// The id that means "the one prepared last" (MariaDB's direct execution).
 pub(super) const LAST: u32 = u32::MAX;
@@ -27,6 +28,8 @@ pub(super) struct Statement {
     /// COM_STMT_PREPARE as the client sent it.
     pub(super) packet: Box<[u8]>,
     pub(super) verdict: Verdict,
+    /// How its text is marked on every node.
+    pub(super) mark: Option<Mark>,
     pub(super) parameters: u16,
     types: Box<[u8]>,
     places: Vec<Place>,
@@ -78,7 +81,14 @@ impl Prepared {
     }
 
     /// A new statement that has just been prepared on a connection. Returns the client's id for it.
-    pub(super) fn add(&mut self, packet: &[u8], verdict: Verdict, parameters: u16, slot: Slot, id: u32) -> u32 {
+    pub(super) fn add(
+        &mut self,
+        packet: &[u8],
+        (verdict, mark): (Verdict, Option<Mark>),
+        parameters: u16,
+        slot: Slot,
+        id: u32,
+    ) -> u32 {
         self.last = self.last.wrapping_add(1);
         if self.last == LAST || self.last == 0 {
             self.last = 1;
@@ -87,6 +97,7 @@ impl Prepared {
         let statement = Statement {
             packet: packet.into(),
             verdict,
+            mark,
             parameters,
             types: Box::default(),
             places,
@@ -291,7 +302,7 @@ mod tests {
     #[test]
     fn types_are_added_once_where_they_are_missing() {
         let mut prepared = Prepared::default();
-        let id = prepared.add(b"", READ, 1, 0, 7);
+        let id = prepared.add(b"", (READ, None), 1, 0, 7);
         let statement = prepared.get_mut(id).unwrap();
         assert!(!statement.needs_types(&execute(Some(&[3, 0])), 0));
         assert!(!statement.needs_types(&execute(None), 0));
@@ -314,7 +325,7 @@ mod tests {
             out
         };
         let mut prepared = Prepared::default();
-        let id = prepared.add(b"", READ, 1, 0, 7);
+        let id = prepared.add(b"", (READ, None), 1, 0, 7);
         let statement = prepared.get_mut(id).unwrap();
         assert!(!statement.needs_types(&bulk(128, &[3, 0]), 0));
         statement.prepared_on(1, 9);
@@ -329,7 +340,7 @@ mod tests {
     #[test]
     fn a_node_can_be_told_the_types_alone() {
         let mut prepared = Prepared::default();
-        let id = prepared.add(b"", READ, 1, 0, 7);
+        let id = prepared.add(b"", (READ, None), 1, 0, 7);
         let statement = prepared.get_mut(id).unwrap();
         statement.needs_types(&execute(Some(&[3, 0])), 0);
         statement.prepared_on(1, 1);
@@ -344,7 +355,7 @@ mod tests {
     fn the_last_one() {
         let mut prepared = Prepared::default();
         assert_eq!(prepared.resolve(LAST), None);
-        let id = prepared.add(b"", READ, 0, 0, 7);
+        let id = prepared.add(b"", (READ, None), 0, 0, 7);
         assert_eq!(prepared.resolve(LAST), Some(id));
         prepared.failed();
         assert_eq!((prepared.resolve(LAST), prepared.resolve(id)), (None, Some(id)));
@@ -353,7 +364,7 @@ mod tests {
     #[test]
     fn a_lost_connection_is_forgotten() {
         let mut prepared = Prepared::default();
-        let id = prepared.add(b"", READ, 0, 0, 7);
+        let id = prepared.add(b"", (READ, None), 0, 0, 7);
         prepared.hold(id, Held::Cursor(0));
         assert!(prepared.holds_data());
         prepared.forget(0);

@@ -6,7 +6,7 @@
 use tracing::debug;
 
 use crate::fault::Fault;
-use crate::sql::statement::{Class, Traits, Verdict};
+use crate::sql::statement::{Class, Traits, classify};
 use crate::wire::Malformed;
 use crate::wire::capability::Status;
 use crate::wire::command::{self, QUERY};
@@ -19,6 +19,7 @@ use super::desk::{Action, Desk, Peer, Slot};
 use super::journal::{Entry, Ids, Replay};
 use super::loss::{Refusal, commits, refusal};
 use super::machine::Machine;
+use super::mark::verdict;
 use super::prepared::set_statement_id;
 use super::work::{After, Target, Work};
 
@@ -125,6 +126,16 @@ impl Machine {
 
     /// The open transaction did not happen, and is to run again before the next command. `fault` is what the client is told if it can't.
     pub(super) fn demand_replay(&mut self, slot: Slot, fault: Fault, desk: &Desk) {
+        self.demand_replay_of(fault, desk);
+        if let (Some(journal), Some(work)) = (&self.journal, self.work.as_mut().filter(|work| work.slot == Some(slot)))
+        {
+            work.target = journal.target.unwrap_or(Target::Writer);
+            work.retry_at_us = 0;
+        }
+    }
+
+    /// The same, where no command is under way on the connection any more.
+    pub(super) fn demand_replay_of(&mut self, fault: Fault, desk: &Desk) {
         let status = self.state.status;
         self.state.end_transaction();
         // For the client it is still open.
@@ -133,11 +144,6 @@ impl Machine {
         if let Some(journal) = &mut self.journal {
             let replay = journal.replay.get_or_insert(Replay { fault, at: None, attempts: 0, since_us: now_us });
             replay.at = None;
-        }
-        if let (Some(journal), Some(work)) = (&self.journal, self.work.as_mut().filter(|work| work.slot == Some(slot)))
-        {
-            work.target = journal.target.unwrap_or(Target::Writer);
-            work.retry_at_us = 0;
         }
     }
 
@@ -178,6 +184,7 @@ impl Machine {
             _ => {
                 replay.attempts += 1;
                 replay.at = Some((slot, 0, false));
+                self.begin_unit_again(desk);
                 (0, false)
             }
         };
@@ -230,20 +237,30 @@ impl Machine {
     fn repeat(&mut self, slot: Slot, number: usize, entry: Entry, desk: &mut Desk) {
         let (Some(journal), Some(conn)) = (&mut self.journal, self.conns.get_mut(usize::from(slot))) else { return };
         journal.listen();
-        let Some((_, command)) = journal.entry(number) else { return };
-        let id = entry.statement.and_then(|id| self.prepared.get_mut(id)).and_then(|statement| {
-            statement.needs_types(command, slot);
-            statement.id_on(slot)
-        });
-        desk.write(Peer::Node(slot), |out| {
-            let start = out.len();
-            out.extend_from_slice(command);
-            if let Some(id) = id {
-                set_statement_id(&mut out[start..], id);
-            }
-        });
         conn.spotless = false;
         conn.owe(Purpose::Replay, entry.shape);
+        let mut command = desk.spare();
+        command.extend_from_slice(journal.entry(number).map_or(b"", |(_, command)| command));
+        if let Some(statement) = entry.statement.and_then(|id| self.prepared.get_mut(id)) {
+            statement.needs_types(&command, slot);
+            set_statement_id(&mut command, statement.id_on(slot).unwrap_or_default());
+            self.trail.note(statement.verdict, statement.mark, statement.packet.get(HEADER + 1..).unwrap_or_default());
+            desk.write(Peer::Node(slot), |out| out.extend_from_slice(&command));
+        } else {
+            self.repeat_text(slot, &command, desk);
+        }
+        desk.put_back(command);
+    }
+
+    fn repeat_text(&mut self, slot: Slot, command: &[u8], desk: &mut Desk) {
+        let text = command.get(HEADER + 1..).unwrap_or_default();
+        let verdict = classify(text, self.state.mode);
+        let mark = self.mark_text(text, verdict, desk);
+        self.trail.note(verdict, mark, text);
+        match mark {
+            Some(mark) => self.write_marked(slot, command, mark, desk),
+            None => desk.write(Peer::Node(slot), |out| out.extend_from_slice(command)),
+        }
     }
 
     /// A part of the answer to a statement that runs again.
@@ -317,8 +334,11 @@ impl Machine {
         };
         let prepared = statement.id_on(slot).is_some();
         if !prepared && !conn.owes(Purpose::Prepare(id)) {
-            desk.write(Peer::Node(slot), |out| out.extend_from_slice(&statement.packet));
             conn.owe(Purpose::Prepare(id), Shape::Prepare);
+            match statement.mark {
+                Some(mark) => self.write_marked(slot, &statement.packet, mark, desk),
+                None => desk.write(Peer::Node(slot), |out| out.extend_from_slice(&statement.packet)),
+            }
         }
         prepared
     }
@@ -331,13 +351,6 @@ impl Machine {
 
 fn class(work: &Work) -> Option<Class> {
     verdict(work).map(|verdict| verdict.class)
-}
-
-fn verdict(work: &Work) -> Option<Verdict> {
-    match work.after {
-        After::Statement(verdict) | After::Execute(verdict) | After::Effect(verdict) => Some(verdict),
-        _ => None,
-    }
 }
 
 /// Whether a command opens a transaction that its own end does not commit.

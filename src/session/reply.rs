@@ -14,7 +14,7 @@ use crate::wire::upload::Upload;
 
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
-use super::loss::{DEADLOCK, Refusal, commits, fault_of, refusal};
+use super::loss::{DEADLOCK, Refusal, commits, fault_of, is_doomed, refusal};
 use super::machine::Machine;
 use super::prepared::{Held, set_statement_id, statement_id};
 use super::replay::ATTEMPTS_MAX;
@@ -169,8 +169,13 @@ impl Machine {
     fn runs_again(&mut self, slot: Slot, error: &Error, desk: &mut Desk) -> bool {
         let Some(work) = self.work.as_ref().filter(|work| !work.answered) else { return false };
         let fresh = work.upload.is_none_or(|upload| upload.is_fresh());
-        let refusal = refusal(error).filter(|_| fresh);
+        if self.is_uncertain(slot, error, desk) {
+            return true;
+        }
+        let Some(work) = &self.work else { return false };
         let within = self.state.transaction == Some(slot) || work.journaled;
+        let doomed = || (within && is_doomed(error) && !commits(work)).then_some(Refusal::Unfit);
+        let refusal = refusal(error).or_else(doomed).filter(|_| fresh);
         match refusal {
             Some(refusal) if within => {
                 if self.is_replayable(desk) {
@@ -235,7 +240,7 @@ impl Machine {
         let After::Prepare(verdict) = work.after else { return };
         let on_node = statement_id(packet).unwrap_or_default();
         let parameters = packet.get(HEADER + 7..HEADER + 9).map_or(0, |two| u16::from_le_bytes([two[0], two[1]]));
-        let id = self.prepared.add(&work.packet, verdict, parameters, slot, on_node);
+        let id = self.prepared.add(&work.packet, (verdict, work.mark), parameters, slot, on_node);
         set_statement_id(packet, id);
     }
 
@@ -351,7 +356,7 @@ impl Machine {
             Stage::Running => work.replied = true,
             // Taken back: it runs again now that the connection is free of it.
             Stage::Waiting => return self.advance(None, desk),
-            Stage::Finding | Stage::Discarding => return,
+            Stage::Finding | Stage::Resolving(_) | Stage::Discarding => return,
         }
         if work.is_uploading() {
             return;

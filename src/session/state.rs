@@ -300,6 +300,14 @@ impl SessionState {
         }
     }
 
+    /// A statement has given this id to a row, and no connection is there that knows it.
+    pub(super) fn know_insert_id(&mut self, id: u64, bytes_max: usize) {
+        self.insert_id_at = None;
+        let mut set = Vec::new();
+        command::put(&mut set, QUERY, format!("SET last_insert_id={id}").as_bytes());
+        self.changed_key(INSERT_ID, &set, Slot::MAX, bytes_max);
+    }
+
     /// The open transaction is over: its node has gone with it.
     pub(super) fn end_transaction(&mut self) {
         self.transaction = None;

@@ -202,6 +202,7 @@ impl Task {
                 self.machine.on_accounts(&mut bench.desk);
             }
             Word::Found(found) => self.machine.on_found(found, &mut bench.desk),
+            Word::Outcome(outcome) => self.machine.on_outcome(outcome, &mut bench.desk),
         }
         self.perform(bench);
         true
@@ -303,6 +304,11 @@ impl Task {
                 Action::Write { to, range } => self.write(*to, &own[range.clone()], actions.get(place + 1)),
                 Action::Dial { slot, fit } => self.dial(*slot, fit, bench),
                 Action::Close(slot) => drop(self.vacate(*slot)),
+                Action::Abort(slot) => {
+                    if let NodeEnd::Open(pipe, _seat) = self.vacate(*slot) {
+                        pipe.abort();
+                    }
+                }
                 Action::Keep { slot, fit, kept } => {
                     // The seat is free once the pool has what was on it: whoever is next in line will look there.
                     if let NodeEnd::Open(pipe, _seat) = self.vacate(*slot) {
@@ -318,6 +324,7 @@ impl Task {
                 Action::Suspect(node) => self.worker.suspect(*node),
                 Action::FindSession { id, ends } => self.start_errand(self.worker.find_errand(*id, *ends)),
                 Action::FindSessions(sought) => self.start_errand(self.worker.seek_errand(sought.clone())),
+                Action::FindOutcome(question) => self.start_errand(self.worker.outcome_errand((**question).clone())),
                 Action::EndSession(id) => self.worker.end_session(*id),
                 Action::SpareSession(id) => self.worker.spare_session(*id),
                 // The machine has ended: the turn ends with it once the client has all that was written.

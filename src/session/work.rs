@@ -9,6 +9,8 @@ use crate::wire::reply::Shape;
 use crate::wire::upload::Upload;
 
 use super::desk::Slot;
+use super::mark::Mark;
+use super::outcome::Doubt;
 
 /// Where a command is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +66,8 @@ pub(super) enum Stage {
     Finding,
     /// Sent, at least its start.
     Running,
+    /// Was sent and interrupted; its outcome is being looked for.
+    Resolving(Doubt),
     /// Has failed; what the client still uploads is thrown away before it is told.
     Discarding,
 }
@@ -90,6 +94,8 @@ pub(super) struct Work {
     pub(super) replied: bool,
     /// A write that may run again if a node says that it did not happen.
     pub(super) redo: bool,
+    /// How its text was marked.
+    pub(super) mark: Option<Mark>,
     /// It is part of a transaction that could run again, or opens one.
     pub(super) journaled: bool,
     /// How often it was run again because a node's own work had aborted it.
@@ -125,6 +131,7 @@ impl Work {
             aborted: 0,
             replied: false,
             redo: false,
+            mark: None,
             journaled: false,
             avoided: NodeSet::default(),
             upload: None,

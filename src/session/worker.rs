@@ -27,7 +27,7 @@ use crate::backend::seats::{self, Seats};
 use crate::cluster::view::{Duty, NodeId, ViewHandle};
 use crate::net::clock::Clock;
 use crate::net::stream::Stream;
-use crate::outcome::Resolver;
+use crate::outcome::{Question, Resolver};
 use crate::routing::reader::Load;
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
@@ -292,12 +292,17 @@ impl Bench {
 
 /// 20 bytes of printable ASCII, as the server makes them.
 fn random_scramble() -> [u8; SCRAMBLE] {
-    let mut bytes = [0; SCRAMBLE];
+    random().map(|byte| 33 + byte % 94)
+}
+
+/// Unguessable bytes.
+fn random<const COUNT: usize>() -> [u8; COUNT] {
+    let mut bytes = [0; COUNT];
     if let Err(error) = getrandom::fill(&mut bytes) {
         tracing::error!("no random numbers from the system: {error}");
         std::process::abort();
     }
-    bytes.map(|byte| 33 + byte % 94)
+    bytes
 }
 
 impl Worker {
@@ -305,6 +310,7 @@ impl Worker {
         let view = shared.view.load().clone();
         let accounts = shared.directory.load().clone();
         let mut desk = Desk::new(shared.settings.clone(), view, accounts);
+        desk.marker_base = u128::from_ne_bytes(random());
         desk.unix_offset_us = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
         let published = RefCell::new(vec![0; desk.loads.len()]);
         let bench =
@@ -469,6 +475,11 @@ impl Worker {
     pub(super) fn seek_errand(&self, sought: Sought) -> Errand {
         let seek = Registry::seek(self.shared.clone(), sought);
         Box::pin(async move { Word::Found(seek.await) })
+    }
+
+    pub(super) fn outcome_errand(&self, question: Question) -> Errand {
+        let outcome = self.shared.resolver.ask(question);
+        Box::pin(async move { Word::Outcome(outcome.await) })
     }
 
     pub(super) fn end_session(&self, id: u32) {

@@ -194,7 +194,9 @@ fn judge<'a>(lexer: &mut Lexer<'a>, before: Token<'a>, before_end: usize, token:
         (Token::Quoted(_), Token::Mark(b'(')) => (Nature::Volatile, Facts::STORED_FUNCTION),
         (_, Token::Word(word)) => match word.key {
             NEXT | PREVIOUS => (Nature::Volatile, Facts::SEQUENCE),
-            SELECT => (Nature::Volatile, Facts::empty()),
+            // Without tables a subquery is worth what it names.
+            SELECT => (Nature::Dependent, Facts::empty()),
+            FROM => (Nature::Volatile, Facts::empty()),
             INTO => (Nature::Volatile, Facts::INTO),
             UPDATE | LOCK => (Nature::Volatile, Facts::LOCKING),
             key if scan::volatile_word(key) => (Nature::Volatile, Facts::VOLATILE),

@@ -13,6 +13,7 @@ use oarlock::auth::grants::Grants;
 use oarlock::auth::pattern::HostPattern;
 use oarlock::backend::pool::{Kept, Reset};
 use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView, Trace};
+use oarlock::outcome::{Outcome, Question};
 use oarlock::routing::causal::CausalReads;
 use oarlock::routing::reader::Policy;
 use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot, Sought};
@@ -39,6 +40,7 @@ pub enum Errand {
     /// Whatever has this id.
     Find(u32),
     FindUser(Arc<[u8]>),
+    Outcome(Question),
 }
 
 /// One machine, and what it has asked for.
@@ -158,6 +160,10 @@ impl Stage {
         match self.errand.take() {
             Some(Errand::Accounts) => self.event(|machine, desk| machine.on_accounts(desk)),
             Some(Errand::Find(_) | Errand::FindUser(_)) => self.event(|machine, desk| machine.on_found(found, desk)),
+            Some(Errand::Outcome(_)) => {
+                let outcome = Outcome::Undecidable("nobody looks".into());
+                self.event(|machine, desk| machine.on_outcome(outcome, desk));
+            }
             None => {}
         }
     }
@@ -207,7 +213,7 @@ impl Stage {
                 assert_eq!(kept.reset == Reset::Sent, reset, "slot {slot} is not reset as it is said to be");
                 self.ends[place] = End::Closed;
             }
-            Action::Close(slot) => self.ends[usize::from(*slot)] = End::Closed,
+            Action::Close(slot) | Action::Abort(slot) => self.ends[usize::from(*slot)] = End::Closed,
             Action::Arm(deadline) => self.deadline = *deadline,
             Action::Compress => {}
             Action::RefreshAccounts => self.errand = Some(Errand::Accounts),
@@ -215,6 +221,7 @@ impl Stage {
             Action::FindSessions(Sought::Thread(id)) => self.errand = Some(Errand::Find(*id)),
             Action::FindSessions(Sought::User(user)) => self.errand = Some(Errand::FindUser(user.clone())),
             Action::Suspect(node) => assert!(usize::from(node.0) < self.desk.view.nodes.len()),
+            Action::FindOutcome(question) => self.errand = Some(Errand::Outcome((**question).clone())),
             Action::EndSession(id) => self.ended.push(*id),
             Action::SpareSession(id) => self.spared.push(*id),
             Action::Hangup => self.hung_up = true,
@@ -246,6 +253,7 @@ fn settings() -> Settings {
         handshake_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(3),
         replay: true,
+        outcome: false,
         replay_bytes_max: 1 << 16,
         writer_wait: Duration::from_secs(30),
         multiplex: true,
@@ -266,7 +274,7 @@ pub fn view(nodes: u16) -> ClusterView {
         health: Health::Synced,
         reason: "".into(),
         duty: Duty::Normal,
-        gtid: "".into(),
+        gtid: "70-7000-1".into(),
         version: "5.5.5-10.11.19-MariaDB".into(),
         capabilities: Capabilities::SUPPORTED.bits(),
         collation: 45,

@@ -248,7 +248,7 @@ fn sets_that_are_writes() {
             "SET PASSWORD FOR u@h = 'x'",
             "SET DEFAULT ROLE r FOR u@h",
             "SET @a=NOW()",
-            "SET @a=(SELECT 1)",
+            "SET @a=(SELECT a FROM t)",
             "SET @a=f()",
             "SET @a=?",
             "SET insert_id=5",
@@ -268,7 +268,7 @@ fn sets_that_are_writes() {
         Traits::UNREPEATABLE,
         &[
             "SET GLOBAL a=1, SESSION b=2",
-            "SET sql_mode=(SELECT 1)",
+            "SET sql_mode=(SELECT a FROM t)",
             "SET @a=now(), autocommit=0",
             "PREPARE s FROM @a",
             "EXECUTE IMMEDIATE @a",
