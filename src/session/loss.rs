@@ -42,27 +42,7 @@ impl Machine {
         let pinned = self.state.pinned == Some(slot);
         let replayable = self.is_replayable(desk);
         let Some(work) = self.work.as_ref().filter(|work| work.slot == Some(slot) && !work.replied) else {
-            // The node may have given up before the client has sent all (1153): there is no more to be said.
-            self.discard_rest(slot, desk);
-            if pinned {
-                return self.end_with_node(node, desk);
-            }
-            if open && replayable {
-                return self.demand_replay(slot, transaction_lost(desk.name(node)), desk);
-            }
-            if open {
-                self.end_journal(desk);
-                let name = desk.name(node);
-                let doubtful = self.state.transaction_doubtful;
-                let fault = if doubtful {
-                    unknown_outcome(name, "a statement that may have committed it had failed")
-                } else {
-                    transaction_lost(name)
-                };
-                self.state.end_transaction();
-                self.state.transaction_lost = Some(Box::new(fault));
-            }
-            return;
+            return self.lose_idle(slot, node, open, desk);
         };
         if matches!(work.after, After::Kill { id, ends: true } if id == self.id) {
             // It has killed itself. A server closes without a word, too.
@@ -106,6 +86,28 @@ impl Machine {
         self.fail_at(fault, sequence, desk);
         if pinned {
             self.end_with_node(node, desk);
+        }
+    }
+
+    /// A node connection is gone under which nothing was under way.
+    fn lose_idle(&mut self, slot: Slot, node: NodeId, open: bool, desk: &mut Desk) {
+        // The node may have given up before the client has sent all (1153): there is no more to be said.
+        self.discard_rest(slot, desk);
+        if self.state.pinned == Some(slot) {
+            return self.end_with_node(node, desk);
+        }
+        if open && self.is_replayable(desk) {
+            return self.demand_replay(slot, transaction_lost(desk.name(node)), desk);
+        }
+        if open {
+            self.end_journal(desk);
+            let name = desk.name(node);
+            let fault = match self.state.transaction_doubtful {
+                true => unknown_outcome(name, "a statement that may have committed it had failed"),
+                false => transaction_lost(name),
+            };
+            self.state.end_transaction();
+            self.state.transaction_lost = Some(Box::new(fault));
         }
     }
 
