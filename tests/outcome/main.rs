@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
+#[path = "../support/dice.rs"]
+mod dice;
 mod lost;
 #[path = "../history/relay.rs"]
 mod relay;
+mod rounds;
 mod scene;
 mod unknown;
 

@@ -194,6 +194,18 @@ impl Work {
         self.conn.as_mut().unwrap().query_first(sql).wait().unwrap().unwrap()
     }
 
+    /// Runs statements after a pause, up to the first that fails.
+    pub fn begin_all(&mut self, texts: Vec<String>, pause: Duration) -> JoinHandle<Result<(), Error>> {
+        let mut conn = self.conn.take().unwrap();
+        BEHIND.spawn(async move {
+            tokio::time::sleep(pause).await;
+            for text in texts {
+                conn.query_drop(text).await?;
+            }
+            Ok(())
+        })
+    }
+
     /// Sends a statement and does not wait for its end.
     pub fn begin(&mut self, sql: String) -> JoinHandle<Result<(), Error>> {
         let mut conn = self.conn.take().unwrap();
