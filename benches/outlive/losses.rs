@@ -37,6 +37,7 @@ fn play(round: u64, kind: Kind) -> (Duration, Duration) {
         pause_max: Duration::from_millis(12),
         autocommit: true,
         reads_first: false,
+        insists: false,
     };
     let began = Instant::now();
     arena.enter(arena.proxy.address(), (0..CLIENTS).map(habit), round);

@@ -23,6 +23,7 @@ pub fn measure(rounds: u64) {
         pause_max: Duration::ZERO,
         autocommit: true,
         reads_first: false,
+        insists: true,
     };
     let mut ratios = Vec::new();
     for round in 1..=rounds.max(3) {

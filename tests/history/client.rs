@@ -44,6 +44,8 @@ pub struct Habit {
     pub autocommit: bool,
     /// Whether its transfers read a balance first, which then must be the same if the transaction is run again.
     pub reads_first: bool,
+    /// Whether a transfer that was refused is tried again.
+    pub insists: bool,
 }
 
 /// What all clients are told.
@@ -97,7 +99,7 @@ pub async fn work(address: SocketAddr, habit: Habit, orders: Arc<Orders>, mut di
     while !client.orders.stop.load(Ordering::Relaxed) {
         match (habit.trade, dice.below(8)) {
             (Trade::Transfers, _) | (Trade::Everything, 0..=2) => client.transfer(&mut dice).await,
-            (Trade::Notes, _) | (Trade::Everything, 3..=6) => client.write(Deed::Note).await,
+            (Trade::Notes, _) | (Trade::Everything, 3..=6) => drop(client.write(Deed::Note).await),
             (Trade::Everything, _) => client.sum().await,
         }
         let pause_us = dice.below(habit.pause_max.as_micros() as usize + 1);
@@ -119,10 +121,17 @@ impl Client {
         let accounts = self.orders.accounts.load(Ordering::Relaxed);
         let from = dice.below(accounts);
         let to = (from + 1 + dice.below(accounts - 1)) % accounts;
-        self.write(Deed::Transfer { from, to, amount: 1 + dice.below(9) as i64 }).await;
+        let deed = Deed::Transfer { from, to, amount: 1 + dice.below(9) as i64 };
+        loop {
+            let done = self.write(deed).await;
+            if done || !self.habit.insists || self.orders.stop.load(Ordering::Relaxed) {
+                return;
+            }
+        }
     }
 
-    async fn write(&mut self, deed: Deed) {
+    /// True if it is done.
+    async fn write(&mut self, deed: Deed) -> bool {
         let id = self.orders.next_id.fetch_add(1, Ordering::Relaxed) + 1;
         let mut asked_to_commit = false;
         let since = Instant::now();
@@ -144,6 +153,7 @@ impl Client {
             self.orders.done.fetch_add(1, Ordering::Relaxed);
             self.look(id).await;
         }
+        done
     }
 
     /// Does it once. `asked_to_commit` tells whether the server was asked to keep it.

@@ -76,6 +76,7 @@ fn habit(number: usize) -> Habit {
         pause_max: Duration::from_millis(12),
         autocommit: number % 4 != 3,
         reads_first: number % 2 == 1,
+        insists: false,
     }
 }
 
