@@ -212,6 +212,35 @@ impl Cluster {
         self.sessions.remove(&conn);
     }
 
+    /// Has a connection killed; true once nothing of it can happen any more.
+    fn kill(&mut self, conn: Conn) -> bool {
+        match self.sessions.get(&conn).map(|session| &session.busy) {
+            Some(Busy::Committing) => false,
+            Some(_) => {
+                self.close(conn);
+                true
+            }
+            None => true,
+        }
+    }
+
+    /// What is known by now of work with these markers that was under way on a connection. A node that can be `reached` has the connection
+    /// killed; any other must have been given up by the others. None: it may still happen, or nobody can tell yet.
+    pub fn look_up(&mut self, conn: Conn, node: usize, reached: bool, markers: &[String], base: u64) -> Option<Found> {
+        let over = if reached { self.kill(conn) } else { !self.members.contains(&node) };
+        if self.members.is_empty() || self.stalls() {
+            return None;
+        }
+        let later = self.log.iter().enumerate().skip(base as usize);
+        for (place, set) in later {
+            if set.work.texts.iter().any(|text| markers.iter().any(|marker| text.contains(marker))) {
+                let Work { rows, insert_id, .. } = set.work;
+                return Some(Found::Committed { sequence: place as u64 + 1, rows, insert_id });
+            }
+        }
+        over.then_some(Found::Absent)
+    }
+
     /// As it was when it logged in.
     pub fn reset(&mut self, conn: Conn) {
         let Some(session) = self.sessions.get(&conn) else { return };
@@ -731,6 +760,13 @@ impl Cluster {
         let node = &self.nodes[node];
         (node.deeds.values().copied().collect(), node.balances.to_vec())
     }
+}
+
+/// What a look-up has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    Committed { sequence: u64, rows: u64, insert_id: u64 },
+    Absent,
 }
 
 enum Lock {

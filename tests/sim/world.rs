@@ -5,23 +5,29 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Display;
 use std::sync::Arc;
 
-use oarlock::cluster::view::{ClusterView, Health, NodeId};
-use oarlock::session::desk::{Desk, Found, Slot};
+use oarlock::cluster::view::{ClusterView, Health, NodeId, NodeView};
+use oarlock::gtid::Gtid;
+use oarlock::outcome::Outcome as Answer;
+use oarlock::session::desk::{self, Desk, Slot};
+use oarlock::sql::marker::{self, Marker};
 use oarlock::wire::capability::Capabilities;
 
 use crate::agenda::Agenda;
 use crate::client::{Client, Habit};
-use crate::cluster::{ACCOUNTS, Cluster, Conn, Due, INCREMENT, Life, NODES, OPENING};
+use crate::cluster::{ACCOUNTS, Cluster, Conn, Due, Found, INCREMENT, Life, NODES, OPENING};
 use crate::dice::Dice;
 use crate::faults::Fault;
 use crate::history::{History, Store};
 use crate::server::{Order, Server};
-use crate::stage::{self, End, Stage};
+use crate::stage::{self, End, Errand, Stage};
 
 /// The longest a run may take, in virtual time. All waits of a session together are shorter.
 const END_US: u64 = 900_000_000;
 /// The most that may happen in a run.
 const EVENTS_MAX: u64 = 200_000;
+/// How often the outcome of interrupted work is looked for, and for how long.
+const LOOK_US: u64 = 150_000;
+const OUTCOME_US: u64 = 20_000_000;
 /// How often the nodes are looked at.
 const PROBE_US: u64 = 250_000;
 /// A node that says nothing for so long is taken for dead.
@@ -42,6 +48,8 @@ enum Event {
     Dialled(Conn),
     Deadline(usize, u64),
     Errand(usize),
+    /// The outcome of a session's interrupted work is looked for, until this time.
+    LookUp(usize, u64),
     ViewChanged(usize),
     /// Bytes of a client for its session, or of a session for its client.
     FromClient(usize, Vec<u8>),
@@ -86,6 +94,8 @@ struct Seat {
     from_client: Vec<u8>,
     last_us: u64,
     deadline: Option<u64>,
+    /// The outcome of interrupted work is being looked for.
+    looks_up: bool,
 }
 
 /// What came of a run.
@@ -104,6 +114,8 @@ pub struct World {
     links: BTreeMap<Conn, Link>,
     next_conn: Conn,
     seats: Vec<Seat>,
+    /// How many sessions there have been.
+    sessions: u32,
     /// Nodes to which no bytes get through.
     pub cut: [bool; NODES],
     silent_since: [Option<u64>; NODES],
@@ -120,7 +132,10 @@ impl World {
     pub fn new(seed: u64, loud: bool) -> Self {
         let mut dice = Dice::new(seed);
         let cluster = Cluster::new(dice.roll());
-        let desk = Stage::new().desk;
+        let mut desk = Stage::new().desk;
+        let mut settings = (*desk.settings).clone();
+        settings.outcome = true;
+        desk.settings = Arc::new(settings);
         let mut world = Self {
             cluster,
             agenda: Agenda::new(),
@@ -128,6 +143,7 @@ impl World {
             links: BTreeMap::new(),
             next_conn: 1,
             seats: Vec::new(),
+            sessions: 0,
             cut: [false; NODES],
             silent_since: [None; NODES],
             next_id: 0,
@@ -137,6 +153,8 @@ impl World {
             loud,
             dice,
         };
+        let view = world.look();
+        world.desk.take_view(Arc::new(view));
         for _ in 0..2 + world.dice.below(3) {
             world.enter();
         }
@@ -157,8 +175,7 @@ impl World {
         };
         let work = 3 + self.dice.below(5);
         let client = Client::new(habit, work);
-        let mut stage = Stage::new();
-        stage.keeps_all = false;
+        let stage = self.session();
         let seat = Seat {
             stage,
             client,
@@ -167,9 +184,18 @@ impl World {
             from_client: Vec::new(),
             last_us: 0,
             deadline: None,
+            looks_up: false,
         };
         self.seats.push(seat);
         self.collect(self.seats.len() - 1);
+    }
+
+    /// A new session, with an id of its own.
+    fn session(&mut self) -> Stage {
+        self.sessions += 1;
+        let mut stage = Stage::of(self.sessions, self.agenda.now_us);
+        stage.keeps_all = false;
+        stage
     }
 
     /// Plays to the end.
@@ -225,7 +251,8 @@ impl World {
                     self.drive(place, Stage::pass_deadline);
                 }
             }
-            Event::Errand(place) => self.drive(place, |stage| stage.return_errand(Found::Nobody)),
+            Event::LookUp(place, until_us) => self.look_up(place, until_us),
+            Event::Errand(place) => self.drive(place, |stage| stage.return_errand(desk::Found::Nobody)),
             Event::ViewChanged(place) => {
                 self.drive(place, |stage| stage.event(|machine, desk| machine.on_view(desk)));
             }
@@ -295,13 +322,13 @@ impl World {
     /// Its session has ended: it makes a new one.
     fn client_end(&mut self, place: usize) {
         self.say(format_args!("client {place}: the connection has closed"));
-        let now_us = self.agenda.now_us;
+        let stage = self.session();
         let seat = &mut self.seats[place];
         seat.client.hear_end();
-        seat.stage = Stage::of(1, now_us);
-        seat.stage.keeps_all = false;
+        seat.stage = stage;
         seat.from_client.clear();
         (seat.links, seat.from_nodes, seat.deadline) = (Vec::new(), Vec::new(), None);
+        seat.looks_up = false;
         self.collect(place);
     }
 
@@ -371,8 +398,14 @@ impl World {
             self.agenda.after(50, Event::ToClient(place, to_client));
         }
         let seat = &mut self.seats[place];
-        if seat.stage.errand.is_some() {
-            self.agenda.after(1000, Event::Errand(place));
+        match seat.stage.errand {
+            Some(Errand::Outcome(_)) if !seat.looks_up => {
+                seat.looks_up = true;
+                let until_us = self.agenda.now_us + OUTCOME_US;
+                self.agenda.after(LOOK_US, Event::LookUp(place, until_us));
+            }
+            Some(Errand::Outcome(_)) | None => {}
+            Some(_) => self.agenda.after(1000, Event::Errand(place)),
         }
         if seat.stage.deadline != seat.deadline {
             seat.deadline = seat.stage.deadline;
@@ -383,6 +416,37 @@ impl World {
         if seat.stage.hung_up {
             self.agenda.after(50, Event::ClientEnd(place));
         }
+    }
+
+    /// What the outcome service does: once it knows, or may not wait any longer, the session is told.
+    fn look_up(&mut self, place: usize, until_us: u64) {
+        let Some(Errand::Outcome(question)) = &self.seats[place].stage.errand else { return };
+        let (node, conn) = (usize::from(question.node.0), question.thread);
+        let reached = self.cluster.nodes[node].life == Life::Up && !self.cut[node];
+        let markers: Vec<String> = question.markers.iter().map(text_of).collect();
+        let (base, wants_rows) = (question.base.sequence(70), question.wants_rows);
+        if reached && let Some(link) = self.links.get_mut(&conn) {
+            link.hear_kill();
+        }
+        let found = self.cluster.look_up(conn, node, reached, &markers, base);
+        let outcome = match found {
+            Some(Found::Committed { sequence, rows, insert_id }) => Answer::Committed {
+                gtid: Gtid { domain: 70, server: 7000, sequence },
+                affected: wants_rows.then_some(rows),
+                insert_id: wants_rows.then_some(insert_id),
+            },
+            Some(Found::Absent) => Answer::Absent,
+            None if self.agenda.now_us < until_us => {
+                return self.agenda.after(LOOK_US, Event::LookUp(place, until_us));
+            }
+            None => Answer::Undecidable("nobody can say".into()),
+        };
+        self.say(format_args!("session {place} is told of {conn}: {outcome:?}"));
+        self.seats[place].looks_up = false;
+        self.drive(place, |stage| {
+            stage.errand = None;
+            stage.event(|machine, desk| machine.on_outcome(outcome, desk));
+        });
     }
 
     // Lines
@@ -418,6 +482,10 @@ impl World {
         let Some(link) = self.links.get_mut(&conn) else { return };
         link.held = false;
         link.to_session.chunks.clear();
+        if self.cut[link.node] {
+            // It is reset: what has not arrived by now never does.
+            link.to_node.chunks.clear();
+        }
         if link.server.is_some() {
             self.send(conn, Way::ToNode, Chunk::End);
         } else {
@@ -588,7 +656,12 @@ impl World {
     fn probe(&mut self) {
         self.agenda.after(PROBE_US, Event::Probe);
         let view = self.look();
-        if view.nodes != self.desk.view.nodes || view.writer != self.desk.view.writer {
+        let same = |(old, new): (&NodeView, &NodeView)| (old.health, old.duty) == (new.health, new.duty);
+        let all_same = self.desk.view.nodes.iter().zip(&view.nodes).all(same);
+        if all_same && view.writer == self.desk.view.writer {
+            let version = self.desk.view.version;
+            self.desk.take_view(Arc::new(ClusterView { version, ..view }));
+        } else {
             let states: Vec<Health> = view.nodes.iter().map(|node| node.health).collect();
             self.say(format_args!("the view: {states:?}, writer {:?}", view.writer));
             let version = self.desk.view.version + 1;
@@ -603,8 +676,13 @@ impl World {
     fn look(&mut self) -> ClusterView {
         let mut view = stage::view(NODES as u16);
         for (place, node) in self.cluster.nodes.iter().enumerate() {
-            view.nodes[place].auto_increment = Some((INCREMENT as u16, place as u16 + 1));
             let silent = node.life == Life::Frozen || self.cut[place];
+            let silent_or_dead = silent || node.life == Life::Dead;
+            view.nodes[place].gtid = match silent_or_dead {
+                true => self.desk.view.nodes[place].gtid.clone(),
+                false => format!("70-7000-{}", node.applied).into(),
+            };
+            view.nodes[place].auto_increment = Some((INCREMENT as u16, place as u16 + 1));
             let since = self.silent_since[place].filter(|_| silent);
             self.silent_since[place] = silent.then_some(since.unwrap_or(self.agenda.now_us));
             let before = self.desk.view.nodes[place].health;
@@ -651,12 +729,27 @@ impl World {
     }
 }
 
+/// A marker as it is in a text.
+fn text_of(marker: &Marker) -> String {
+    let mut text = Vec::new();
+    marker::put(*marker, &mut text);
+    String::from_utf8(text).unwrap()
+}
+
 impl Link {
     fn pipe(&mut self, way: Way) -> &mut Pipe {
         match way {
             Way::ToNode => &mut self.to_node,
             Way::ToSession => &mut self.to_session,
         }
+    }
+
+    /// The node ends it: what has not been read yet is not read any more.
+    fn hear_kill(&mut self) {
+        if self.server.as_ref().is_some_and(|server| !server.busy) {
+            self.server = None;
+        }
+        self.to_node.chunks.clear();
     }
 
     /// Nothing of it is under way that could still change anything.
