@@ -95,9 +95,11 @@ pub enum Finding {
 }
 
 impl Sought {
-    /// Its group in a dump, if it is there.
+    /// Its group in a dump, if it is there. A dump begins before the base of this case if another's is older: what is found up to it
+    /// is an earlier execute of a prepared statement, all of which have one marker.
     pub fn found<'a>(&self, trail: &'a Trail) -> Option<&'a Found> {
-        self.markers.iter().find_map(|marker| trail.found(marker))
+        let found = self.markers.iter().filter_map(|marker| trail.found(marker));
+        found.max_by_key(|found| found.gtid.sequence).filter(|found| !self.base.holds(found.gtid))
     }
 
     /// What a dump that reached the end says of it.

@@ -1,6 +1,8 @@
 //! Dumps with markers in them, cut anywhere.
 
 use super::*;
+use crate::cluster::view::NodeId;
+use crate::outcome::case::Sought;
 use crate::wire::packet;
 
 const A: Marker = Marker { session: 0xa, statement: 1 };
@@ -63,6 +65,36 @@ fn all(events: &[Vec<u8>]) -> Trail {
 fn sequences(trail: &Trail) -> (Option<u64>, Option<u64>) {
     let sequence = |marker: &Marker| trail.found(marker).map(|found| found.gtid.sequence);
     (sequence(&A), sequence(&B))
+}
+
+/// A dump is read for several cases at once, from the oldest base of them.
+#[test]
+fn what_is_older_than_the_base_of_a_case_is_not_its_own() {
+    let rows = || [event(19, b"table"), event(23, &[7; 300]), event(16, &[0; 8])];
+    let group = |sequence, marker| {
+        [vec![gtid(sequence, false), annotation("INSERT INTO t VALUES (?)", marker)], rows().to_vec()].concat()
+    };
+    let trail = all(&[group(6, A), group(7, B), group(8, A)].concat());
+    for (markers, base, expected) in [
+        (vec![A], "70-7000-5,81-8000-1", Some(8)),
+        (vec![A], "70-7000-7", Some(8)),
+        (vec![A], "70-7000-8", None),
+        (vec![B], "70-7000-6", Some(7)),
+        (vec![B], "70-7000-7,81-8000-1", None),
+        (vec![B, A], "70-7000-7", Some(8)),
+    ] {
+        let case = Sought {
+            number: 1,
+            node: NodeId(0),
+            member: "".into(),
+            markers: markers.clone().into(),
+            base: base.parse().unwrap(),
+            wants_rows: false,
+            over: true,
+            lacking: None,
+        };
+        assert_eq!(case.found(&trail).map(|found| found.gtid.sequence), expected, "{markers:?} {base}");
+    }
 }
 
 #[test]
