@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit};
@@ -21,7 +22,6 @@ use crate::cluster::order::Orders;
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
 use crate::config::{Config, model};
-use crate::fault::{Fault, Retry};
 use crate::net::clock::Clock;
 use crate::net::listener;
 use crate::outcome::Resolver;
@@ -30,10 +30,10 @@ use crate::replication::link::board::Board;
 use crate::replication::link::reconcile::Reconciler;
 use crate::replication::roster::Roster;
 use crate::session::desk::Settings;
+use crate::session::registry::Registry;
 use crate::session::worker;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log;
-use crate::wire::err;
 
 /// What both halves see.
 #[derive(Clone, Debug)]
@@ -138,11 +138,11 @@ async fn control(config: Config) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Workers, acceptors, accounts.
+/// Workers, accounts.
 struct DataPlane {
     workers: Vec<std::thread::JoinHandle<()>>,
     shared: Arc<worker::Shared>,
-    acceptors: Vec<tokio::task::JoinHandle<()>>,
+    opening: tokio::task::JoinHandle<()>,
 }
 
 impl DataPlane {
@@ -158,12 +158,14 @@ impl DataPlane {
         let data = Arc::new(worker::Shared {
             settings: Arc::new(settings(config)),
             stall_timeout: config.limits.stall_timeout,
+            sessions_max: config.limits.sessions_max as usize,
             idle_connections_max: usize::from(config.limits.idle_connections_max),
             idle_connection_timeout: config.limits.idle_connection_timeout,
             view: shared.view.clone(),
             directory,
             counters: shared.counters.clone(),
-            registry: worker::Registry::default(),
+            definitions: AtomicU64::new(0),
+            registry: Registry::default(),
             clock: Clock::current(),
             replication: config
                 .listeners
@@ -175,20 +177,18 @@ impl DataPlane {
         });
         let workers =
             worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;
-        let mut acceptors = Vec::new();
-        for (place, listener) in config.listeners.iter().enumerate() {
-            let socket = listener::bind(listener.address).map_err(StartError::of(format!(
-                "listener '{}' cannot listen on {}",
-                listener.name, listener.address
-            )))?;
-            acceptors.push(tokio::spawn(accept(socket, place, data.clone(), config.limits.sessions_max)));
-        }
-        Ok(Self { workers, shared: data, acceptors })
+        let bind = |listener: &model::Listener| {
+            let what = format!("listener '{}' cannot listen on {}", listener.name, listener.address);
+            listener::bind(listener.address).map_err(StartError::of(what))
+        };
+        let sockets = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let opening = tokio::spawn(open(sockets, data.clone()));
+        Ok(Self { workers, shared: data, opening })
     }
 
     /// Takes no more clients; sessions end as they become idle.
     fn drain(&self) {
-        self.acceptors.iter().for_each(tokio::task::JoinHandle::abort);
+        self.opening.abort();
         self.shared.registry.drain();
     }
 
@@ -203,26 +203,13 @@ impl DataPlane {
     }
 }
 
-/// Hands each client of a listener to a worker, or tells it that there are too many.
-async fn accept(socket: TcpListener, listener: usize, shared: Arc<worker::Shared>, sessions_max: u32) {
-    // Clients that come while the first look at the cluster is under way wait for it in the backlog.
+/// Has the workers take clients. Those that come while the first look at the cluster is under way wait for it in the backlog.
+async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>) {
     let first = timeout(FIRST_LOOK_MAX, async { while !shared.directory.refresh(0).await {} });
     if first.await.is_err() {
         tracing::warn!("no accounts could be loaded in {FIRST_LOOK_MAX:?}; clients are told so until they are");
     }
-    let full = Fault::proxy(Retry::Never, 1040, b"08004", "Too many connections");
-    let mut packet = Vec::new();
-    err::put(&mut packet, 0, &full);
-    listener::accept(socket, |client, address| {
-        if shared.registry.len() >= sessions_max as usize {
-            // Fits into any new socket's send buffer.
-            let _ = client.try_write(&packet);
-            tracing::warn!(client = %address, sessions_max, "refused: too many sessions");
-        } else if let Ok(socket) = client.into_std() {
-            shared.registry.serve(worker::Accepted { socket, address, listener });
-        }
-    })
-    .await;
+    sockets.into_iter().enumerate().for_each(|(listener, socket)| shared.registry.open(listener, socket));
 }
 
 fn service(config: &Config) -> Service {
@@ -243,6 +230,7 @@ fn settings(config: &Config) -> Settings {
         writer_wait: config.read_write_split.writer_wait,
         multiplex: config.read_write_split.multiplex,
         keeps_connections: config.limits.idle_connections_max > 0 || config.read_write_split.multiplex,
+        resets: config.cluster.kind == model::Kind::Standalone,
         connections_max: if bounded { config.limits.connections_max as usize } else { usize::MAX },
         connection_wait: config.limits.connection_wait,
         prepared_max: config.limits.prepared_max as usize,

@@ -376,7 +376,8 @@ fn more_than_the_limits() {
 
 #[test]
 fn nodes_that_break_their_login() {
-    let scene = Scene::start("");
+    // Every session has connections of its own.
+    let scene = Scene::start("idle_connections_max = 0");
     let greetings: [(&str, Say); 7] = [
         ("another protocol", Say::Bytes(b"SSH-2.0-OpenSSH_9.2\r\n".to_vec())),
         ("protocol 9", Say::Bytes(packet(0, b"\x093.20\0\x01\0\0\0abcdefgh\0"))),

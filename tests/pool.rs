@@ -36,6 +36,8 @@ fn connections_are_used_again_and_nothing_is_left_on_them() {
     // With room for one only, the next session has to take what the one before it has left.
     let proxy = start(lab, "connections_max = 1\n");
     nothing_is_left(&proxy);
+    nothing_is_left_of_reads(&proxy, node);
+    a_dropped_schema_is_missed(&proxy, node);
     locks_go_with_the_session(&proxy, node);
     a_dead_connection_is_not_felt(&proxy, node);
     changed_accounts_get_new_connections(&proxy, node);
@@ -61,6 +63,39 @@ fn nothing_is_left(proxy: &Proxy) {
     assert_ne!(proxy.sql("USE shop; SELECT CONNECTION_ID()"), "");
     let in_shop = support::succeeded(&proxy.client(&["-N", "-e", "SELECT DATABASE(), CONNECTION_ID()", "shop"]));
     assert!(in_shop.starts_with("shop\t"), "{in_shop}");
+}
+
+/// A connection on which only reads have run goes to the next session without a reset, which comes before whatever could tell.
+fn nothing_is_left_of_reads(proxy: &Proxy, node: &Node) {
+    let before = proxy.sql("SELECT CONNECTION_ID()");
+    for tells in
+        ["SHOW WARNINGS", "SELECT ROW_COUNT()", "SELECT @@warning_count, @@error_count", "SHOW COUNT(*) WARNINGS"]
+    {
+        let fresh = support::succeeded(&support::client(node.address(), &["-N", "-e", tells]));
+        assert_eq!(proxy.sql("SELECT 1 / 0 UNION SELECT 2 UNION SELECT 'a' + 0"), "NULL\n2\n0");
+        assert_eq!(proxy.sql(tells), fresh, "{tells}");
+    }
+    // What comes first is the session's own afterwards.
+    assert_eq!(proxy.sql("SELECT 1 UNION SELECT 2; SELECT FOUND_ROWS()"), "1\n2\n2");
+    assert_eq!(proxy.sql("SELECT 1 / 0; SHOW COUNT(*) WARNINGS"), "NULL\n1");
+    assert_eq!(proxy.sql("SELECT CONNECTION_ID()"), before);
+}
+
+fn a_dropped_schema_is_missed(proxy: &Proxy, node: &Node) {
+    let enter =
+        || String::from_utf8_lossy(&proxy.client(&["-N", "-e", "SELECT DATABASE()", "gone"]).stderr).into_owned();
+    for dropped_here in [true, false] {
+        proxy.sql("CREATE DATABASE gone");
+        assert_eq!((enter(), enter()), (String::new(), String::new()));
+        if dropped_here {
+            proxy.sql("DROP DATABASE gone");
+        } else {
+            node.sql("DROP DATABASE gone").unwrap();
+        }
+        let missed = || enter().contains("1049");
+        // Who drops it elsewhere is heard of a moment later.
+        assert!(if dropped_here { missed() } else { until(SEEN_MAX, missed) }, "{}", enter());
+    }
 }
 
 /// What others wait for is given back at once, not when the connection is used again.

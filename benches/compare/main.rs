@@ -6,7 +6,7 @@
 //! `BENCH_SECONDS` is the length of one measurement (5), `BENCH_ROUNDS` how many of them count by their median (3),
 //! `BENCH_SESSIONS` the number of idle sessions (9900), `BENCH_CLIENTS` that of mostly idle ones over few connections (5000),
 //! `BENCH_TAKEOVERS` the rounds of each kind of takeover (10), `BENCH_BACKLOG` the MB of a replica's backlog (2000),
-//! `BENCH_ONLY` = `idle`, `crowd`, `sysbench`, `takeover` or `backlog` for a part of it.
+//! `BENCH_ONLY` = `idle`, `crowd`, `sysbench`, the name of one of its workloads, `takeover` or `backlog` for a part of it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails says so and ends")]
 
@@ -38,9 +38,6 @@ use process::Usage;
 use support::Proxy;
 use sysbench::{Run, Workload};
 
-/// Numbers of clients.
-const THREADS: [usize; 3] = [1, 16, 64];
-
 /// One way from sysbench to the nodes.
 struct Way {
     name: &'static str,
@@ -62,8 +59,9 @@ fn main() {
     }
     let only = std::env::var("BENCH_ONLY").unwrap_or_default();
     let wanted = |part: &str| only.is_empty() || only == part;
-    if wanted("sysbench") {
-        compare();
+    let one = Workload::ALL.into_iter().find(|workload| workload.name() == only);
+    if wanted("sysbench") || one.is_some() {
+        compare(one);
     }
     if wanted("idle") {
         idle::measure(setting("BENCH_SESSIONS", 9900));
@@ -85,7 +83,8 @@ fn setting(name: &str, default: usize) -> usize {
         .map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name} is no number: {value}")))
 }
 
-fn compare() {
+/// All workloads, or one only.
+fn compare(only: Option<Workload>) {
     let (seconds, rounds) = (setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
     println!("Starting a cluster of three, and a proxy of each kind in front of it ...");
     let lab = Lab::builder().galera(3).start().unwrap();
@@ -100,15 +99,15 @@ fn compare() {
         Way { name: "oarlock", reads: oarlock.address(), writes: oarlock.address(), pid: Some(oarlock.pid()) },
     ];
     println!(
-        "Medians of {rounds} rounds of {seconds} s. point_select and read_only (without transactions): direct to one reader, HAProxy \
+        "Medians of {rounds} rounds of {seconds} s. point_select, read_only (without transactions) and logins: direct to one reader, HAProxy \
          (leastconn)\nand oarlock to both readers. read_write: direct and HAProxy to the writer alone, oarlock splits."
     );
     println!(
         "{:<14}{:>8} {:<9}{:>10}{:>10}{:>12}{:>10}",
         "workload", "threads", "way", "qps", "p95 ms", "CPU us/q", "RSS MiB"
     );
-    for workload in Workload::ALL {
-        for threads in THREADS {
+    for workload in Workload::ALL.into_iter().filter(|workload| only.is_none_or(|only| only == *workload)) {
+        for threads in workload.threads().iter().copied() {
             let mut runs: [Vec<Run>; 3] = Default::default();
             for _ in 0..rounds {
                 for (way, runs) in ways.iter().zip(&mut runs) {
@@ -146,12 +145,13 @@ fn report(workload: Workload, threads: usize, ways: &[Way; 3], runs: &[Vec<Run>;
             None => println!(),
         }
     }
-    let ratio = |value: fn(&Run) -> f64| median(&runs[2], value) / median(&runs[1], value);
+    let ratio = |value: fn(&Run) -> f64, to: usize| median(&runs[2], value) / median(&runs[to], value);
     println!(
-        "{:<14}{threads:>8} oarlock/haproxy: qps {:.2}, p95 {:.2}, CPU {:.2}",
+        "{:<14}{threads:>8} oarlock/haproxy: qps {:.2}, p95 {:.2}, CPU {:.2}; oarlock/direct: qps {:.2}",
         workload.name(),
-        ratio(|run| run.qps),
-        ratio(|run| run.p95_ms),
-        ratio(|run| run.cpu_us)
+        ratio(|run| run.qps, 1),
+        ratio(|run| run.p95_ms, 1),
+        ratio(|run| run.cpu_us, 1),
+        ratio(|run| run.qps, 0)
     );
 }

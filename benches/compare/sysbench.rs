@@ -18,16 +18,32 @@ pub enum Workload {
     PointSelect,
     ReadOnly,
     ReadWrite,
+    /// A connection for each query.
+    Logins,
 }
 
 impl Workload {
-    pub const ALL: [Self; 3] = [Self::PointSelect, Self::ReadOnly, Self::ReadWrite];
+    pub const ALL: [Self; 4] = [Self::PointSelect, Self::ReadOnly, Self::ReadWrite, Self::Logins];
 
     pub fn name(self) -> &'static str {
         match self {
             Self::PointSelect => "point_select",
             Self::ReadOnly => "read_only",
             Self::ReadWrite => "read_write",
+            Self::Logins => "logins",
+        }
+    }
+
+    /// Numbers of clients to run it with.
+    pub fn threads(self) -> &'static [usize] {
+        if self == Self::Logins { &[16] } else { &[1, 16, 64] }
+    }
+
+    /// What sysbench is to run.
+    fn script(self) -> String {
+        match self {
+            Self::Logins => concat!(env!("CARGO_MANIFEST_DIR"), "/benches/compare/logins.lua").to_owned(),
+            _ => format!("oltp_{}", self.name()),
         }
     }
 
@@ -48,10 +64,10 @@ pub struct Run {
     pub rss_kib: f64,
 }
 
-fn command(to: SocketAddrV4, workload: &str) -> Command {
+fn command(to: SocketAddrV4, workload: Workload) -> Command {
     let mut command = service("sysbench");
     command.args([
-        format!("oltp_{workload}"),
+        workload.script(),
         format!("--mysql-host={}", to.ip()),
         format!("--mysql-port={}", to.port()),
         format!("--mysql-user={APP_USER}"),
@@ -65,13 +81,13 @@ fn command(to: SocketAddrV4, workload: &str) -> Command {
 
 /// Fills the tables.
 pub fn prepare(to: SocketAddrV4) {
-    let output = command(to, "read_write").arg("prepare").output().unwrap();
+    let output = command(to, Workload::ReadWrite).arg("prepare").output().unwrap();
     assert!(output.status.success(), "sysbench prepare: {}", String::from_utf8_lossy(&output.stdout));
 }
 
 /// Runs a workload; `pid` is the proxy whose memory is looked at.
 pub fn run(to: SocketAddrV4, workload: Workload, threads: usize, seconds: usize, pid: Option<u32>) -> Run {
-    let mut command = command(to, workload.name());
+    let mut command = command(to, workload);
     command.args([format!("--threads={threads}"), format!("--time={seconds}"), "--percentile=95".into()]);
     if workload == Workload::ReadOnly {
         command.arg("--skip-trx=on");

@@ -1,7 +1,7 @@
 //! Node connections that no session uses, kept for the next one that can.
 //!
-//! A connection is reset between two sessions: at once if the first may have left something on it that others would feel, else
-//! when the next one takes it. Each worker has a pool of its own. It knows nothing of sessions: what must be equal is in [`Fit`].
+//! A connection is reset when a session leaves it, so that nobody waits for that; one on which nothing but reads has run needs no
+//! reset. Each worker has a pool of its own. It knows nothing of sessions: what must be equal is in [`Fit`].
 
 use std::collections::HashMap;
 use std::task::{Context, Poll, Waker};
@@ -16,6 +16,8 @@ use crate::wire::packet;
 
 /// How many connections are looked at for one that is ready: the newest may still be resetting.
 const LOOKS_MAX: usize = 4;
+/// A schema that others may have dropped is believed to be there for so long after it was seen.
+const SCHEMA_TRUST_US: u64 = 1_000_000;
 
 /// What a reset does not change: two sessions may have one connection after the other if all of it is equal. Connection attributes are
 /// not among it: they name the process that opened the connection, and only tell.
@@ -46,15 +48,33 @@ pub struct Kept {
     pub status: Status,
     /// How far its reset is.
     pub reset: Reset,
+    /// When its schema was there.
+    pub schema_seen: Sighting,
+}
+
+/// When something was seen that a definition (DDL) may end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sighting {
+    /// At this time of the worker's clock, in microseconds.
+    pub at_us: u64,
+    /// After so many definitions had gone through this proxy.
+    pub definitions: u64,
+}
+
+impl Sighting {
+    /// Whether it holds now: nothing was defined through this proxy since, and nobody else has had much time to.
+    pub fn holds(self, now: Self) -> bool {
+        self.definitions == now.definitions && now.at_us.saturating_sub(self.at_us) < SCHEMA_TRUST_US
+    }
 }
 
 /// How far the reset of a connection is that serves one session after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reset {
-    /// It has not been told to.
-    Due,
-    /// It has been told to, and has not answered.
-    Sent,
+    /// Nothing but reads has run on it, of which only row counts are left.
+    Unneeded,
+    /// It has been told to, and to go into its schema again; so many answers are to come.
+    Sent(u8),
     /// It is as after its login.
     Done,
 }
@@ -160,15 +180,18 @@ enum State {
 
 fn look(idle: &mut Idle, buffer: &mut Vec<u8>) -> State {
     let mut context = Context::from_waker(Waker::noop());
-    if idle.kept.reset == Reset::Sent {
-        match idle.pipe.poll_fill(&mut context, buffer) {
+    while let Reset::Sent(answers) = idle.kept.reset {
+        let count = match idle.pipe.poll_fill(&mut context, buffer) {
             Poll::Pending => return State::Busy,
-            Poll::Ready(Fill::Bytes(count)) => match packet::first(&buffer[..count]) {
-                Some((header, [OK, ..])) if header.total() == count => idle.kept.reset = Reset::Done,
-                _ => return State::Ended,
-            },
+            Poll::Ready(Fill::Bytes(count)) => count,
             Poll::Ready(Fill::Closed | Fill::Garbled) => return State::Ended,
-        }
+        };
+        let (taken, left) = match done(&buffer[..count], answers) {
+            Some(progress) => progress,
+            None => return State::Ended,
+        };
+        idle.pipe.hold(&buffer[taken..count]);
+        idle.kept.reset = if left == 0 { Reset::Done } else { Reset::Sent(left) };
     }
     match idle.pipe.poll_fill(&mut context, buffer) {
         Poll::Pending => State::Fit,
@@ -176,9 +199,53 @@ fn look(idle: &mut Idle, buffer: &mut Vec<u8>) -> State {
     }
 }
 
+/// How many of these bytes are answers that say that all went well, and how many answers are still to come. None if one says something
+/// else, or there are more.
+fn done(bytes: &[u8], mut answers: u8) -> Option<(usize, u8)> {
+    let mut taken = 0;
+    while let Some((header, payload)) = packet::first(&bytes[taken..]) {
+        answers = answers.checked_sub(1).filter(|_| payload.first() == Some(&OK))?;
+        taken += header.total();
+    }
+    (answers > 0 || taken == bytes.len()).then_some((taken, answers))
+}
+
 /// A node logs a connection that just vanishes as aborted.
 fn close(pipe: &mut Pipe) {
     let mut quit = Vec::new();
     command::put(&mut quit, QUIT, b"");
     pipe.write(&mut Context::from_waker(Waker::noop()), &quit, false);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_come_in_any_pieces() {
+        const FINE: &[u8] = &[7, 0, 0, 1, OK, 0, 0, 2, 0, 0, 0];
+        const ERROR: &[u8] = &[3, 0, 0, 1, 0xff, 0x19, 4];
+        type Row<'a> = (&'a [&'a [u8]], u8, Option<(usize, u8)>);
+        let table: [Row; 8] = [
+            (&[FINE, FINE], 2, Some((22, 0))),
+            (&[FINE], 2, Some((11, 1))),
+            (&[FINE, &FINE[..5]], 2, Some((11, 1))),
+            (&[&FINE[..3]], 1, Some((0, 1))),
+            (&[FINE, ERROR], 2, None),
+            (&[ERROR], 1, None),
+            (&[FINE, FINE], 1, None),
+            (&[FINE, &FINE[..5]], 1, None),
+        ];
+        for (pieces, answers, expect) in table {
+            assert_eq!(done(&pieces.concat(), answers), expect, "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn a_schema_is_trusted_for_a_while() {
+        let seen = Sighting { at_us: 5, definitions: 1 };
+        assert!(seen.holds(Sighting { at_us: 4 + SCHEMA_TRUST_US, definitions: 1 }));
+        assert!(!seen.holds(Sighting { at_us: 5 + SCHEMA_TRUST_US, definitions: 1 }));
+        assert!(!seen.holds(Sighting { at_us: 6, definitions: 2 }));
+    }
 }

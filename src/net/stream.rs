@@ -21,6 +21,11 @@ impl Stream {
         Self(socket)
     }
 
+    /// Takes over a client's socket, which has all that from its listener.
+    pub fn accepted(socket: TcpStream) -> Self {
+        Self(socket)
+    }
+
     /// Connects to `host:port`.
     pub async fn dial(address: Box<str>) -> io::Result<Self> {
         match address.parse::<std::net::SocketAddr>() {

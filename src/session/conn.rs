@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::backend::login::Login;
-use crate::backend::pool::{Kept, Reset};
+use crate::backend::pool::{Kept, Reset, Sighting};
 use crate::cluster::view::NodeId;
 use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
@@ -59,6 +59,8 @@ pub(super) struct NodeConn {
     pub(super) kept: Kept,
     /// Nothing has run on it that could have left anything: no lock, no table, no transaction.
     pub(super) spotless: bool,
+    /// The row count that the reads of the session before have left is still there.
+    pub(super) foreign: bool,
     /// Something may be left on it that nobody knows of.
     pub(super) tied: bool,
     /// When the session can do without it, in microseconds of the desk's clock.
@@ -78,14 +80,15 @@ pub(super) struct NodeConn {
 }
 
 impl NodeConn {
-    pub(super) fn dialling(node: NodeId) -> Self {
+    pub(super) fn dialling(node: NodeId, now: Sighting) -> Self {
         let tracker = ReplyTracker::idle(Capabilities::empty());
-        let kept = Kept { thread: 0, status: Status::empty(), reset: Reset::Due };
+        let kept = Kept { thread: 0, status: Status::empty(), reset: Reset::Done, schema_seen: now };
         Self {
             node,
             phase: Phase::Dialling,
             kept,
             spotless: true,
+            foreign: false,
             tied: false,
             spare_from_us: 0,
             tracker,

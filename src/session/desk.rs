@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::accounts::Accounts;
-use crate::backend::pool::{Fit, Kept};
+use crate::backend::pool::{Fit, Kept, Sighting};
 use crate::cluster::view::{ClusterView, Health, NodeId};
 use crate::outcome::Question;
 use crate::routing::causal::{CausalReads, Progress};
@@ -90,6 +90,8 @@ pub enum Action {
     EndSession(u32),
     /// The session with this id, which was to be killed, goes on.
     SpareSession(u32),
+    /// A definition went through, which may have dropped a schema: tell all workers.
+    Define,
     /// Write what is to be written to the client, then close it.
     Hangup,
     /// The session is over, but not its client, which begins a dump: hand both and this node connection over.
@@ -160,6 +162,9 @@ pub struct Settings {
     pub multiplex: bool,
     /// A connection may serve one session after the other.
     pub keeps_connections: bool,
+    /// A connection that was reset is as a new one. On a Galera node it is not: `wsrep_sync_wait` is ignored on it (measured; the
+    /// server takes it for none of a client any more), and with it go the reads that see what was written.
+    pub resets: bool,
     /// The most connections to each node, over all workers.
     pub connections_max: usize,
     /// How long a session waits for one of them.
@@ -183,6 +188,8 @@ pub struct Desk {
     pub own: Vec<u8>,
     /// Monotonic time in microseconds.
     pub now_us: u64,
+    /// The definitions that have gone through this proxy, as far as this worker has heard.
+    pub definitions: u64,
     /// The cluster.
     pub view: Arc<ClusterView>,
     /// This worker's share of each node's load, by node.
@@ -209,6 +216,7 @@ impl Desk {
             actions: Vec::new(),
             own: Vec::new(),
             now_us: 0,
+            definitions: 0,
             view,
             loads,
             accounts,
@@ -316,6 +324,11 @@ impl Desk {
     pub(super) fn named(&self, name: &[u8]) -> Option<NodeId> {
         let node = self.view.nodes.iter().find(|node| node.name.as_bytes().eq_ignore_ascii_case(name));
         node.filter(|node| node.usable()).map(|node| node.id)
+    }
+
+    /// What is seen now.
+    pub(super) fn sighting(&self) -> Sighting {
+        Sighting { at_us: self.now_us, definitions: self.definitions }
     }
 
     /// A time this far from now.

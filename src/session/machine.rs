@@ -11,12 +11,9 @@ use std::time::Duration;
 use tracing::debug;
 
 use crate::backend::login::Login;
-use crate::backend::pool::{Kept, Reset};
 use crate::cluster::view::{Health, NodeId};
 use crate::fault::Fault;
 use crate::wire::capability::Capabilities;
-use crate::wire::command::{self, Command, INIT_DB, RESET_CONNECTION};
-use crate::wire::reply::ReplyTracker;
 
 use super::client::Client;
 use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
@@ -28,7 +25,7 @@ use super::mark::Trail;
 use super::prepared::{Prepared, set_statement_id};
 use super::replica::Replica;
 use super::state::SessionState;
-use super::work::{After, Stage, Target, Work};
+use super::work::{After, Stage, Work};
 
 /// Where a session is in its life.
 pub(super) enum Phase {
@@ -165,30 +162,6 @@ impl Machine {
         }
     }
 
-    /// Instead of a new connection there is one that another session has left. It serves at once, behind a reset if that is still due.
-    pub fn on_taken_over(&mut self, slot: Slot, kept: Kept, desk: &mut Desk) {
-        let capabilities = self.client.capabilities.towards_node(true, true);
-        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
-        conn.kept = kept;
-        conn.phase = ConnPhase::Ready;
-        conn.tracker = ReplyTracker::idle(capabilities);
-        if kept.reset == Reset::Due {
-            desk.write(Peer::Node(slot), |out| command::put(out, RESET_CONNECTION, b""));
-        }
-        if kept.reset != Reset::Done {
-            conn.owe(Purpose::Reset, Command::ResetConnection.shape());
-        }
-        if let Some(schema) = &self.client.schema {
-            // A reset leaves the schema, but not its charset (`collation_database`), by which LOAD DATA reads files.
-            desk.write(Peer::Node(slot), |out| command::put(out, INIT_DB, schema));
-            conn.owe(Purpose::Reset, Command::InitDb.shape());
-        }
-        if self.is_greeting() {
-            self.state.observe(kept.status, slot);
-        }
-        self.advance(None, desk);
-    }
-
     /// A node connection was closed, broke, or could not be made.
     pub fn on_node_closed(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(conn) = self.conns.get(usize::from(slot)) else { return };
@@ -196,21 +169,6 @@ impl Machine {
             return self.renounce(slot, desk);
         }
         self.mistrust(slot, desk);
-    }
-
-    /// A connection that another session had has ended while nobody had it, or can't be reset: there may be another.
-    pub(super) fn renounce(&mut self, slot: Slot, desk: &mut Desk) {
-        if let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) {
-            if matches!(work.target, Target::Slot(_)) {
-                work.target = Target::Home;
-            }
-            match work.stage {
-                Stage::Running => self.take_back(desk),
-                _ => work.slot = None,
-            }
-        }
-        self.drop_conn(slot, desk);
-        self.advance(None, desk);
     }
 
     /// A node connection has failed in a way that says something of its node.

@@ -3,7 +3,7 @@
 use tracing::warn;
 
 use crate::backend::login::Step;
-use crate::backend::pool::{Kept, Reset};
+use crate::backend::pool::Kept;
 use crate::fault::{Fault, Retry};
 use crate::wire::Malformed;
 use crate::wire::err::Error;
@@ -33,7 +33,7 @@ impl Machine {
         match step {
             Step::More(login) => conn.phase = Phase::LoggingIn(login),
             Step::Done { thread, status } => {
-                conn.kept = Kept { thread, status, reset: Reset::Due };
+                conn.kept = Kept { thread, status, ..conn.kept };
                 conn.phase = Phase::Ready;
                 conn.tracker = ReplyTracker::idle(self.client.capabilities.towards_node(true, true));
                 if self.is_greeting() {

@@ -13,7 +13,7 @@ use crate::cluster::view::NodeId;
 use crate::fault::{Fault, Retry};
 use crate::sql::statement::{Class, Traits, Verdict};
 use crate::wire::capability::Capabilities;
-use crate::wire::command::{self, QUERY, QUIT, RESET_CONNECTION};
+use crate::wire::command::{self, INIT_DB, QUERY, QUIT, RESET_CONNECTION, STMT_CLOSE};
 use crate::wire::packet::{HEADER, Header};
 use crate::wire::reply::Shape;
 
@@ -24,6 +24,8 @@ use super::work::{After, Work};
 
 /// How long a connection stays for the sake of what the previous statement left on it.
 const FOLLOW_UP: Duration = Duration::from_millis(500);
+/// More prepared statements than this are left to a reset.
+const CLOSES_MAX: usize = 16;
 /// Tells what LAST_INSERT_ID() is.
 const ASK_INSERT_ID: &[u8] = b"SELECT LAST_INSERT_ID()";
 
@@ -76,6 +78,7 @@ impl Machine {
     pub(super) fn note_traces(&mut self, slot: Slot) {
         let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return };
         conn.spotless &= work.is_spotless();
+        conn.foreign = false;
         let Some(verdict) = verdict(work) else { return };
         conn.tied |= verdict.traits.intersects(Traits::MAY_COMMIT | Traits::LEAVES_UNKNOWN);
         if verdict.class == Class::Write {
@@ -86,6 +89,8 @@ impl Machine {
     /// The client's command has run on a connection: how long it stays for the sake of what will be asked of it.
     pub(super) fn note_aftermath(&mut self, slot: Slot, desk: &Desk) {
         let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return };
+        // A statement without tables leaves the warnings of the one before it.
+        conn.spotless &= !work.warned;
         let counts = verdict(work).is_some_and(|verdict| verdict.traits.contains(Traits::ROW_COUNTS));
         let asked_for = work.warned || counts || self.state.asks_row_counts;
         conn.spare_from_us = if asked_for { desk.after(FOLLOW_UP) } else { desk.now_us };
@@ -110,8 +115,11 @@ impl Machine {
         if !conn.is_quiet() {
             return self.drop_conn(slot, desk);
         }
+        let clean =
+            conn.spotless && self.state.transaction != Some(slot) && self.prepared.on(slot).count() <= CLOSES_MAX;
         // What a handshake alone sets, a reset does not bring back.
         let keeps = desk.settings.keeps_connections
+            && (clean || desk.settings.resets)
             && self.state.is_resettable(conn.sent)
             && !self.client.capabilities.intersects(Capabilities::ONLY_AT_LOGIN)
             && desk.accounts.keeps_connections();
@@ -122,11 +130,21 @@ impl Machine {
             self.forget_conn(slot, desk);
             return desk.act(Action::Close(slot));
         }
-        let reset = if conn.spotless && self.state.transaction != Some(slot) { Reset::Due } else { Reset::Sent };
-        if reset == Reset::Sent {
+        let kept = if clean {
+            for id in self.prepared.on(slot) {
+                desk.write(Peer::Node(slot), |out| command::put(out, STMT_CLOSE, &id.to_le_bytes()));
+            }
+            Kept { reset: Reset::Unneeded, ..conn.kept }
+        } else {
             tell(RESET_CONNECTION);
-        }
-        let (fit, kept) = (self.fit(conn.node), Kept { reset, ..conn.kept });
+            let answers = 1 + self.client.schema.as_ref().map_or(0, |schema| {
+                // A reset leaves the schema, but not its charset (`collation_database`), by which LOAD DATA reads files.
+                desk.write(Peer::Node(slot), |out| command::put(out, INIT_DB, schema));
+                1
+            });
+            Kept { reset: Reset::Sent(answers), schema_seen: desk.sighting(), ..conn.kept }
+        };
+        let fit = self.fit(conn.node);
         self.forget_conn(slot, desk);
         desk.act(Action::Keep { slot, fit, kept });
     }

@@ -109,7 +109,7 @@ impl Machine {
             return place as Slot;
         }
         let place = self.conns.iter().position(|conn| !conn.is_open()).unwrap_or(self.conns.len());
-        let conn = NodeConn::dialling(node);
+        let conn = NodeConn::dialling(node, desk.sighting());
         match self.conns.get_mut(place) {
             Some(closed) => *closed = conn,
             None => self.conns.push(conn),
@@ -149,6 +149,7 @@ impl Machine {
         if matches!(work.after, After::Login(_) | After::Reset) {
             return conn.is_quiet();
         }
+        self.overwrite_foreign(slot, desk);
         self.see_writes(slot, desk);
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return false };
         // What a transaction that is to run again has set comes with it.

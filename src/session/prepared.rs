@@ -151,6 +151,11 @@ impl Prepared {
         self.hold(id, Held::Nothing);
     }
 
+    /// The ids of those that a connection has.
+    pub(super) fn on(&self, slot: Slot) -> impl Iterator<Item = u32> {
+        self.statements.values().filter_map(move |statement| statement.id_on(slot))
+    }
+
     /// The connection of this slot is gone.
     pub(super) fn forget(&mut self, slot: Slot) {
         for statement in self.statements.values_mut() {

@@ -18,7 +18,7 @@ use super::loss::{DEADLOCK, Refusal, commits, fault_of, is_doomed, refusal};
 use super::machine::Machine;
 use super::prepared::{Held, set_statement_id, statement_id};
 use super::replay::ATTEMPTS_MAX;
-use super::state::{OPTION, SCHEMA, SessionState};
+use super::state::{OPTION, SCHEMA};
 use super::tracking::Seen;
 use super::work::{After, Stage, Target};
 
@@ -257,7 +257,12 @@ impl Machine {
         let limit = desk.settings.history_bytes_max;
         match work.after {
             After::Execute(verdict) if verdict.class == Class::Session => self.executed_effect(slot, verdict, limit),
-            After::Statement(verdict) | After::Execute(verdict) => self.state.ran(verdict, slot),
+            After::Statement(verdict) | After::Execute(verdict) => {
+                if verdict.traits.intersects(Traits::IMPLICIT_COMMIT | Traits::MAY_COMMIT) {
+                    desk.act(Action::Define);
+                }
+                self.state.ran(verdict, slot);
+            }
             After::Effect(verdict) if !status.contains(Status::MORE_RESULTS) => {
                 self.state.ran(verdict, slot);
                 if let Some(schema) = self.state.changed(&work.packet, slot, limit) {
@@ -367,9 +372,7 @@ impl Machine {
         if after == After::Reset {
             let status = self.state.status;
             self.end_journal(desk);
-            let written = self.state.written.reset();
-            self.state = SessionState::default();
-            self.state.written = written;
+            self.state.reset();
             self.state.observe(status, slot);
             self.prepared.clear();
             self.client.capabilities -= Capabilities::ONLY_AT_LOGIN;
@@ -377,6 +380,10 @@ impl Machine {
             if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
                 conn.tied = false;
                 conn.forget_settings();
+            }
+            if !desk.settings.resets {
+                self.part(slot, desk);
+                self.state.previous_gone = false;
             }
         }
     }

@@ -243,6 +243,16 @@ impl SessionState {
         !effects.any(|effect| touches(effect, OPTION) || (effect.version > sent && touches(effect, SCHEMA)))
     }
 
+    /// The session is as new, but for what it has written, and COM_SET_OPTION.
+    pub(super) fn reset(&mut self) {
+        let mut effects = std::mem::take(&mut self.effects).into_iter();
+        let option = effects.find(|effect| effect.keys.iter().any(|key| **key == *OPTION));
+        *self = Self { written: self.written.reset(), ..Self::default() };
+        if let Some(Effect { packet, .. }) = option {
+            self.changed_key(OPTION, &packet, 0, usize::MAX);
+        }
+    }
+
     /// The session is in no schema any more.
     pub(super) fn leave_schema(&mut self) {
         self.forget_keys(&[SCHEMA.into()].into());
@@ -380,6 +390,8 @@ mod tests {
         assert!(!state.is_resettable(1) && state.is_resettable(2), "a connection in another schema");
         state.changed_key(OPTION, b"option", 0, 1000);
         assert!(!state.is_resettable(3));
+        state.reset();
+        assert_eq!(packets(&state, 0), [b"option"]);
     }
 
     #[test]

@@ -269,6 +269,7 @@ impl Task {
     fn feed(&mut self, count: usize, bench: &mut Bench) -> usize {
         if self.machine.is_greeting() {
             self.worker.refresh_accounts(&mut bench.desk);
+            self.worker.hear_of_definitions(&mut bench.desk);
         }
         bench.lay_out_scramble();
         if self.machine.wants_client() {
@@ -327,6 +328,7 @@ impl Task {
                 Action::FindOutcome(question) => self.start_errand(self.worker.outcome_errand((**question).clone())),
                 Action::EndSession(id) => self.worker.end_session(*id),
                 Action::SpareSession(id) => self.worker.spare_session(*id),
+                Action::Define => self.worker.define(),
                 // The machine has ended: the turn ends with it once the client has all that was written.
                 Action::Hangup => {}
                 Action::HandOver { slot, node } => self.left = Some((*slot, *node)),

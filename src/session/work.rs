@@ -3,7 +3,7 @@
 use crate::cluster::view::NodeId;
 use crate::fault::Fault;
 use crate::routing::reader::NodeSet;
-use crate::sql::statement::{Class, Verdict};
+use crate::sql::statement::{Class, Traits, Verdict};
 use crate::wire::command::Command;
 use crate::wire::reply::Shape;
 use crate::wire::upload::Upload;
@@ -168,6 +168,14 @@ impl Work {
                 verdict.class == Class::Read && verdict.traits.is_empty()
             }
             After::Prepare(_) => true,
+            _ => false,
+        }
+    }
+
+    /// Whether it asks for the row counts of the previous statement.
+    pub(super) fn asks_row_counts(&self) -> bool {
+        match self.after {
+            After::Statement(verdict) | After::Execute(verdict) => verdict.traits.contains(Traits::ROW_COUNTS),
             _ => false,
         }
     }

@@ -11,13 +11,13 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use dashmap::DashMap;
 use preempt_rt::sched::{Scheduler, SchedulerParams};
 use tokio::runtime::{Builder, LocalOptions};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, Sleep};
 
 use crate::auth::directory::Directory;
@@ -32,16 +32,18 @@ use crate::routing::reader::Load;
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
 
-use super::desk::{Desk, Found, Holder, Settings, Sought};
+use super::desk::{Desk, Settings, Sought};
 use super::errand::{Errand, Word};
-use super::kill::FIRST_ID;
 use super::life;
 use super::machine::Machine;
 use super::notice::{Heard, Notice};
+use super::registry::{Order, Registry};
 use super::task::Task;
 
 /// Size of the shared read buffer in bytes.
 const SCRATCH: usize = 256 << 10;
+/// So many scrambles are drawn at once.
+const SCRAMBLES: usize = 32;
 /// How often a worker publishes its numbers.
 const PUBLISH_PERIOD: Duration = Duration::from_millis(200);
 
@@ -54,6 +56,8 @@ pub struct Shared {
     pub settings: Arc<Settings>,
     /// A client that takes or sends nothing for so long within a packet is cut off.
     pub stall_timeout: Duration,
+    /// The most sessions, over all workers.
+    pub sessions_max: usize,
     /// Node connections kept for each node that no session uses, over all workers.
     pub idle_connections_max: usize,
     /// How long such a connection is kept.
@@ -64,6 +68,8 @@ pub struct Shared {
     pub directory: Directory,
     /// Live numbers.
     pub counters: Arc<Counters>,
+    /// Definitions that have gone through this proxy.
+    pub definitions: AtomicU64,
     /// All sessions.
     pub registry: Registry,
     /// The timers of the workers.
@@ -76,143 +82,9 @@ pub struct Shared {
     pub resolver: Resolver,
 }
 
-/// Which worker each session lives on.
-pub struct Registry {
-    sessions: DashMap<u32, usize>,
-    last: AtomicU32,
-    workers: std::sync::OnceLock<Box<[Handle]>>,
-}
-
-/// A worker as others see it.
-pub struct Handle {
-    orders: mpsc::UnboundedSender<Order>,
-    sessions: AtomicUsize,
-}
-
-/// A client to be served.
-pub struct Accepted {
-    /// Its socket, not registered with any runtime.
-    pub socket: std::net::TcpStream,
-    /// Its address.
-    pub address: SocketAddr,
-    /// The listener it came to, by its place in the configuration.
-    pub listener: usize,
-}
-
-enum Order {
-    Serve(u32, Accepted),
-    /// To be killed if `bool`.
-    Find(u32, bool, oneshot::Sender<Found>),
-    Seek(Sought, mpsc::UnboundedSender<Holder>),
-    End(u32),
-    Spare(u32),
-    Drain,
-    Stop,
-}
-
-impl Default for Registry {
-    fn default() -> Self {
-        Self { sessions: DashMap::new(), last: AtomicU32::new(FIRST_ID), workers: std::sync::OnceLock::new() }
-    }
-}
-
-impl Registry {
-    /// Sessions now.
-    pub fn len(&self) -> usize {
-        self.workers
-            .get()
-            .map_or(0, |workers| workers.iter().map(|worker| worker.sessions.load(Ordering::Relaxed)).sum())
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// Gives a client to the worker with the fewest sessions.
-    pub fn serve(&self, accepted: Accepted) {
-        let Some(workers) = self.workers.get() else { return };
-        let least = workers.iter().enumerate().min_by_key(|(_, worker)| worker.sessions.load(Ordering::Relaxed));
-        let Some((place, worker)) = least else { return };
-        let id = self.fresh_id();
-        self.sessions.insert(id, place);
-        worker.sessions.fetch_add(1, Ordering::Relaxed);
-        if worker.orders.send(Order::Serve(id, accepted)).is_err() {
-            self.forget(id);
-        }
-    }
-
-    /// Tells all sessions to end when they are idle.
-    pub fn drain(&self) {
-        self.order_all(|| Order::Drain);
-    }
-
-    /// Ends all sessions, and the workers.
-    pub fn stop(&self) {
-        self.order_all(|| Order::Stop);
-    }
-
-    fn order_all(&self, order: impl Fn() -> Order) {
-        for worker in self.workers.get().into_iter().flatten() {
-            // A worker that has ended needs no order.
-            let _ = worker.orders.send(order());
-        }
-    }
-
-    /// Ids are unique among the sessions there are.
-    fn fresh_id(&self) -> u32 {
-        loop {
-            let id = self.last.fetch_add(1, Ordering::Relaxed) | FIRST_ID;
-            if !self.sessions.contains_key(&id) {
-                return id;
-            }
-        }
-    }
-
-    fn worker_of(&self, id: u32) -> Option<&Handle> {
-        let place = *self.sessions.get(&id)?;
-        self.workers.get()?.get(place)
-    }
-
-    fn forget(&self, id: u32) {
-        if let Some((_, place)) = self.sessions.remove(&id)
-            && let Some(worker) = self.workers.get().and_then(|workers| workers.get(place))
-        {
-            worker.sessions.fetch_sub(1, Ordering::Relaxed);
-        }
-    }
-
-    async fn find(shared: Arc<Shared>, id: u32, ends: bool) -> Found {
-        let (asker, answer) = oneshot::channel();
-        let Some(worker) = shared.registry.worker_of(id) else { return Found::Nobody };
-        match worker.orders.send(Order::Find(id, ends, asker)) {
-            Ok(()) => answer.await.unwrap_or(Found::Nobody),
-            Err(_) => Found::Nobody,
-        }
-    }
-
-    /// Each session has a way to answer until it has looked; when all are gone, all have.
-    async fn seek(shared: Arc<Shared>, sought: Sought) -> Found {
-        let (asker, mut answers) = mpsc::unbounded_channel();
-        shared.registry.order_all(|| Order::Seek(sought.clone(), asker.clone()));
-        drop(asker);
-        let mut holders = Vec::new();
-        while let Some(holder) = answers.recv().await {
-            holders.push(holder);
-        }
-        Found::Held(holders)
-    }
-}
-
 /// Starts the workers, a thread each.
 pub fn start(shared: &Arc<Shared>, count: usize) -> std::io::Result<Vec<std::thread::JoinHandle<()>>> {
-    let (handles, queues): (Vec<_>, Vec<_>) = (0..count)
-        .map(|_| {
-            let (orders, queue) = mpsc::unbounded_channel();
-            (Handle { orders, sessions: AtomicUsize::new(0) }, queue)
-        })
-        .unzip();
-    let _ = shared.registry.workers.set(handles.into());
+    let queues = shared.registry.begin(count);
     let thread = |(place, queue)| {
         let shared = shared.clone();
         std::thread::Builder::new().name(format!("worker-{place}")).spawn(move || run(shared, place, queue))
@@ -240,7 +112,10 @@ fn yield_to_others() {
 
 /// A worker's own side.
 pub(super) struct Worker {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) place: usize,
+    /// The tasks that take clients.
+    pub(super) doors: RefCell<Vec<JoinHandle<()>>>,
     bench: RefCell<Bench>,
     sessions: RefCell<HashMap<u32, Resident>>,
     pool: RefCell<Pool>,
@@ -258,6 +133,7 @@ struct Resident {
 pub(super) struct Bench {
     pub(super) scratch: Vec<u8>,
     pub(super) desk: Desk,
+    scrambles: Vec<[u8; SCRAMBLE]>,
     epoch: Instant,
     clock: Clock,
 }
@@ -278,7 +154,13 @@ impl Bench {
     }
 
     pub(super) fn lay_out_scramble(&mut self) {
-        self.desk.provide_scramble(random_scramble);
+        let scrambles = &mut self.scrambles;
+        self.desk.provide_scramble(|| {
+            if scrambles.is_empty() {
+                *scrambles = random_scrambles();
+            }
+            scrambles.pop().unwrap_or_default()
+        });
     }
 
     /// A buffer that one session had to make large is not kept for all.
@@ -290,9 +172,11 @@ impl Bench {
     }
 }
 
-/// 20 bytes of printable ASCII, as the server makes them.
-fn random_scramble() -> [u8; SCRAMBLE] {
-    random().map(|byte| 33 + byte % 94)
+/// Of printable ASCII, as the server makes them.
+fn random_scrambles() -> Vec<[u8; SCRAMBLE]> {
+    let bytes: [u8; SCRAMBLE * SCRAMBLES] = random();
+    let (scrambles, _) = bytes.as_chunks();
+    scrambles.iter().map(|scramble| scramble.map(|byte| 33 + byte % 94)).collect()
 }
 
 /// Unguessable bytes.
@@ -313,16 +197,17 @@ impl Worker {
         desk.marker_base = u128::from_ne_bytes(random());
         desk.unix_offset_us = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
         let published = RefCell::new(vec![0; desk.loads.len()]);
-        let bench =
-            RefCell::new(Bench { scratch: vec![0; SCRATCH], desk, epoch: Instant::now(), clock: shared.clock.clone() });
-        let workers = shared.registry.workers.get().map_or(1, |workers| workers.len());
+        let (scratch, scrambles, epoch) = (vec![0; SCRATCH], Vec::new(), Instant::now());
+        let bench = RefCell::new(Bench { scratch, desk, scrambles, epoch, clock: shared.clock.clone() });
+        let workers = shared.registry.workers();
         let settings = &shared.settings;
         let seats = Seats::new(published.borrow().len(), seats::share(settings.connections_max, place, workers));
         // What is lent comes back to the pool.
         let idle_max = if settings.multiplex { seats.share() } else { shared.idle_connections_max.div_ceil(workers) };
         let pool = RefCell::new(Pool::new(idle_max, shared.idle_connection_timeout));
         let sessions = RefCell::default();
-        Self { shared, bench, sessions, pool, seats, published, draining: Cell::new(false) }
+        let (doors, draining) = (RefCell::default(), Cell::new(false));
+        Self { shared, place, doors, bench, sessions, pool, seats, published, draining }
     }
 
     async fn work(self: Rc<Self>, mut queue: mpsc::UnboundedReceiver<Order>) {
@@ -347,12 +232,14 @@ impl Worker {
 
     fn follow(self: &Rc<Self>, order: Order) {
         match order {
-            Order::Serve(id, accepted) => self.serve(id, accepted),
+            Order::Open(listener, socket) => self.open(listener, socket),
+            Order::Serve(id, accepted) => self.receive(id, accepted),
             Order::Find(id, ends, asker) => self.tell(id, |heard| heard.finds.push((ends, asker))),
             Order::Seek(sought, asker) => self.tell_all(|heard| heard.seeks.push((sought.clone(), asker.clone()))),
             Order::End(id) => self.tell(id, |heard| heard.end = true),
             Order::Spare(id) => self.tell(id, |heard| heard.spared = true),
             Order::Drain => {
+                self.close();
                 self.draining.set(true);
                 self.tell_all(|heard| heard.drain = true);
             }
@@ -360,22 +247,19 @@ impl Worker {
         }
     }
 
-    fn serve(self: &Rc<Self>, id: u32, accepted: Accepted) {
-        let Ok(socket) = tokio::net::TcpStream::from_std(accepted.socket) else {
-            return self.shared.registry.forget(id);
-        };
+    pub(super) fn serve(self: &Rc<Self>, id: u32, stream: Stream, address: SocketAddr, listener: usize) {
         let notice = Rc::new(Notice::default());
         notice.tell(|heard| heard.drain = self.draining.get());
-        let resident = Resident { notice: notice.clone(), listener: accepted.listener };
+        let resident = Resident { notice: notice.clone(), listener };
         self.sessions.borrow_mut().insert(id, resident);
-        if let Some(service) = self.shared.counters.services.get(accepted.listener) {
+        if let Some(service) = self.shared.counters.services.get(listener) {
             service.sessions.fetch_add(1, Ordering::Relaxed);
             service.sessions_total.fetch_add(1, Ordering::Relaxed);
         }
-        let machine = Machine::new(id, accepted.address.ip().to_canonical());
-        let replicates = self.shared.replication.get(accepted.listener) == Some(&true);
+        let machine = Machine::new(id, address.ip().to_canonical());
+        let replicates = self.shared.replication.get(listener) == Some(&true);
         let machine = if replicates { machine.for_replicas() } else { machine };
-        let task = Task::new(machine, Stream::new(socket), self.clone(), notice.clone());
+        let task = Task::new(machine, stream, self.clone(), notice.clone());
         tokio::task::spawn_local(life::live(id, task, self.clone(), notice));
     }
 
@@ -459,6 +343,14 @@ impl Worker {
         desk.accounts = self.shared.directory.load().clone();
     }
 
+    pub(super) fn define(&self) {
+        self.shared.definitions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn hear_of_definitions(&self, desk: &mut Desk) {
+        desk.definitions = self.shared.definitions.load(Ordering::Relaxed);
+    }
+
     pub(super) fn accounts_errand(&self, desk: &Desk) -> Errand {
         let refresh = self.shared.directory.refresh(desk.accounts.generation());
         Box::pin(async move {
@@ -483,18 +375,12 @@ impl Worker {
     }
 
     pub(super) fn end_session(&self, id: u32) {
-        self.order(id, Order::End(id));
+        // Where there is none it has ended.
+        let _ = self.shared.registry.order(id, Order::End(id));
     }
 
     pub(super) fn spare_session(&self, id: u32) {
-        self.order(id, Order::Spare(id));
-    }
-
-    fn order(&self, id: u32, order: Order) {
-        if let Some(worker) = self.shared.registry.worker_of(id) {
-            // A worker that has ended has no sessions.
-            let _ = worker.orders.send(order);
-        }
+        let _ = self.shared.registry.order(id, Order::Spare(id));
     }
 
     pub(super) fn heir(&self) -> &Heir {

@@ -160,6 +160,9 @@ address = "127.0.0.1:{port}"
 service = "read-write-split"
 [admin]
 address = "127.0.0.1:{admin}"
+[limits]
+# Tests wait until the connections of theirs are gone.
+idle_connection_timeout = "1s"
 "#
         );
         for (priority, node) in (1..).zip(stand.lab.nodes()) {

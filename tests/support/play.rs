@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use oarlock::backend::pool::{Kept, Reset};
+use oarlock::backend::pool::{Kept, Reset, Sighting};
 use oarlock::cluster::view::{Duty, Health, NodeId};
 use oarlock::session::desk::{Found, Slot, Sought};
 use oarlock::wire::capability::Status;
@@ -23,12 +23,14 @@ pub struct Play {
     held: Vec<Vec<u8>>,
     /// What came from the client and was not taken.
     client_held: Vec<u8>,
+    /// Connections that another session had left, so far.
+    taken_over: usize,
 }
 
 impl Play {
     pub fn start() -> Self {
         let (nodes, outboxes, held, client_held) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { stage: Stage::new(), nodes, outboxes, held, client_held }
+        Self { stage: Stage::new(), nodes, outboxes, held, client_held, taken_over: 0 }
     }
 
     /// More bytes of the client arrive, or what is held is offered again.
@@ -61,11 +63,12 @@ impl Play {
                     self.nodes[place] = Node::kept(self.stage.fits[place]);
                     self.held[place].clear();
                     self.outboxes[place].clear();
-                    let kept = Kept {
-                        thread: 78,
-                        status: Status::AUTOCOMMIT,
-                        reset: if place % 4 == 1 { Reset::Done } else { Reset::Due },
-                    };
+                    // Of each kind in turn.
+                    self.taken_over += 1;
+                    let reset = [Reset::Unneeded, Reset::Done, Reset::Unneeded][self.taken_over % 3];
+                    let definitions = self.stage.desk.definitions + (self.taken_over % 2) as u64;
+                    let schema_seen = Sighting { at_us: self.stage.desk.now_us, definitions };
+                    let kept = Kept { thread: 78, status: Status::AUTOCOMMIT, reset, schema_seen };
                     self.stage.taken_over(place as Slot, kept);
                     moved = true;
                 }

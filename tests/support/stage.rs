@@ -20,7 +20,7 @@ use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot, Sought};
 use oarlock::session::machine::Machine;
 use oarlock::wire::capability::{Capabilities, Status};
 use oarlock::wire::challenge::SCRAMBLE;
-use oarlock::wire::command::RESET_CONNECTION;
+use oarlock::wire::command::{INIT_DB, RESET_CONNECTION};
 use oarlock::wire::{ok, packet};
 
 pub const WRITER: NodeId = NodeId(0);
@@ -209,8 +209,12 @@ impl Stage {
             Action::Keep { slot, fit, kept } => {
                 let place = usize::from(*slot);
                 assert_eq!(self.ends[place], End::Open(fit.node));
-                let reset = self.to_nodes[place].ends_with(&command(RESET_CONNECTION, b""));
-                assert_eq!(kept.reset == Reset::Sent, reset, "slot {slot} is not reset as it is said to be");
+                let told = &self.to_nodes[place];
+                let reset = command(RESET_CONNECTION, b"");
+                let place_again = fit.schema.as_ref().map(|schema| command(INIT_DB, schema)).unwrap_or_default();
+                let (reset, answers) = ([reset, place_again].concat(), 1 + u8::from(fit.schema.is_some()));
+                let said = if told.ends_with(&reset) { Reset::Sent(answers) } else { Reset::Unneeded };
+                assert_eq!(kept.reset, said, "slot {slot} is not reset as it is said to be");
                 self.ends[place] = End::Closed;
             }
             Action::Close(slot) | Action::Abort(slot) => self.ends[usize::from(*slot)] = End::Closed,
@@ -224,6 +228,7 @@ impl Stage {
             Action::FindOutcome(question) => self.errand = Some(Errand::Outcome((**question).clone())),
             Action::EndSession(id) => self.ended.push(*id),
             Action::SpareSession(id) => self.spared.push(*id),
+            Action::Define => self.desk.definitions += 1,
             Action::Hangup => self.hung_up = true,
             Action::HandOver { .. } => unreachable!("only sessions of the replication service end so"),
         }
@@ -257,6 +262,7 @@ fn settings() -> Settings {
         replay_bytes_max: 1 << 16,
         writer_wait: Duration::from_secs(30),
         multiplex: true,
+        resets: true,
         keeps_connections: true,
         connections_max: 4,
         connection_wait: Duration::from_secs(10),
