@@ -14,6 +14,9 @@ use crate::actors::Node;
 use crate::dice::Dice;
 use crate::stage::{self, End, Stage};
 
+/// So many connections have other sessions left at most.
+const KEPT_MAX: usize = 32;
+
 /// A session under way: its peers, and what is on the way from them.
 pub struct Play {
     pub stage: Stage,
@@ -59,7 +62,7 @@ impl Play {
             match self.stage.ends[place] {
                 End::Closed => {}
                 // Another session has left a connection to this one.
-                End::Dialling(_) if place % 2 == 1 => {
+                End::Dialling(_) if place % 2 == 1 && self.taken_over < KEPT_MAX => {
                     self.nodes[place] = Node::kept(self.stage.fits[place]);
                     self.held[place].clear();
                     self.outboxes[place].clear();
