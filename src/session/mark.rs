@@ -29,6 +29,10 @@ pub(super) struct Trail {
     pub(super) marks: Vec<u64>,
     /// Something was written, or may have been, that no mark tells of.
     pub(super) unmarked: bool,
+    /// A statement says that it has changed rows.
+    pub(super) changed: bool,
+    /// A GTID was told since the unit began.
+    pub(super) told: bool,
     /// The cluster when the unit began.
     base: Option<Arc<ClusterView>>,
 }
@@ -42,11 +46,11 @@ pub(super) struct Mark {
 
 impl Trail {
     /// Another unit begins.
-    fn begin(&mut self, view: &Arc<ClusterView>) {
+    fn begin(&mut self, view: Option<&Arc<ClusterView>>) {
         self.marks.clear();
         self.marks.shrink_to(MARKS_KEPT);
-        self.unmarked = false;
-        self.base = Some(view.clone());
+        (self.unmarked, self.changed, self.told) = (false, false, false);
+        self.base = view.cloned();
     }
 
     /// The unit is over.
@@ -90,16 +94,15 @@ impl Machine {
     pub(super) fn begin_unit(&mut self, desk: &Desk) {
         let opens = !self.state.status.contains(Status::AUTOCOMMIT);
         let changes = opens || self.work.as_ref().is_some_and(Work::may_change_data);
-        if changes && self.state.transaction.is_none() && self.marks(desk) {
-            self.trail.begin(&desk.view);
+        if changes && self.state.transaction.is_none() {
+            self.begin_unit_again(desk);
         }
     }
 
     /// The unit runs again from its beginning.
     pub(super) fn begin_unit_again(&mut self, desk: &Desk) {
-        if self.marks(desk) {
-            self.trail.begin(&desk.view);
-        }
+        let marks = self.marks(desk);
+        self.trail.begin(marks.then_some(&desk.view));
     }
 
     /// The mark of a statement text that is about to be sent, if it is to have one.

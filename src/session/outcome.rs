@@ -49,7 +49,8 @@ impl Machine {
         // What ends the open transaction and is a write of its own makes two groups: one that is found says nothing of the other.
         let twofold = within && verdict(work).is_some_and(|verdict| verdict.class == Class::Write);
         // Its executes have one mark; where the last one's GTID is not known, it could be taken for this one.
-        let blurred = matches!(work.after, After::Execute(_)) && self.state.written.untold;
+        let written = &self.state.written;
+        let blurred = self.prepared.len() > 0 && (written.untold || written.strays);
         let decidable =
             fresh && desk.settings.outcome && !twofold && !blurred && (work.redo || within) && self.is_traced();
         let base = self.trail.base(node).filter(|_| decidable);

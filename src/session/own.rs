@@ -17,6 +17,8 @@ use super::machine::{Machine, Phase as MachinePhase};
 use super::prepared::statement_id;
 use super::reply::lacks;
 
+/// ER_UNKNOWN_SYSTEM_VARIABLE.
+const UNKNOWN_VARIABLE: u16 = 1193;
 /// The longest packet of a node's login in bytes.
 const LOGIN_PACKET_MAX: usize = 64 << 10;
 
@@ -86,6 +88,14 @@ impl Machine {
                 }
                 let fault = Fault::node(Retry::Never, error.code, &error.state, String::from_utf8_lossy(error.message));
                 self.fail(fault, desk);
+            }
+            (Purpose::Setting, Kind::Err) => {
+                // Where all variables are told of, there is no such name as one more (1193).
+                let code = Error::parse(&bytes[HEADER..])?.code;
+                if code != UNKNOWN_VARIABLE {
+                    conn.forget_settings();
+                    self.state.written.untold = true;
+                }
             }
             (Purpose::Reset, Kind::Err) => self.renounce(slot, desk),
             (Purpose::InsertId, Kind::Opaque) => conn.take_answer(bytes)?,

@@ -113,6 +113,7 @@ impl Machine {
         match part.kind {
             Kind::Opaque => {}
             Kind::Ok(status) => {
+                self.trail.changed |= bytes[range.start + HEADER + 1] != 0 && work.may_change_data();
                 work.warned |= ok::warnings(&bytes[range.start + HEADER..range.end]) > 0;
                 self.state.observe(status, slot);
                 if status.contains(Status::SESSION_STATE_CHANGED) {
@@ -354,6 +355,7 @@ impl Machine {
         self.state.follow(slot);
         self.note_aftermath(slot, desk);
         if self.work.as_ref().is_some_and(|work| work.stage == Stage::Running) {
+            self.note_silence(slot, desk);
             self.keep_record(slot, desk);
         }
         let Some(work) = &mut self.work else { return };

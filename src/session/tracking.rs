@@ -67,6 +67,7 @@ impl Machine {
     }
 
     fn note_gtid(&mut self, slot: Slot, text: &[u8], desk: &mut Desk) {
+        self.trail.told = true;
         let written = &mut self.state.written;
         written.untold = false;
         let Some(gtid) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Gtid>().ok()) else { return };
@@ -81,6 +82,16 @@ impl Machine {
         if let Some(load) = node.and_then(|node| desk.load(node)) {
             load.progress.reached(gtid.sequence);
         }
+    }
+
+    /// The client's command has ended. A transaction that the node has aborted within its commit, and has committed after all by
+    /// running it again, is answered without its GTID.
+    pub(super) fn note_silence(&mut self, slot: Slot, desk: &Desk) {
+        let over = self.state.transaction != Some(slot);
+        if over && self.trail.changed && !self.trail.told && desk.view.gtid_domain.is_some() {
+            self.state.written.untold = true;
+        }
+        self.trail.changed &= !over;
     }
 
     /// The rows of a client's command end with this status, which can't say under which GTID something was committed.
