@@ -110,6 +110,9 @@ impl Machine {
     /// A KILL looks for this session. If it is to end, and then loses a node connection, it ends as its client expects.
     pub fn sought(&mut self, ends: bool) -> Found {
         self.condemned |= ends;
+        if let Some(work) = &mut self.work {
+            work.killed = true;
+        }
         self.whereabouts()
     }
 
@@ -124,6 +127,9 @@ impl Machine {
         match sought {
             Sought::Thread(thread) => {
                 let conn = self.conns.iter().find(|conn| conn.is_ready() && conn.kept.thread == *thread)?;
+                if let Some(work) = &mut self.work {
+                    work.killed = true;
+                }
                 Some(Holder { session: self.id, node: conn.node })
             }
             Sought::User(user) => {

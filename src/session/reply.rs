@@ -179,7 +179,7 @@ impl Machine {
         let refusal = refusal(error).or_else(doomed).filter(|_| fresh);
         match refusal {
             Some(refusal) if within => {
-                if self.is_replayable(desk) {
+                if self.is_replayable(desk) && !work.killed {
                     self.replay_aborted(slot, refusal, fault_of(error), desk);
                     return true;
                 }
@@ -188,7 +188,7 @@ impl Machine {
                 self.state.end_transaction();
                 false
             }
-            Some(refusal) if work.redo => self.redo(slot, refusal, desk),
+            Some(refusal) if work.redo && !work.killed => self.redo(slot, refusal, desk),
             _ if work.retry => self.reads_again(slot, error, desk),
             _ => false,
         }

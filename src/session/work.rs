@@ -92,6 +92,8 @@ pub(super) struct Work {
     pub(super) warned: bool,
     /// The reply has ended.
     pub(super) replied: bool,
+    /// Somebody wants it to end: it does not run again.
+    pub(super) killed: bool,
     /// A write that may run again if a node says that it did not happen.
     pub(super) redo: bool,
     /// How its text was marked.
@@ -130,6 +132,7 @@ impl Work {
             warned: false,
             aborted: 0,
             replied: false,
+            killed: false,
             redo: false,
             mark: None,
             journaled: false,

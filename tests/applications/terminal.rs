@@ -90,10 +90,14 @@ pub fn all(lab: &Lab, proxy: &Proxy) {
 
 /// Ctrl-C ends the statement and not the session, on a reader and on the writer.
 fn interrupt(lab: &Lab, terminal: &mut Terminal) {
-    for sql in ["SELECT SLEEP(30)", "SELECT SLEEP(30) FOR UPDATE", "BEGIN; SELECT SLEEP(30)"] {
+    for (sql, sleep) in [("SELECT SLEEP(30)", 30), ("SELECT SLEEP(31) FOR UPDATE", 31), ("BEGIN; SELECT SLEEP(32)", 32)]
+    {
         terminal.press(&format!("{sql};\n"));
-        let asleep = "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep'";
-        let sleeps = || lab.nodes().iter().any(|node| node.value(asleep).unwrap().as_deref() == Some("1"));
+        // This one, not the one before it on its way out.
+        let asleep = format!(
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE state = 'User sleep' AND info LIKE '%SLEEP({sleep})%'"
+        );
+        let sleeps = || lab.nodes().iter().any(|node| node.value(&asleep).unwrap().as_deref() == Some("1"));
         assert!(until(SOON, sleeps), "{sql} does not run");
         terminal.press(CTRL_C);
         terminal.expect("ERROR 1317 (70100): Query execution was interrupted");
