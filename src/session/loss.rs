@@ -288,7 +288,7 @@ pub(super) fn commits(work: &Work) -> bool {
 }
 
 /// Whether the command changes nothing, so that nobody needs to know whether it ran.
-fn harmless(work: &Work) -> bool {
+pub(super) fn harmless(work: &Work) -> bool {
     match work.after {
         After::Statement(verdict) | After::Execute(verdict) => {
             matches!(verdict.class, Class::Read | Class::Diagnostics)

@@ -29,6 +29,8 @@ pub(super) struct Trail {
     pub(super) marks: Vec<u64>,
     /// Something was written, or may have been, that no mark tells of.
     pub(super) unmarked: bool,
+    /// A statement was sent that is not a SELECT of some kind.
+    writes: bool,
     /// A statement says that it has changed rows.
     pub(super) changed: bool,
     /// A GTID was told since the unit began.
@@ -49,7 +51,7 @@ impl Trail {
     fn begin(&mut self, view: Option<&Arc<ClusterView>>) {
         self.marks.clear();
         self.marks.shrink_to(MARKS_KEPT);
-        (self.unmarked, self.changed, self.told) = (false, false, false);
+        (self.unmarked, self.writes, self.changed, self.told) = (false, false, false, false);
         self.base = view.cloned();
     }
 
@@ -61,12 +63,18 @@ impl Trail {
     /// Notes what a command that is about to be sent may write.
     pub(super) fn note(&mut self, verdict: Verdict, mark: Option<Mark>, text: &[u8]) {
         let stored = Traits::LEAVES_UNKNOWN | Traits::MAY_COMMIT | Traits::MULTI;
+        self.writes |= verdict.class == Class::Write && !is_select(text);
         let locks_only = mark.is_none() && is_select(text) && !verdict.traits.intersects(stored);
         if verdict.class == Class::Write && !locks_only {
             self.add(mark.map(|mark| mark.number));
         } else if verdict.traits.intersects(stored) {
             self.unmarked = true;
         }
+    }
+
+    /// Rows were changed, and nobody has said under which GTID.
+    pub(super) fn is_silent(&self) -> bool {
+        self.writes && self.changed && !self.told
     }
 
     fn add(&mut self, number: Option<u64>) {

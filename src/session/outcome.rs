@@ -19,7 +19,7 @@ use crate::wire::packet::HEADER;
 
 use super::command::is_rollback;
 use super::desk::{Action, Desk, Peer, Slot};
-use super::loss::{commits, is_doomed, transaction_lost, unknown_outcome};
+use super::loss::{commits, harmless, is_doomed, transaction_lost, unknown_outcome};
 use super::machine::Machine;
 use super::mark::verdict;
 use super::state::Pins;
@@ -71,25 +71,33 @@ impl Machine {
         true
     }
 
-    /// Whether an error leaves open what became of the command under way on this connection; then its outcome is looked for.
+    /// Whether an error leaves open what became of the command under way on this connection; then its outcome is looked for, or told to be
+    /// unknown.
     pub(super) fn is_uncertain(&mut self, slot: Slot, error: &Error, desk: &mut Desk) -> bool {
         let Some(work) = &self.work else { return false };
         let within = self.state.transaction == Some(slot) || !self.state.status.contains(Status::AUTOCOMMIT);
         let ddl = verdict(work).is_some_and(|verdict| verdict.traits.contains(Traits::IMPLICIT_COMMIT));
-        let may_commit = if within { commits(work) } else { work.redo };
+        let may_commit = if within { commits(work) } else { !harmless(work) };
         let open = match error.code {
             _ if is_doomed(error) => may_commit,
             // It was not executed in its order in time; it may be yet.
-            1205 => ddl && work.redo,
+            1205 => ddl,
             _ => false,
-        };
+        } && !self.condemned;
         let Some(conn) = self.conns.get(usize::from(slot)).filter(|_| open) else { return false };
         let (node, thread) = (conn.node, conn.kept.thread);
-        if !self.resolve(node, thread, within, desk) {
-            return false;
-        }
+        let pinned = self.state.pinned == Some(slot);
+        let resolved = !pinned && self.resolve(node, thread, within, desk);
         self.drop_conn(slot, desk);
         desk.act(Action::Suspect(node));
+        if !resolved {
+            let text = String::from_utf8_lossy(error.message);
+            let why = format!("{text} (error {}), and it could not be marked, so no binary log can tell", error.code);
+            self.undecided(unknown_outcome(desk.name(node), &why), desk);
+        }
+        if pinned {
+            self.hang_up(desk);
+        }
         true
     }
 

@@ -88,7 +88,7 @@ impl Machine {
     /// running it again, is answered without its GTID.
     pub(super) fn note_silence(&mut self, slot: Slot, desk: &Desk) {
         let over = self.state.transaction != Some(slot);
-        if over && self.trail.changed && !self.trail.told && desk.view.gtid_domain.is_some() {
+        if over && self.trail.is_silent() && desk.view.gtid_domain.is_some() {
             self.state.written.untold = true;
         }
         self.trail.changed &= !over;

@@ -6,6 +6,7 @@
 -- setup CREATE OR REPLACE ROLE corpus_role
 -- setup GRANT corpus_role TO root@localhost
 -- expect session SETS_VARIABLES_ONLY
+SET @a = (SELECT 1)
 SET @a = 1
 set @a=1;
 SET @a := 1
@@ -43,6 +44,8 @@ SET @a = JSON_EXTRACT('{"a":1}', '$.a')
 SET @a = MD5(@b)
 SET @a = '2024-01-01' + INTERVAL 1 DAY
 -- expect session
+SET sql_mode = (SELECT '')
+SET @@wait_timeout = (SELECT 100)
 SET autocommit = 1
 SET autocommit = 0
 SET AUTOCOMMIT=ON
@@ -221,8 +224,8 @@ REPEAT SELECT 1; UNTIL 1 END REPEAT
 FOR i IN 1..2 DO UPDATE t SET a = i; END FOR
 FOR r IN (SELECT a FROM t) DO UPDATE t SET a = r.a; END FOR
 -- values that only one node and moment has
-SET sql_mode = (SELECT '')
-SET @@wait_timeout = (SELECT 100)
+SET sql_mode = (SELECT '' FROM t LIMIT 1)
+SET @@wait_timeout = (SELECT 100 FROM t LIMIT 1)
 SET timestamp = UNIX_TIMESTAMP()
 SET insert_id = 500
 SET SESSION insert_id = 500
@@ -244,7 +247,6 @@ SET @a = NOW()
 SET @a = CURRENT_TIMESTAMP
 SET @a = RAND()
 SET @a = UUID()
-SET @a = (SELECT 1)
 SET @a = (SELECT MAX(a) FROM t)
 SET @a = f()
 SET @a = corpus.f()
