@@ -88,6 +88,10 @@ impl Machine {
         let (node, thread) = (conn.node, conn.kept.thread);
         let pinned = self.state.pinned == Some(slot);
         let resolved = !pinned && self.resolve(node, thread, within, desk);
+        if !resolved && matches!(error.code, 1053 | 1927) {
+            // Who kills a connection, or stops a server, expects this error.
+            return false;
+        }
         self.drop_conn(slot, desk);
         desk.act(Action::Suspect(node));
         if !resolved {
