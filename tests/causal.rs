@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, OptsBuilder};
-use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Site, until};
-use support::Proxy;
+use oarlock::lab::{Lab, Site, until};
+use support::{Proxy, connect};
 
 /// Until the proxy takes clients.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -76,18 +76,6 @@ async fn readers_that_stand_still(lab: &Lab, proxy: &Proxy) {
     while name.as_deref() == Some("galera-71") {
         name = writes.query_first(node).await.unwrap();
     }
-}
-
-async fn connect(address: SocketAddrV4) -> Conn {
-    let options = OptsBuilder::default()
-        .ip_or_hostname(address.ip().to_string())
-        .tcp_port(address.port())
-        .user(Some(APP_USER))
-        .pass(Some(APP_PASSWORD))
-        .max_allowed_packet(Some(1 << 24))
-        .wait_timeout(Some(3600))
-        .prefer_socket(false);
-    Conn::new(options).await.unwrap()
 }
 
 /// Reads that missed the write before them.

@@ -4,12 +4,12 @@
 
 mod support;
 
-use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Error, OptsBuilder};
-use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Site, until};
-use std::net::SocketAddrV4;
 use std::time::Duration;
-use support::Proxy;
+
+use mysql_async::Error;
+use mysql_async::prelude::Queryable;
+use oarlock::lab::{Lab, Site, until};
+use support::{Proxy, connect};
 
 /// Until the cluster is whole again.
 const WHOLE_MAX: Duration = Duration::from_secs(120);
@@ -25,18 +25,6 @@ fn what_did_not_happen_runs_again() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(storms(&lab, &proxy));
     runtime.block_on(lost_writers(&lab, &proxy));
-}
-
-async fn connect(address: SocketAddrV4) -> Conn {
-    let options = OptsBuilder::default()
-        .ip_or_hostname(address.ip().to_string())
-        .tcp_port(address.port())
-        .user(Some(APP_USER))
-        .pass(Some(APP_PASSWORD))
-        .max_allowed_packet(Some(1 << 24))
-        .wait_timeout(Some(3600))
-        .prefer_socket(false);
-    Conn::new(options).await.unwrap()
 }
 
 /// Writes on another node that are certified first abort what the sessions do; nobody is told.

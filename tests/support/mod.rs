@@ -152,6 +152,19 @@ pub fn client(address: SocketAddrV4, arguments: &[&str]) -> Output {
     Command::new("mariadb").args(login).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
+/// Logs in as the application user at an address.
+pub async fn connect(address: SocketAddrV4) -> mysql_async::Conn {
+    let options = mysql_async::OptsBuilder::default()
+        .ip_or_hostname(address.ip().to_string())
+        .tcp_port(address.port())
+        .user(Some(APP_USER))
+        .pass(Some(APP_PASSWORD))
+        .max_allowed_packet(Some(1 << 24))
+        .wait_timeout(Some(3600))
+        .prefer_socket(false);
+    mysql_async::Conn::new(options).await.unwrap()
+}
+
 /// What a client has printed; fails with its error if it has failed.
 pub fn succeeded(output: &Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
