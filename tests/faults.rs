@@ -14,7 +14,7 @@ mod support;
 use dice::Dice;
 use oarlock::lab::{Lab, Node, until};
 use sites::{Road, SOON, Sites, expect_moved, first_start, report, server, signal, under_writes};
-use support::{Proxy, succeeded};
+use support::{Proxy, is_one_cluster, succeeded};
 
 #[test]
 fn random_faults() {
@@ -54,11 +54,7 @@ fn random_fault(sites: &mut Sites<'_>, dice: &mut Dice) -> String {
 /// All nodes are in one view. One that has just been thawed may not know yet that it was expelled: with the next fault the cluster would
 /// lose two nodes at once, and its primary component with them.
 fn is_whole(lab: &Lab) -> bool {
-    let view = "SELECT GROUP_CONCAT(VARIABLE_VALUE ORDER BY VARIABLE_NAME) FROM information_schema.GLOBAL_STATUS \
-        WHERE VARIABLE_NAME IN ('wsrep_cluster_conf_id', 'wsrep_cluster_size', 'wsrep_cluster_status')";
-    let nodes = lab.nodes().iter().filter(|node| node.name() != "server-81");
-    let views: Vec<_> = nodes.map(|node| node.value(view).ok().flatten().unwrap_or_default()).collect();
-    views.iter().all(|view| *view == views[0] && view.ends_with(",3,Primary"))
+    is_one_cluster(lab.nodes().iter().filter(|node| node.name() != "server-81"))
 }
 
 fn fault_of_node(sites: &Sites<'_>, number: u8, kind: usize, dice: &mut Dice) -> &'static str {

@@ -15,7 +15,7 @@ use replica::{
     SOON, Stop, Writes, connections, follow, goes_on, log_length, new_lines, servers, source_of_dump, status,
     the_same_everywhere, writer,
 };
-use support::{Proxy, succeeded};
+use support::{Proxy, is_one_cluster, succeeded};
 
 #[test]
 fn a_replica_does_not_notice_what_happens_to_nodes() {
@@ -131,7 +131,11 @@ fn a_source_comes_back_without_its_logs(lab: &Lab, proxy: &Proxy, replica: &Node
 /// The writer is killed, comes back by a full state transfer, and gets the role again.
 fn the_writer_returns_as_new(lab: &Lab, proxy: &Proxy) {
     let node = writer(lab, proxy).unwrap();
+    let members = || lab.nodes().iter().filter(|node| node.name() != "server-81");
+    assert!(until(SOON, || is_one_cluster(members())));
     node.kill().unwrap();
+    // It comes back as another member: the others must have given up the one that it was.
+    assert!(until(SOON, || is_one_cluster(members().filter(|other| other.name() != node.name()))));
     // Without these it knows of no cluster it was in.
     for file in ["grastate.dat", "gvwstate.dat"] {
         std::fs::remove_file(node.data().join(file)).unwrap();

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Site, until};
+use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Node, Site, until};
 
 /// From its start until a client can log in.
 const START_MAX: Duration = Duration::from_secs(30);
@@ -150,6 +150,16 @@ pub fn client(address: SocketAddrV4, arguments: &[&str]) -> Output {
     let password = format!("-p{APP_PASSWORD}");
     let login = ["--no-defaults", "-h", &host, "-P", &port, "-u", APP_USER, &password];
     Command::new("mariadb").args(login).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Whether all of these nodes, and no others, are in one view of their cluster. One that is killed before they are may take the quorum
+/// of the others with it.
+pub fn is_one_cluster<'a>(nodes: impl Iterator<Item = &'a Node>) -> bool {
+    let view = "SELECT GROUP_CONCAT(VARIABLE_VALUE ORDER BY VARIABLE_NAME) FROM information_schema.GLOBAL_STATUS \
+        WHERE VARIABLE_NAME IN ('wsrep_cluster_conf_id', 'wsrep_cluster_size', 'wsrep_cluster_status')";
+    let views: Vec<_> = nodes.map(|node| node.value(view).ok().flatten().unwrap_or_default()).collect();
+    let all = format!(",{},Primary", views.len());
+    views.iter().all(|view| *view == views[0] && view.ends_with(&all))
 }
 
 /// Logs in as the application user at an address.
