@@ -125,7 +125,8 @@ async fn control(config: Config) -> Result<(), StartError> {
     });
     tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone(), node_orders));
     if !shared.config.links.is_empty() {
-        tokio::spawn(Reconciler::new(shared.config.clone(), shared.view.clone(), links, link_orders).run());
+        let reconciler = Reconciler::new(shared.config.clone(), shared.view.clone(), links, link_orders);
+        tokio::spawn(reconciler.map_err(StartError::of("cannot drive the links"))?.run());
     }
     let data_plane = DataPlane::start(&shared)?;
     tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");

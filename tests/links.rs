@@ -26,6 +26,7 @@ fn two_sites_follow_each_other() {
     the_writer_freezes(&sites);
     the_source_freezes(&sites);
     the_cluster_restarts(&sites);
+    the_single_server_freezes(&sites);
     for proxy in [&sites.dc, &sites.dr] {
         assert!(!proxy.log().contains("the link is Broken"), "{}", proxy.log());
     }
@@ -110,6 +111,20 @@ fn the_cluster_restarts(sites: &Sites<'_>) {
     }
     sites.settle();
     assert!(until(SOON, || runner(sites).is_some()));
+}
+
+/// What its proxy has given up meanwhile is still there when it thaws, and is no other proxy.
+fn the_single_server_freezes(sites: &Sites<'_>) {
+    let node = sites.node(81);
+    node.freeze().unwrap();
+    let down = || server(&sites.dr, node.name()).state == "Down";
+    assert!(until(SOON, down), "{:?}", server(&sites.dr, node.name()));
+    node.thaw().unwrap();
+    assert!(until(SOON, || !down()), "{:?}", server(&sites.dr, node.name()));
+    succeeded(&sites.dr.command(&["set", "server", node.name(), "maintenance"]));
+    succeeded(&sites.dr.command(&["clear", "server", node.name()]));
+    sites.settle();
+    assert!(!sites.dr.log().contains("another proxy drives"), "{}", sites.dr.log());
 }
 
 /// Everything of a site ends, its proxy too, and starts again.

@@ -4,6 +4,9 @@
 //! local to a node, so two proxies that see different writers can hold one each: then the lower member UUID wins, which
 //! all proxies compare alike. A proxy that can't reach a member of the cluster can't know, and takes none.
 //!
+//! Whoever has it holds a lock of his own name beside it. A proxy that has given up a connection, to a node that was frozen, finds it
+//! there afterwards: it must not take that for another proxy, and ends it.
+//!
 //! The same connection shows by further locks which links operators have stopped: the other proxies note it, and go on with that.
 
 use sha1::{Digest, Sha1};
@@ -16,20 +19,40 @@ use crate::cluster::view::NodeId;
 /// The name of the lock.
 pub const LOCK: &str = "oarlock.links";
 
+/// The lock by which a process shows that it is the holder of the lease: of random bytes, so that no other has its name.
+pub fn signature(bytes: [u8; HASH_BYTES]) -> String {
+    named("oarlock.proxy.", &bytes)
+}
+
 /// The lock by which the holder of the lease shows that this link should run, or that an operator has stopped it. There is one for
 /// either: where neither is held, the connection is just ending. Names of locks have at most [`LOCK_NAME_MAX`] characters, those of
 /// links may have as many by themselves, so it carries the link's hash.
 pub fn mark(link: &str, is_wanted: bool) -> String {
     let hash = Sha1::digest(link.as_bytes());
     let start = if is_wanted { "oarlock.wanted." } else { "oarlock.stopped." };
-    hash.iter().take(HASH_BYTES).fold(start.to_owned(), |name, byte| format!("{name}{byte:02x}"))
+    named(start, &hash[..HASH_BYTES])
+}
+
+fn named(start: &str, bytes: &[u8]) -> String {
+    bytes.iter().fold(start.to_owned(), |name, byte| format!("{name}{byte:02x}"))
 }
 
 /// The server's limit for the name of a lock.
 const LOCK_NAME_MAX: usize = 64;
 /// So much of a hash is enough to tell a few links apart.
-const HASH_BYTES: usize = 16;
+pub const HASH_BYTES: usize = 16;
 const _: () = assert!("oarlock.stopped.".len() + 2 * HASH_BYTES <= LOCK_NAME_MAX);
+
+/// Who holds the lock on a node, by the ids of connections there: `own` asks, and `signed` holds this proxy's signature. The address is
+/// that of the holder, unless he has ended since.
+pub fn holder(own: u64, signed: Option<u64>, holder: u64, address: Option<&str>) -> LeaseMark {
+    match address {
+        _ if holder == own => LeaseMark::Own,
+        _ if signed == Some(holder) => LeaseMark::Left(holder),
+        Some(address) => LeaseMark::Other(address.into()),
+        None => LeaseMark::Free,
+    }
+}
 
 /// Who may change links.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,13 +113,14 @@ mod tests {
     use super::super::status::{NodeStatus, Trouble};
     use super::*;
 
-    /// A node of a member UUID, with or without an answer: `-` nobody holds it, `+` own, otherwise another's.
+    /// A node of a member UUID, with or without an answer: `-` nobody holds it, `+` own, `~` own that was left, otherwise another's.
     fn node(member: &str, mark: &str, answers: bool) -> Node {
         let mut facts = facts("", "");
         facts.member = Some(member.into());
         let lease = match mark {
             "-" => LeaseMark::Free,
             "+" => LeaseMark::Own,
+            "~" => LeaseMark::Left(30),
             holder => LeaseMark::Other(holder.into()),
         };
         let members = ["71".into(), "72".into()].into();
@@ -113,6 +137,28 @@ mod tests {
     }
 
     #[test]
+    fn a_connection_that_was_left_is_no_other_proxy() {
+        let other = LeaseMark::Other("b".into());
+        for (own, signed, id, address, expected) in [
+            (31, Some(31), 31, Some("a"), LeaseMark::Own),
+            (31, Some(30), 30, Some("a"), LeaseMark::Left(30)),
+            (31, Some(30), 30, None, LeaseMark::Left(30)),
+            (31, None, 30, Some("b"), other.clone()),
+            // It has left one, and another proxy holds the lease since.
+            (31, Some(29), 30, Some("b"), other),
+            (31, None, 30, None, LeaseMark::Free),
+        ] {
+            assert_eq!(holder(own, signed, id, address), expected, "{own} {signed:?} {id} {address:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_of_bytes() {
+        let bytes = [0xa5; HASH_BYTES];
+        assert_eq!(signature(bytes), "oarlock.proxy.a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5a5");
+    }
+
+    #[test]
     fn one_proxy_has_it() {
         let other = |node: u16| Lease::Other { node: NodeId(node), holder: "b".into() };
         for (first, second, writer, expected) in [
@@ -121,6 +167,10 @@ mod tests {
             (node("71", "b", true), node("72", "-", true), Some(0), other(0)),
             // Still held on the old writer: that is another one's to take.
             (node("71", "+", true), node("72", "-", true), Some(1), Lease::Free),
+            // What was left counts nowhere: it is ended, and then the lease is free.
+            (node("71", "~", true), node("72", "-", true), Some(0), Lease::Free),
+            (node("71", "+", true), node("70", "~", true), Some(0), Lease::Held),
+            (node("71", "~", true), node("72", "b", true), Some(0), other(1)),
             // The other sees another writer.
             (node("71", "-", true), node("72", "b", true), Some(0), other(1)),
             (node("71", "+", true), node("72", "b", true), Some(0), Lease::Held),

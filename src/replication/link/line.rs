@@ -10,7 +10,7 @@ use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, ServerError as Refusal, Value};
 use tokio::time::timeout;
 
-use super::lease::{LOCK, mark};
+use super::lease::{LOCK, holder, mark};
 use super::status::{
     CHANNELS_QUERY, Channel, Facts, LeaseMark, MEMBERS_QUERY, NodeStatus, QUERY, ServerError, Trouble,
 };
@@ -35,6 +35,8 @@ pub struct Line {
     connection: Option<Conn>,
     /// Names of the links of which the lease shows something.
     links: Vec<Box<str>>,
+    /// The lock that tells this proxy's leases from others'.
+    signature: Box<str>,
 }
 
 /// Columns and values of a row; NULL is left out.
@@ -47,8 +49,13 @@ impl Line {
             Kind::Galera => ", wsrep_sync_wait = 0",
             Kind::Standalone => "",
         };
-        let line = Self::new(address, &config.site.user, config.site.password.reveal(), wsrep, config);
-        Self { links: config.links.iter().map(|link| link.name.clone()).collect(), ..line }
+        Self::new(address, &config.site.user, config.site.password.reveal(), wsrep, config)
+    }
+
+    /// The lease can be taken on it, and shows something of these links.
+    pub fn of_driver(self, links: &[Link], signature: &str) -> Self {
+        let links = links.iter().map(|link| link.name.clone()).collect();
+        Self { links, signature: signature.into(), ..self }
     }
 
     /// To a remote, as the link's own user.
@@ -74,6 +81,7 @@ impl Line {
             answer_timeout: config.cluster.read_timeout.max(config.cluster.write_timeout),
             connection: None,
             links: Vec::new(),
+            signature: Box::default(),
         }
     }
 
@@ -115,24 +123,26 @@ impl Line {
     async fn lease_mark(&mut self) -> Result<(LeaseMark, Box<[Option<bool>]>), Trouble> {
         let marks = self.links.iter().flat_map(|link| [mark(link, true), mark(link, false)]);
         let marks: String = marks.map(|mark| format!(", IS_USED_LOCK('{mark}')")).collect();
-        let question = format!("SELECT CONNECTION_ID() own, IS_USED_LOCK('{LOCK}') holder{marks}");
+        let signature = &self.signature;
+        let question = format!("SELECT CONNECTION_ID(), IS_USED_LOCK('{LOCK}'), IS_USED_LOCK('{signature}'){marks}");
         let rows = self.ask(&question, self.answer_timeout).await?;
         let row = rows.first().ok_or_else(|| lost("it has no answer about the lease"))?;
-        let value = |at| row.as_ref(at).and_then(text);
-        let Some(holder) = value(1) else { return Ok((LeaseMark::Free, Box::default())) };
-        let shows = |at| value(at).as_ref() == Some(&holder);
-        let shown = |link: usize| match (shows(2 + 2 * link), shows(3 + 2 * link)) {
+        let value = |at| row.as_ref(at).and_then(text)?.parse::<u64>().ok();
+        let own = value(0).ok_or_else(|| lost("its connection has no id"))?;
+        let Some(id) = value(1) else { return Ok((LeaseMark::Free, Box::default())) };
+        let shows = |at| value(at) == Some(id);
+        let shown = |link: usize| match (shows(3 + 2 * link), shows(4 + 2 * link)) {
             (true, false) => Some(true),
             (false, true) => Some(false),
             _ => None,
         };
         let wanted = (0..self.links.len()).map(shown).collect();
-        if value(0).as_ref() == Some(&holder) {
-            return Ok((LeaseMark::Own, wanted));
-        }
-        let question = format!("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = {holder}");
-        let host = self.pairs(&question).await?.into_iter().next().map(|(host, _)| host);
-        Ok((LeaseMark::Other(host.unwrap_or_else(|| format!("connection {holder}")).into()), wanted))
+        let signed = value(2);
+        let question =
+            format!("SELECT HOST, IS_USED_LOCK('{LOCK}') FROM information_schema.PROCESSLIST WHERE ID = {id}");
+        let rows = self.pairs(&question).await?;
+        let address = rows.first().filter(|(_, still)| *still == id.to_string()).map(|(address, _)| &**address);
+        Ok((holder(own, signed, id, address), wanted))
     }
 
     /// Shows whether a link should run, for as long as the connection lives.
@@ -141,10 +151,17 @@ impl Line {
         self.pairs(&format!("SELECT GET_LOCK('{new}', 0), RELEASE_LOCK('{old}')")).await.map(drop)
     }
 
-    /// Takes the lease for this connection, if nobody has it.
+    /// Takes the lease for this connection, if nobody has it: signed first, so that it is never without a signature.
     pub async fn take_lease(&mut self) -> Result<bool, Trouble> {
-        let answer = self.pairs(&format!("SELECT GET_LOCK('{LOCK}', 0)")).await?;
+        let signature = &self.signature;
+        let question = format!("SELECT IF(GET_LOCK('{signature}', 0), GET_LOCK('{LOCK}', 0), 0)");
+        let answer = self.pairs(&question).await?;
         Ok(answer.first().is_some_and(|(taken, _)| taken == "1"))
+    }
+
+    /// Ends another connection.
+    pub async fn end(&mut self, connection: u64) -> Result<(), Trouble> {
+        self.change(&format!("KILL {connection}")).await
     }
 
     /// Gives up what this connection holds.

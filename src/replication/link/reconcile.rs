@@ -3,6 +3,7 @@
 //! It runs each interval, when the view changes, when a remote has news, and when an operator orders something. Only the
 //! proxy that has the lease acts. What it knows it has just read: it can be ended and started at any time.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use super::board::{Answer, Board, Order, Request};
 use super::course::Course;
-use super::lease::{Lease, lease};
+use super::lease::{HASH_BYTES, Lease, lease, signature};
 use super::line::Line;
 use super::plan::{Action, Node, Site, hold};
 use super::skip::{EVENTS_MAX, FailedTransaction, failed_transaction};
@@ -56,15 +57,24 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// A task for the links of this configuration; `requests` are those of `board`. Needs a runtime.
-    pub fn new(config: Arc<Config>, view: ViewHandle, board: Board, requests: mpsc::Receiver<Request>) -> Self {
+    pub fn new(
+        config: Arc<Config>,
+        view: ViewHandle,
+        board: Board,
+        requests: mpsc::Receiver<Request>,
+    ) -> io::Result<Self> {
+        let mut unique = [0; HASH_BYTES];
+        getrandom::fill(&mut unique)?;
+        let signature = signature(unique);
         let wake = Arc::new(Notify::new());
         let stopped = StoppedLinks::recall(&config.site.state_dir, &config.site.name);
         let unknown = Trouble::Lost("not asked yet".into());
         let node =
             |name: &str| Node { name: name.into(), status: None, trouble: Some(unknown.clone()), may_remove: true };
+        let line = |address: &_| Line::to_node(address, &config).of_driver(&config.links, &signature);
         let courses = config.links.iter().enumerate();
-        Self {
-            lines: config.nodes.iter().map(|node| Line::to_node(&node.address, &config)).collect(),
+        Ok(Self {
+            lines: config.nodes.iter().map(|node| line(&node.address)).collect(),
             nodes: config.nodes.iter().map(|configured| node(&configured.name)).collect(),
             courses: courses.map(|(at, link)| Course::new(&config, at, !stopped.has(&link.name), &wake)).collect(),
             writer: None,
@@ -75,7 +85,7 @@ impl Reconciler {
             requests,
             wake,
             stopped,
-        }
+        })
     }
 
     /// Runs for ever.
@@ -169,6 +179,7 @@ impl Reconciler {
 
     /// Takes the lease where it is free, and adopts the writer of the proxy that has it.
     async fn see_lease(&mut self, view: &ClusterView) {
+        self.end_what_was_left().await;
         let mut found = lease(self.site());
         if let (Lease::Free, Some(writer)) = (&found, self.writer)
             && self.take_lease(usize::from(writer.0)).await == Ok(true)
@@ -204,6 +215,21 @@ impl Reconciler {
             }
         }
         self.lease = found;
+    }
+
+    /// Nodes that were frozen, or cut off, still have what this proxy has given up, and would carry out what was last sent there.
+    async fn end_what_was_left(&mut self) {
+        for (node, line) in self.nodes.iter().zip(&mut self.lines) {
+            let Some(LeaseMark::Left(connection)) = node.current().map(|status| &status.lease) else { continue };
+            // One that has ended meanwhile is unknown there.
+            let ended = line.end(*connection).await;
+            tracing::debug!(
+                node = &*node.name,
+                connection,
+                ?ended,
+                "an earlier connection of this proxy still had the lease there"
+            );
+        }
     }
 
     /// What is shown of the links comes first: who sees the lease sees that too.

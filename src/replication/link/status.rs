@@ -67,6 +67,8 @@ pub enum LeaseMark {
     Free,
     /// This proxy.
     Own,
+    /// This proxy, on a connection that it has given up and that has not ended yet: its id on the node.
+    Left(u64),
     /// Another proxy: its address as the node sees it.
     Other(Box<str>),
 }
