@@ -116,6 +116,8 @@ impl Task {
     pub(super) fn dial(&mut self, slot: Slot, fit: &Fit, bench: &Bench) {
         let place = usize::from(slot);
         if self.nodes.len() <= place {
+            // Most sessions have one or two, and there are many sessions.
+            self.nodes.reserve_exact(place + 1 - self.nodes.len());
             self.nodes.resize_with(place + 1, || NodeEnd::Closed);
         }
         let seats = self.worker.seats();

@@ -112,7 +112,11 @@ impl Machine {
         let conn = NodeConn::dialling(node, desk.sighting());
         match self.conns.get_mut(place) {
             Some(closed) => *closed = conn,
-            None => self.conns.push(conn),
+            None => {
+                // Most sessions have one or two, and there are many sessions.
+                self.conns.reserve_exact(1);
+                self.conns.push(conn);
+            }
         }
         let slot = place as Slot;
         if let Some(load) = desk.load(node) {
