@@ -109,7 +109,7 @@ async fn control(config: Config) -> Result<(), StartError> {
         config,
     };
     let (links, link_orders) = Board::new();
-    let (orders, node_orders) = Orders::new();
+    let (orders, node_orders) = Orders::new(shared.config.cluster.switch_wait);
     let sources = Sources {
         config: shared.config.clone(),
         view: shared.view.clone(),

@@ -35,7 +35,7 @@ impl Watch {
         let config = Arc::new(config);
         let view = ViewHandle::new(first_view(&config));
         let (stop, stopped) = oneshot::channel();
-        let (_, requests) = Orders::new();
+        let (_, requests) = Orders::new(config.cluster.switch_wait);
         let watching = watch(config.clone(), view.clone(), requests);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -54,12 +54,8 @@ mod tests {
                 proxy_address: None,
                 trace: Trace::default(),
             };
-            let view = ClusterView {
-                version: 1,
-                nodes: [node.clone()].into(),
-                writer: is_writer.then_some(NodeId(0)),
-                gtid_domain: None,
-            };
+            let writer = is_writer.then_some(NodeId(0));
+            let view = ClusterView { nodes: [node.clone()].into(), writer, ..ClusterView::default() };
             let connections = if expected == "Draining" { 1 } else { 0 };
             assert_eq!(state(&view, &node, kind, connections), expected);
         }

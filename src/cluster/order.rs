@@ -10,7 +10,7 @@ use super::view::{ClusterView, Duty, Health, NodeView};
 
 /// Orders that wait, at most.
 const ORDERS_MAX: usize = 16;
-/// The watch only judges what it knows: it is never busy for so long.
+/// The watch only judges what it knows: it is never busy for so long, but for a move of the writer's role.
 const ORDER_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// What is to be done with a node.
@@ -48,24 +48,27 @@ pub struct Request {
 
 /// Where orders are given. Cheap to clone.
 #[derive(Clone, Debug)]
-pub struct Orders(mpsc::Sender<Request>);
+pub struct Orders {
+    requests: mpsc::Sender<Request>,
+    time_max: Duration,
+}
 
 impl Orders {
-    /// And where they arrive.
-    pub fn new() -> (Self, mpsc::Receiver<Request>) {
-        let (orders, requests) = mpsc::channel(ORDERS_MAX);
-        (Self(orders), requests)
+    /// And where they arrive. A move of the writer's role takes so long at most.
+    pub fn new(switch_wait: Duration) -> (Self, mpsc::Receiver<Request>) {
+        let (requests, inbox) = mpsc::channel(ORDERS_MAX);
+        (Self { requests, time_max: ORDER_TIME_MAX + switch_wait }, inbox)
     }
 
     /// Gives an order and waits for what comes of it, in words.
     pub async fn give(&self, node: String, order: Order) -> Result<String, String> {
         let (answer, answered) = oneshot::channel();
         let course = async {
-            self.0.send(Request { node, order, answer }).await.ok()?;
+            self.requests.send(Request { node, order, answer }).await.ok()?;
             answered.await.ok()
         };
         let unheard = || Err("the nodes are not watched any more: the proxy is ending".to_owned());
-        timeout(ORDER_TIME_MAX, course).await.ok().flatten().unwrap_or_else(unheard)
+        timeout(self.time_max, course).await.ok().flatten().unwrap_or_else(unheard)
     }
 }
 
@@ -145,7 +148,7 @@ mod tests {
     #[test]
     fn an_order_is_answered_with_what_is() {
         let node = node(Health::Synced, Duty::Draining);
-        let view = |writer| ClusterView { version: 1, nodes: [node.clone()].into(), writer, gtid_domain: None };
+        let view = |writer| ClusterView { nodes: [node.clone()].into(), writer, ..ClusterView::default() };
         assert_eq!(summary(&view(None), &node), "a gets no new work; what is open may finish; there is no writer");
         assert_eq!(summary(&view(Some(NodeId(0))), &node), "a is the writer");
     }

@@ -3,11 +3,12 @@
 //! Sessions, routing and the admin API read it; only the watch writes it. The version grows only with changes that can
 //! alter a route (states, writer, capabilities), not with every GTID.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 /// A node's place in the configuration: stable while the process runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -91,7 +92,7 @@ impl NodeView {
 }
 
 /// The snapshot.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ClusterView {
     /// Grows with each change that can alter a route.
     pub version: u64,
@@ -99,14 +100,21 @@ pub struct ClusterView {
     pub nodes: Box<[NodeView]>,
     /// The one node that takes writes.
     pub writer: Option<NodeId>,
+    /// The node that is about to be the writer: what is open on the writer may end there, and nothing begins.
+    pub successor: Option<NodeId>,
+    /// The time in which this writer takes writes.
+    pub term: Term,
     /// The domain in which a GTID means the same on all nodes; none if there is no such domain.
     pub gtid_domain: Option<u32>,
 }
 
 impl ClusterView {
-    /// The node that writes are sent to: the writer, or a node that has no other beside it. That one knows best what it takes
+    /// The node where writes may begin: the writer, or a node that has no other beside it. That one knows best what it takes
     /// although it is read_only: temporary tables, and what its administrators write.
     pub fn write_target(&self) -> Option<NodeId> {
+        if self.successor.is_some() {
+            return None;
+        }
         let only = match &*self.nodes {
             [node] if node.usable() => Some(node.id),
             _ => None,
@@ -117,6 +125,31 @@ impl ClusterView {
     /// The node of this id.
     pub fn node(&self, id: NodeId) -> Option<&NodeView> {
         self.nodes.get(usize::from(id.0))
+    }
+}
+
+/// A time in which one node takes writes. Its views have it, and so has what was begun under one of them: when nobody has it any
+/// more, nothing of that is open.
+#[derive(Clone, Debug, Default)]
+pub struct Term(#[expect(dead_code, reason = "it is there to be dropped")] Option<Arc<oneshot::Sender<Infallible>>>);
+
+/// Tells when a term is over.
+#[derive(Debug)]
+pub struct TermEnd(oneshot::Receiver<Infallible>);
+
+impl Term {
+    /// Begins a term.
+    pub fn begin() -> (Self, TermEnd) {
+        let (held, end) = oneshot::channel();
+        (Self(Some(Arc::new(held))), TermEnd(end))
+    }
+}
+
+impl TermEnd {
+    /// Waits for the end.
+    pub async fn wait(&mut self) {
+        // Nothing is ever sent.
+        let _ = (&mut self.0).await;
     }
 }
 

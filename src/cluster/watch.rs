@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -18,7 +18,8 @@ use super::judge::{History, NOT_PROBED, Observation, Rules, Verdict, is_writer_a
 use super::memory::WriterMemory;
 use super::order::{self, Order, Request, Standing, unfit_to_write};
 use super::probe::{Contact, Probe};
-use super::view::{ClusterView, Duty, Health, NodeId, NodeView, Trace, ViewHandle};
+use super::switch::Switch;
+use super::view::{ClusterView, Duty, Health, NodeId, NodeView, Term, TermEnd, Trace, ViewHandle};
 use crate::config::Config;
 use crate::routing::writer::{self, Candidate};
 
@@ -53,6 +54,8 @@ pub fn first_view(config: &Config) -> ClusterView {
         version: 0,
         nodes: config.nodes.iter().enumerate().map(node).collect(),
         writer: None,
+        successor: None,
+        term: Term::default(),
         gtid_domain: None,
     }
 }
@@ -77,6 +80,7 @@ pub async fn watch(config: Arc<Config>, view: ViewHandle, mut orders: mpsc::Rece
                 watch.publish();
             }
             Some(request) = orders.recv() => watch.carry_out(request),
+            () = Switch::goes_on(&mut watch.switch) => watch.publish(),
             else => return,
         }
     }
@@ -124,6 +128,19 @@ struct Watch {
     writer_awaited: Option<Instant>,
     memory: WriterMemory,
     duties: Duties,
+    /// The term of the current writer, or of its successor, and how to learn of its end.
+    term: (Term, TermEnd),
+    /// The role is being moved.
+    switch: Option<Switch>,
+    /// Who waits for that.
+    askers: Vec<(Obeyed, oneshot::Sender<Result<String, String>>)>,
+}
+
+/// An order that has been carried out, as far as the watch itself goes.
+struct Obeyed {
+    node: NodeId,
+    /// Why it will not hold over a restart.
+    unkept: Option<std::io::Error>,
 }
 
 impl Watch {
@@ -134,7 +151,8 @@ impl Watch {
         let histories = config.nodes.iter().map(|_| History::default()).collect();
         let contacts = config.nodes.iter().map(|_| None).collect();
         let writer = remembered.map(|place| NodeId(place as u16));
-        Self { histories, contacts, writer, writer_awaited: None, memory, duties, config, view }
+        let (term, switch, askers) = (Term::begin(), None, Vec::new());
+        Self { histories, contacts, writer, writer_awaited: None, memory, duties, term, switch, askers, config, view }
     }
 
     fn note(&mut self, (id, report): (NodeId, Report)) {
@@ -144,6 +162,10 @@ impl Watch {
             Report::Observed(observation, contact) => {
                 self.histories[place].add(observation);
                 self.contacts[place] = contact;
+                let domain = self.gtid_domain();
+                if let (Some(switch), Some(facts)) = (&mut self.switch, self.histories[place].facts()) {
+                    switch.hear(id, domain.and_then(|domain| facts.position.get(domain)));
+                }
             }
         }
     }
@@ -160,14 +182,43 @@ impl Watch {
             .enumerate()
             .map(|(place, (node, verdict))| self.node_view(place, node, verdict))
             .collect();
-        let writer = self.choose_writer(&nodes);
+        let chosen = self.choose_writer(&nodes);
+        let (writer, successor) = self.in_office(chosen, &current, &nodes);
         let gtid_domain = self.gtid_domain();
-        let same_routes = (current.writer, current.gtid_domain) == (writer, gtid_domain)
+        let same_routes = (current.writer, current.successor, current.gtid_domain) == (writer, successor, gtid_domain)
             && current.nodes.iter().zip(&nodes).all(|(before, after)| is_same_route(before, after));
         let version = current.version + u64::from(!same_routes);
-        log_changes(&current, &nodes, writer);
+        log_changes(&current, &nodes, writer, successor);
         drop(current);
-        self.view.publish(ClusterView { version, nodes, writer, gtid_domain });
+        let term = self.term.0.clone();
+        self.view.publish(ClusterView { version, nodes, writer, successor, term, gtid_domain });
+        if let (Some(switch), Some(successor)) = (&self.switch, successor) {
+            switch.asks(successor).into_iter().for_each(|node| self.view.suspect(node));
+        } else {
+            self.answer_askers();
+        }
+    }
+
+    /// The node that is the writer, and the one that is about to be: as long as the writer works, the role is handed over in order.
+    fn in_office(
+        &mut self,
+        chosen: Option<NodeId>,
+        current: &ClusterView,
+        nodes: &[NodeView],
+    ) -> (Option<NodeId>, Option<NodeId>) {
+        let works = |id: NodeId| nodes.get(usize::from(id.0)).is_some_and(|node| node.health == Health::Synced);
+        if chosen != current.successor.or(current.writer) {
+            let (_, end) = std::mem::replace(&mut self.term, Term::begin());
+            if let (Some(from), Some(_), None) = (current.writer, chosen, current.successor) {
+                self.switch = Some(Switch::begin(from, end, Instant::now() + self.config.cluster.switch_wait));
+            }
+        }
+        let goes_on = |switch: &Switch| !switch.is_over() && works(switch.from) && Some(switch.from) != chosen;
+        self.switch.take_if(|switch| chosen.is_none() || !goes_on(switch));
+        match &self.switch {
+            Some(switch) => (Some(switch.from), chosen),
+            None => (chosen, None),
+        }
     }
 
     fn node_view(&self, place: usize, before: &NodeView, verdict: Verdict) -> NodeView {
@@ -264,11 +315,33 @@ impl Watch {
                 Err(format!("no node is named `{name}`; there are: {}", names.join(", ")))
             }
         };
-        // Who asked may have stopped waiting.
-        let _ = answer.send(obeyed);
+        match obeyed {
+            Ok(obeyed) => {
+                self.askers.push((obeyed, answer));
+                self.publish();
+            }
+            // Who asked may have stopped waiting.
+            Err(refusal) => drop(answer.send(Err(refusal))),
+        }
     }
 
-    fn obey(&mut self, place: usize, order: Order) -> Result<String, String> {
+    /// Tells what has come of orders, now that the writer's role is where it is to be.
+    fn answer_askers(&mut self) {
+        let view = self.view.load();
+        for (Obeyed { node, unkept }, answer) in self.askers.drain(..) {
+            let said = view.node(node).map(|node| order::summary(&view, node)).unwrap_or_default();
+            let answered = match unkept {
+                None => Ok(said),
+                Some(error) => Err(format!(
+                    "{said}; it holds until the proxy restarts: state_dir in [site] must be a folder it can write ({error})"
+                )),
+            };
+            // Who asked may have stopped waiting.
+            let _ = answer.send(answered);
+        }
+    }
+
+    fn obey(&mut self, place: usize, order: Order) -> Result<Obeyed, String> {
         let (id, config, adopted) = (NodeId(place as u16), self.config.clone(), self.view.adopted());
         let name = &*config.nodes[place].name;
         let mut unkept = None;
@@ -291,15 +364,7 @@ impl Watch {
             }
         }
         tracing::info!(node = name, ?order, "an operator's order");
-        self.publish();
-        let view = self.view.load();
-        let said = view.node(id).map(|node| order::summary(&view, node)).unwrap_or_default();
-        match unkept {
-            None => Ok(said),
-            Some(error) => Err(format!(
-                "{said}; it holds until the proxy restarts: state_dir in [site] must be a folder it can write ({error})"
-            )),
-        }
+        Ok(Obeyed { node: id, unkept })
     }
 }
 
@@ -309,7 +374,7 @@ fn is_same_route(before: &NodeView, after: &NodeView) -> bool {
     route(before) == route(after) && before.version == after.version
 }
 
-fn log_changes(before: &ClusterView, nodes: &[NodeView], writer: Option<NodeId>) {
+fn log_changes(before: &ClusterView, nodes: &[NodeView], writer: Option<NodeId>, successor: Option<NodeId>) {
     let is_first = |was: &NodeView, is: &NodeView| &*was.reason == NOT_PROBED && was.reason != is.reason;
     for (_, is) in before.nodes.iter().zip(nodes).filter(|(was, is)| was.health != is.health || is_first(was, is)) {
         match is.health {
@@ -319,8 +384,11 @@ fn log_changes(before: &ClusterView, nodes: &[NodeView], writer: Option<NodeId>)
             }
         }
     }
+    let name = |id: NodeId| nodes.get(usize::from(id.0)).map_or("", |node| &node.name);
+    if let Some(id) = successor.filter(|_| before.successor != successor) {
+        tracing::info!(node = name(id), before = writer.map(name), "the node is about to be the writer");
+    }
     if before.writer != writer {
-        let name = |id: NodeId| nodes.get(usize::from(id.0)).map_or("", |node| &node.name);
         match writer {
             Some(id) => tracing::info!(node = name(id), before = before.writer.map(name), "the node is the writer"),
             None => tracing::warn!(before = before.writer.map(name), "there is no writer"),

@@ -97,6 +97,7 @@ fn cluster(cluster: &file::Cluster) -> Result<Cluster, ConfigError> {
         read_timeout: or(cluster.read_timeout, NODE_TIMEOUT),
         write_timeout: or(cluster.write_timeout, NODE_TIMEOUT),
         failback: cluster.failback.unwrap_or(false),
+        switch_wait: switch_wait(cluster)?,
         available_when_donor: cluster.available_when_donor.unwrap_or(false),
     })
 }
@@ -105,6 +106,15 @@ fn probe_interval(cluster: &file::Cluster) -> Result<Duration, ConfigError> {
     let Some(given) = &cluster.probe_interval else { return Ok(PROBE_INTERVAL) };
     if given.get_ref().0 < PROBE_INTERVAL_MIN {
         let message = format!("probe_interval is less than \"{}\"", print_duration(PROBE_INTERVAL_MIN));
+        return Err(ConfigError::at_offset(given.span().start, message));
+    }
+    Ok(given.get_ref().0)
+}
+
+fn switch_wait(cluster: &file::Cluster) -> Result<Duration, ConfigError> {
+    let Some(given) = &cluster.switch_wait else { return Ok(SWITCH_WAIT) };
+    if given.get_ref().0 > SWITCH_WAIT_MAX {
+        let message = format!("switch_wait is more than \"{}\"", print_duration(SWITCH_WAIT_MAX));
         return Err(ConfigError::at_offset(given.span().start, message));
     }
     Ok(given.get_ref().0)

@@ -60,6 +60,7 @@ pub(super) struct Cluster {
     pub read_timeout: Option<Interval>,
     pub write_timeout: Option<Interval>,
     pub failback: Option<bool>,
+    pub switch_wait: Option<Spanned<Interval>>,
     pub available_when_donor: Option<bool>,
 }
 

@@ -34,6 +34,9 @@ pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 pub(super) const STATE_DIR: &str = "/var/lib/oarlock";
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(50);
+pub(super) const SWITCH_WAIT: Duration = Duration::from_secs(1);
+/// Who gives the order waits for it.
+pub(super) const SWITCH_WAIT_MAX: Duration = Duration::from_secs(30);
 pub(super) const NODE_TIMEOUT: Duration = Duration::from_secs(3);
 pub(super) const LINK_HEARTBEAT: Duration = Duration::from_secs(5);
 pub(super) const LINK_RETRY: Duration = Duration::from_secs(1);
@@ -138,6 +141,8 @@ pub struct Cluster {
     pub write_timeout: Duration,
     /// Does the writer's role go back to the best node as soon as that is fit again?
     pub failback: bool,
+    /// How long what is open on a writer that works may take to end when another node is to be the writer.
+    pub switch_wait: Duration,
     /// Does a donor whose snapshot method doesn't block it stay in use?
     pub available_when_donor: bool,
 }

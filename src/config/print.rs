@@ -31,6 +31,7 @@ impl fmt::Display for Config {
             time(cluster.read_timeout)
         )?;
         writeln!(f, "write_timeout = {}\nfailback = {}", time(cluster.write_timeout), cluster.failback)?;
+        writeln!(f, "switch_wait = {}", time(cluster.switch_wait))?;
         writeln!(f, "available_when_donor = {}", cluster.available_when_donor)?;
         self.print_peers(f)?;
         print_split(f, split)?;

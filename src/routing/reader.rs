@@ -179,12 +179,8 @@ mod tests {
             proxy_address: None,
             trace: Trace::default(),
         };
-        ClusterView {
-            version: 1,
-            nodes: healthy.iter().enumerate().map(node).collect(),
-            writer: writer.map(NodeId),
-            gtid_domain: None,
-        }
+        let (nodes, writer) = (healthy.iter().enumerate().map(node).collect(), writer.map(NodeId));
+        ClusterView { nodes, writer, ..ClusterView::default() }
     }
 
     const NOW_US: u64 = 5_000_000;

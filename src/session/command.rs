@@ -64,6 +64,7 @@ impl Machine {
         if self.replay_is_due() && command == Command::Query && is_rollback(payload) {
             self.end_journal(desk);
             self.state.end_transaction();
+            self.trail.end();
             return self.answer_ok(desk);
         }
         if self.state.transaction_lost.is_some() {

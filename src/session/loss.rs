@@ -107,6 +107,7 @@ impl Machine {
                 false => transaction_lost(name),
             };
             self.state.end_transaction();
+            self.trail.end();
             self.state.transaction_lost = Some(Box::new(fault));
         }
     }

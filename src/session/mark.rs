@@ -35,8 +35,10 @@ pub(super) struct Trail {
     pub(super) changed: bool,
     /// A GTID was told since the unit began.
     pub(super) told: bool,
-    /// The cluster when the unit began.
-    base: Option<Arc<ClusterView>>,
+    /// The cluster when the unit began. As long as it is held, the writer of then is not left for another, up to a limit.
+    view: Option<Arc<ClusterView>>,
+    /// What is written in it is marked.
+    is_marked: bool,
 }
 
 /// Where a statement text is marked, and by which number.
@@ -48,16 +50,16 @@ pub(super) struct Mark {
 
 impl Trail {
     /// Another unit begins.
-    fn begin(&mut self, view: Option<&Arc<ClusterView>>) {
+    fn begin(&mut self, view: &Arc<ClusterView>, is_marked: bool) {
         self.marks.clear();
         self.marks.shrink_to(MARKS_KEPT);
         (self.unmarked, self.writes, self.changed, self.told) = (false, false, false, false);
-        self.base = view.cloned();
+        (self.view, self.is_marked) = (Some(view.clone()), is_marked);
     }
 
     /// The unit is over.
     pub(super) fn end(&mut self) {
-        self.base = None;
+        self.view = None;
     }
 
     /// Notes what a command that is about to be sent may write.
@@ -87,7 +89,7 @@ impl Trail {
 
     /// What this node had when the unit began; none if that is not known.
     pub(super) fn base(&self, node: NodeId) -> Option<Position> {
-        let position = &self.base.as_ref()?.node(node)?.gtid;
+        let position = &self.view.as_ref().filter(|_| self.is_marked)?.node(node)?.gtid;
         position.parse().ok().filter(|position: &Position| !position.is_empty())
     }
 }
@@ -103,14 +105,13 @@ impl Machine {
         let opens = !self.state.status.contains(Status::AUTOCOMMIT);
         let changes = opens || self.work.as_ref().is_some_and(Work::may_change_data);
         if changes && self.state.transaction.is_none() {
-            self.begin_unit_again(desk);
+            self.begin_trail(desk);
         }
     }
 
-    /// The unit runs again from its beginning.
-    pub(super) fn begin_unit_again(&mut self, desk: &Desk) {
-        let marks = self.marks(desk);
-        self.trail.begin(marks.then_some(&desk.view));
+    /// A unit begins, for the first time or again.
+    pub(super) fn begin_trail(&mut self, desk: &Desk) {
+        self.trail.begin(&desk.view, self.marks(desk));
     }
 
     /// The mark of a statement text that is about to be sent, if it is to have one.

@@ -45,6 +45,10 @@ impl Machine {
                 Placed::At(slot) => slot,
                 Placed::Later(deadline) => {
                     self.keep_packet(&source, desk);
+                    if self.state.transaction.is_none() {
+                        // Whatever it was part of begins again.
+                        self.trail.end();
+                    }
                     return self.arm(Some(deadline), desk);
                 }
                 Placed::Refused(fault) => return self.fail(fault, desk),

@@ -119,6 +119,20 @@ impl Machine {
         whole && self.state.pinned.is_none() && !self.state.transaction_doubtful && desk.settings.replay
     }
 
+    /// Whether the open transaction is where the writer was, and nothing keeps it from running again where it is now. There it would be
+    /// in nobody's way.
+    pub(super) fn is_left_behind(&self, slot: Slot, desk: &Desk) -> bool {
+        let Some(conn) = self.conns.get(usize::from(slot)).filter(|_| self.state.transaction == Some(slot)) else {
+            return false;
+        };
+        desk.view.write_target().is_some_and(|writer| writer != conn.node)
+            && self.journal.as_ref().is_some_and(|journal| journal.target == Some(Target::Writer))
+            && self.work.is_none()
+            && conn.is_quiet()
+            && !self.prepared.holds_data()
+            && self.is_replayable(desk)
+    }
+
     /// Whether the session's transaction is to run again before anything else.
     pub(super) fn replay_is_due(&self) -> bool {
         self.journal.as_ref().is_some_and(|journal| journal.is_due())
@@ -138,6 +152,7 @@ impl Machine {
     pub(super) fn demand_replay_of(&mut self, fault: Fault, desk: &Desk) {
         let status = self.state.status;
         self.state.end_transaction();
+        self.trail.end();
         // For the client it is still open.
         self.state.status = status;
         let now_us = desk.now_us;
@@ -184,7 +199,7 @@ impl Machine {
             _ => {
                 replay.attempts += 1;
                 replay.at = Some((slot, 0, false));
-                self.begin_unit_again(desk);
+                self.begin_trail(desk);
                 (0, false)
             }
         };

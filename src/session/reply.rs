@@ -371,6 +371,9 @@ impl Machine {
         let after = work.after;
         self.condemned &= matches!(after, After::Statement(verdict) if verdict.class == Class::Kill);
         self.finish(desk);
+        if self.is_left_behind(slot, desk) {
+            return self.lose(slot, desk);
+        }
         if after == After::Reset {
             let status = self.state.status;
             self.end_journal(desk);

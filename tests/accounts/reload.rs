@@ -31,7 +31,7 @@ fn view_of(server: &Server) -> ViewHandle {
         proxy_address: None,
         trace: Trace::default(),
     };
-    ViewHandle::new(ClusterView { version: 1, nodes: Box::new([node]), writer: Some(NodeId(0)), gtid_domain: None })
+    ViewHandle::new(ClusterView { nodes: Box::new([node]), writer: Some(NodeId(0)), ..ClusterView::default() })
 }
 
 /// How often anybody connected before this.

@@ -78,7 +78,7 @@ impl<'a> Scene<'a> {
         file.write_all(text.replacen("[site]\n", &state_dir, 1).as_bytes()).unwrap();
         let config = Arc::new(config::load(&path).unwrap());
         let view = ViewHandle::new(first_view(&config));
-        let (_, requests) = Orders::new();
+        let (_, requests) = Orders::new(config.cluster.switch_wait);
         BEHIND.spawn(watch(config.clone(), view.clone(), requests));
         let (resolver, service) = Resolver::new(config, view.clone());
         BEHIND.spawn(service.run());

@@ -643,7 +643,10 @@ impl Cluster {
         let turn = self.turn(node, Life::Up);
         self.nodes[node].primary = false;
         self.nodes[node].outgoing.clear();
-        self.members.remove(&node);
+        if self.members.remove(&node) {
+            // The others need not wait for it any more.
+            self.flow();
+        }
         self.comes_back(node, turn);
     }
 

@@ -23,6 +23,8 @@ enum Kind {
     /// All connections to the node break.
     SeverAll,
     ReadOnly,
+    /// The node is made the writer. What is open on the old one has more or less time.
+    Switch,
     SlowReader,
     /// Others write what transactions are about, on this node.
     Disturb,
@@ -53,7 +55,7 @@ impl Fault {
 
     fn any(dice: &mut Dice) -> Self {
         let whom = if dice.one_in(3) { Whom::Node(dice.below(NODES)) } else { Whom::Writer };
-        let (kind, shortest, more) = match dice.below(14) {
+        let (kind, shortest, more) = match dice.below(16) {
             0..=1 => (Kind::Kill, 5_000_000, 3_000_000),
             2 => (Kind::Freeze, 0, 1_500_000),
             3..=4 => (Kind::Freeze, 4_000_000, 5_000_000),
@@ -63,6 +65,7 @@ impl Fault {
             9 => (Kind::SeverAll, 0, 1),
             10 => (Kind::ReadOnly, 1_000_000, 3_000_000),
             11 => (Kind::SlowReader, 1_000_000, 5_000_000),
+            12 => (Kind::Switch, 0, 600_000),
             _ => (Kind::Disturb, 0, 1),
         };
         Self { kind, whom, length_us: shortest + dice.below(more) as u64, chance: dice.roll() }
@@ -92,6 +95,8 @@ impl Fault {
             }
             Kind::SeverAll => world.open_links(Some(node)).into_iter().for_each(|conn| world.sever(conn)),
             Kind::ReadOnly => world.cluster.nodes[node].read_only = true,
+            // Of its own choice: the writer is the writer.
+            Kind::Switch => world.switch = Some((self.chance as usize % NODES, false)),
             Kind::SlowReader => world.cluster.nodes[node].lag_us = 3_000_000,
             Kind::Disturb => {
                 for _ in 0..4 {
@@ -112,6 +117,7 @@ impl Fault {
             Kind::FreezeOthers => others(node).for_each(|other| thaw(world, other)),
             Kind::Cut => world.cut[node] = false,
             Kind::ReadOnly => world.cluster.nodes[node].read_only = false,
+            Kind::Switch => world.switch = Some((self.chance as usize % NODES, true)),
             Kind::SlowReader => world.cluster.nodes[node].lag_us = 0,
             Kind::Kill | Kind::Sever | Kind::SeverAll | Kind::Disturb => {}
         }

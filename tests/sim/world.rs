@@ -119,6 +119,8 @@ pub struct World {
     /// Nodes to which no bytes get through.
     pub cut: [bool; NODES],
     silent_since: [Option<u64>; NODES],
+    /// The node that is to be the writer, and whether the old one has been left.
+    pub switch: Option<(usize, bool)>,
     next_id: u64,
     /// What happens at which event, the latest first.
     faults: Vec<(u64, Fault)>,
@@ -146,6 +148,7 @@ impl World {
             sessions: 0,
             cut: [false; NODES],
             silent_since: [None; NODES],
+            switch: None,
             next_id: 0,
             faults: Vec::new(),
             open_faults: 0,
@@ -658,12 +661,13 @@ impl World {
         let view = self.look();
         let same = |(old, new): (&NodeView, &NodeView)| (old.health, old.duty) == (new.health, new.duty);
         let all_same = self.desk.view.nodes.iter().zip(&view.nodes).all(same);
-        if all_same && view.writer == self.desk.view.writer {
+        let before = &self.desk.view;
+        if all_same && (view.writer, view.successor) == (before.writer, before.successor) {
             let version = self.desk.view.version;
             self.desk.take_view(Arc::new(ClusterView { version, ..view }));
         } else {
             let states: Vec<Health> = view.nodes.iter().map(|node| node.health).collect();
-            self.say(format_args!("the view: {states:?}, writer {:?}", view.writer));
+            self.say(format_args!("the view: {states:?}, writer {:?}, then {:?}", view.writer, view.successor));
             let version = self.desk.view.version + 1;
             self.desk.take_view(Arc::new(ClusterView { version, ..view }));
             for place in 0..self.seats.len() {
@@ -699,7 +703,13 @@ impl World {
             view.nodes[place].usable() && !self.cluster.nodes[place].read_only
         };
         let stays = self.desk.view.writer.filter(fit);
-        view.writer = stays.or_else(|| (0..NODES as u16).map(NodeId).find(fit));
+        let next = self.switch.map(|(node, is_left)| (NodeId(node as u16), is_left)).filter(|(node, _)| fit(node));
+        (view.writer, view.successor) = match (stays, next) {
+            (_, Some((next, true))) => (Some(next), None),
+            (Some(writer), Some((next, false))) if next != writer => (Some(writer), Some(next)),
+            _ => (stays.or_else(|| (0..NODES as u16).map(NodeId).find(fit)), None),
+        };
+        self.switch.take_if(|(_, is_left)| *is_left);
         view
     }
 

@@ -288,7 +288,8 @@ pub fn view(nodes: u16) -> ClusterView {
         proxy_address: None,
         trace: Trace::default(),
     };
-    ClusterView { version: 1, nodes: (0..nodes).map(node).collect(), writer: Some(WRITER), gtid_domain: Some(70) }
+    let nodes = (0..nodes).map(node).collect();
+    ClusterView { version: 1, nodes, writer: Some(WRITER), gtid_domain: Some(70), ..ClusterView::default() }
 }
 
 /// `app` from anywhere, without a password.

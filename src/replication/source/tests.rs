@@ -29,7 +29,7 @@ fn view(nodes: &[&str]) -> ClusterView {
         trace: Trace::default(),
     };
     let writer = nodes.iter().position(|text| text.starts_with('*')).map(|place| NodeId(place as u16));
-    ClusterView { version: 1, nodes: nodes.iter().enumerate().map(node).collect(), writer, gtid_domain: None }
+    ClusterView { nodes: nodes.iter().enumerate().map(node).collect(), writer, ..ClusterView::default() }
 }
 
 fn unfit(nodes: &[(u16, Unfit)]) -> Verdicts {
