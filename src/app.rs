@@ -46,6 +46,8 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// The dumps of replicas.
     pub roster: Arc<Roster>,
+    /// All sessions.
+    pub registry: Arc<Registry>,
 }
 
 /// Why the proxy could not start.
@@ -106,6 +108,7 @@ async fn control(config: Config) -> Result<(), StartError> {
         view: ViewHandle::new(cluster_watch::first_view(&config)),
         counters: Arc::new(Counters::new(&config)),
         roster: Arc::default(),
+        registry: Arc::default(),
         config,
     };
     let (links, link_orders) = Board::new();
@@ -117,6 +120,7 @@ async fn control(config: Config) -> Result<(), StartError> {
         orders,
         links: links.clone(),
         roster: shared.roster.clone(),
+        registry: shared.registry.clone(),
     };
     tokio::spawn(async move {
         if let Err(error) = http::serve(admin, sources).await {
@@ -166,7 +170,7 @@ impl DataPlane {
             directory,
             counters: shared.counters.clone(),
             definitions: AtomicU64::new(0),
-            registry: Registry::default(),
+            registry: shared.registry.clone(),
             clock: Clock::current(),
             replication: config
                 .listeners

@@ -8,7 +8,8 @@ mod replica;
 mod support;
 
 use oarlock::admin::http::Server;
-use oarlock::lab::{Lab, Site, until};
+use oarlock::lab::{APP_USER, Lab, REPLICATION_USER, Site, until};
+use oarlock::session::portrait::Portrait;
 use replica::{
     MASTER, SOON, Stop, Writes, connections, follow, goes_on, log_length, new_lines, servers, source_of_dump,
     the_same_everywhere, writer,
@@ -25,6 +26,7 @@ fn operators_move_work_between_nodes() {
     a_reader_drains(&proxy);
     dumps_follow_the_writer(&lab, &proxy);
     a_full_replica_keeps_no_node(&lab, &proxy);
+    sessions_are_shown_and_ended(&proxy);
     what_was_ordered_holds(&mut proxy);
     what_makes_no_sense_is_refused(&lab, &proxy);
 }
@@ -132,6 +134,34 @@ fn a_full_replica_keeps_no_node(lab: &Lab, proxy: &Proxy) {
     order(proxy, &["clear", "server", source.name()]);
     order(proxy, &["switch-writer", source.name()]);
     assert!(until(SOON, || source_of_dump(proxy) == source.name()), "{}", source_of_dump(proxy));
+}
+
+/// What each is at, and none of its texts; one that is ended gets the error of that.
+fn sessions_are_shown_and_ended(proxy: &Proxy) {
+    let sessions = || {
+        let mut answer = ureq::get(format!("http://{}/v1/sessions", proxy.admin())).call().unwrap();
+        answer.body_mut().read_json::<Vec<Portrait>>().unwrap()
+    };
+    let find = |state: &str| sessions().into_iter().find(|session| session.state == state);
+    let dump = find("dump").unwrap_or_else(|| panic!("{:?}", sessions()));
+    assert_eq!((&*dump.user, &*dump.service), (REPLICATION_USER, "replicas"));
+    std::thread::scope(|scope| {
+        let client =
+            scope.spawn(|| proxy.client(&["shop", "-e", "BEGIN; INSERT INTO t (v) VALUES (9); SELECT SLEEP(60)"]));
+        let running = || find("running").filter(|session| session.transaction && session.statement == "read");
+        assert!(until(SOON, || running().is_some()), "{:?}", sessions());
+        let session = running().unwrap();
+        let shown = (&*session.user, &*session.schema, &*session.service, &*session.node);
+        assert_eq!(shown, (APP_USER, "shop", "applications", &*source_of_dump(proxy)));
+        assert!(session.id >= 1 << 30 && session.memory > 500, "{session:?}");
+        let table = order(proxy, &["list", "sessions"]);
+        assert!(table.contains(&session.id.to_string()) && !table.contains("SLEEP"), "{table}");
+        let said = order(proxy, &["kill", &session.id.to_string()]);
+        assert_eq!(said, format!("session {} ends", session.id));
+        assert!(!client.join().unwrap().status.success());
+        refused(proxy, &["kill", &session.id.to_string()], "there is no session");
+    });
+    assert!(until(SOON, || sessions().len() == 1), "{:?}", sessions());
 }
 
 /// Also over a restart of the proxy.

@@ -1,8 +1,8 @@
 //! The JSON API: what the process knows of its servers, services and links, and orders for nodes and links.
 //!
-//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/replicas`, `GET /v1/live`; `POST /v1/servers/NAME` with
-//! a [`node order`](NodeOrder), answered by a text; `POST /v1/links/NAME` with an [`OrderText`]. [`Server`], [`Service`], [`LinkReport`],
-//! [`Replica`] and [`Answer`] are its shapes, both ways: the command line reads what is written here. Orders are taken as `application/json` only, which a browser does not send to another
+//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/replicas`, `GET /v1/sessions`, `GET /v1/live`; `POST /v1/servers/NAME` with
+//! a [`node order`](NodeOrder), answered by a text; `DELETE /v1/sessions/ID`; `POST /v1/links/NAME` with an [`OrderText`]. [`Server`], [`Service`], [`LinkReport`],
+//! [`Replica`], [`Portrait`] and [`Answer`] are its shapes, both ways: the command line reads what is written here. Orders are taken as `application/json` only, which a browser does not send to another
 //! site unasked.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use std::sync::atomic::Ordering;
 
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -23,6 +23,8 @@ use crate::config::model::{Listener, Node};
 use crate::gtid::{Gtid, Position};
 use crate::replication::link::board::{Answer, Board, LinkReport, Order, OrderText};
 use crate::replication::roster::{Entry, Roster};
+use crate::session::portrait::Portrait;
+use crate::session::registry::Registry;
 use crate::telemetry::counters::{Counters, ServiceCounters};
 
 /// A node, as `list servers` shows it.
@@ -95,6 +97,8 @@ pub struct Sources {
     pub links: Board,
     /// The dumps of replicas.
     pub roster: Arc<Roster>,
+    /// The sessions.
+    pub registry: Arc<Registry>,
 }
 
 /// Answers on this socket until the task is dropped.
@@ -106,6 +110,8 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()>
         .route("/v1/links", get(async |State(sources): State<Sources>| Json(links(&sources))))
         .route("/v1/links/{name}", post(order_link))
         .route("/v1/replicas", get(async |State(sources): State<Sources>| Json(replicas(&sources))))
+        .route("/v1/sessions", get(async |State(sources): State<Sources>| Json(sessions(&sources).await)))
+        .route("/v1/sessions/{id}", delete(end_session))
         .route("/v1/live", get(async || Json(serde_json::json!({ "live": true }))))
         .with_state(sources);
     axum::serve(socket, routes).await
@@ -130,6 +136,20 @@ fn servers(sources: &Sources) -> Vec<Server> {
 
 fn links(sources: &Sources) -> Vec<LinkReport> {
     sources.links.reports().to_vec()
+}
+
+/// All sessions, asked one by one.
+async fn sessions(sources: &Sources) -> Vec<Portrait> {
+    let services: Vec<&str> = sources.config.listeners.iter().map(|listener| &*listener.name).collect();
+    sources.registry.portraits(&services).await
+}
+
+/// Ends a session, as KILL does.
+async fn end_session(State(sources): State<Sources>, Path(id): Path<u32>) -> Result<StatusCode, (StatusCode, String)> {
+    match sources.registry.end(id) {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err((StatusCode::NOT_FOUND, format!("there is no session {id}; `list sessions` shows their ids"))),
+    }
 }
 
 /// Carries out an order for a node; what is wrong with it comes back as text.

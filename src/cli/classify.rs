@@ -28,27 +28,7 @@ fn describe(text: &[u8]) -> String {
     for (name, _) in (verdict.traits - Traits::HINT - Traits::SETS_VARIABLES_ONLY).iter_names() {
         let _ = write!(traits, ", {}", name.to_lowercase().replace('_', " "));
     }
-    format!(
-        "class  {}{traits}\nroute  {}\nwhy    {}\n",
-        class_name(verdict.class),
-        route(verdict, hint),
-        why(verdict, hint)
-    )
-}
-
-fn class_name(class: Class) -> &'static str {
-    match class {
-        Class::Read => "read",
-        Class::Diagnostics => "diagnostics",
-        Class::Write => "write",
-        Class::Session => "session",
-        Class::Begin { read_only: false } => "begin",
-        Class::Begin { read_only: true } => "begin (read only)",
-        Class::End => "end",
-        Class::SetTransaction => "set transaction",
-        Class::Prepare => "prepare",
-        Class::Kill => "kill",
-    }
+    format!("class  {}{traits}\nroute  {}\nwhy    {}\n", verdict.class.name(), route(verdict, hint), why(verdict, hint))
 }
 
 /// Where the statement would go outside a transaction; inside one everything goes to the transaction's node.

@@ -1,4 +1,4 @@
-//! `oarlock list`: what a running proxy says of its servers, services, links and replicas.
+//! `oarlock list`: what a running proxy says of its servers, services, links, replicas and sessions.
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -10,8 +10,9 @@ use serde::de::DeserializeOwned;
 use crate::admin::http::{Replica, Server, Service};
 use crate::config::print_duration;
 use crate::replication::link::board::LinkReport;
+use crate::session::portrait::Portrait;
 
-/// List the servers, services, links or replicas of a running proxy
+/// List the servers, services, links, replicas or sessions of a running proxy
 #[derive(clap::Args)]
 pub struct Args {
     /// What to list
@@ -31,6 +32,7 @@ enum What {
     Services,
     Links,
     Replicas,
+    Sessions,
 }
 
 /// The proxy answers from memory; more than this is a proxy that is stuck.
@@ -46,6 +48,7 @@ pub fn run(args: Args) -> ExitCode {
         What::Services => list(&args, "services", |rows| services(rows).to_string()),
         What::Links => list(&args, "links", links),
         What::Replicas => list(&args, "replicas", |rows| replicas(rows).to_string()),
+        What::Sessions => list(&args, "sessions", |rows| sessions(rows).to_string()),
     };
     match printed {
         Ok(text) => {
@@ -141,6 +144,33 @@ fn replicas(replicas: &[Replica]) -> Table {
         let position = replica.position.as_deref().unwrap_or("by file");
         let row = [&id, &replica.address, &replica.source, position, &lag, &bytes, &takeovers, &replica.warning];
         table.add_row(row);
+    }
+    table
+}
+
+fn sessions(sessions: &[Portrait]) -> Table {
+    let header = [
+        "ID",
+        "User",
+        "Client",
+        "Service",
+        "Schema",
+        "State",
+        "For",
+        "Node",
+        "Transaction",
+        "Statement",
+        "Age",
+        "Memory",
+    ];
+    let mut table = frame(header);
+    for session in sessions {
+        let (id, memory) = (session.id.to_string(), session.memory.to_string());
+        let past = print_duration(Duration::from_millis(session.for_ms));
+        let age = print_duration(Duration::from_secs(session.age));
+        let transaction = if session.transaction { "open" } else { "" };
+        let Portrait { user, client, service, schema, state, node, statement, .. } = session;
+        table.add_row([&id, user, client, service, schema, state, &past, node, transaction, statement, &age, &memory]);
     }
     table
 }

@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 mod audit;
 mod check;
 mod classify;
+mod kill;
 mod lab;
 mod link;
 mod list;
@@ -33,6 +34,7 @@ enum Command {
     Clear(server::Clear),
     SwitchWriter(server::SwitchWriter),
     Link(link::Args),
+    Kill(kill::Args),
     Classify(classify::Args),
     Lab(lab::Args),
 }
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Clear(args) => server::clear(args),
         Command::SwitchWriter(args) => server::switch_writer(args),
         Command::Link(args) => link::run(args),
+        Command::Kill(args) => kill::run(args),
         Command::Classify(args) => classify::run(args),
         Command::Lab(args) => lab::run(args),
     }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+type Answer = ureq::http::Response<ureq::Body>;
+
 /// STOP SLAVE waits for the transaction that is being applied.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -19,14 +21,26 @@ pub(super) fn give<T: DeserializeOwned>(
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) || name.is_empty() {
         return Err(format!("`{name}` is no name"));
     }
+    let answer = agent().post(format!("http://{admin}/v1/{kind}/{name}")).send_json(order);
+    let mut answer = done(admin, answer)?;
+    answer.body_mut().read_json().map_err(|error| format!("what answers on {admin} is not oarlock: {error}"))
+}
+
+/// Has one of the proxy's `sessions` taken away.
+pub(super) fn remove(admin: SocketAddr, kind: &str, name: &str) -> Result<(), String> {
+    done(admin, agent().delete(format!("http://{admin}/v1/{kind}/{name}")).call()).map(drop)
+}
+
+fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).http_status_as_error(false).proxy(None);
-    let agent: ureq::Agent = config.build().into();
-    let answer = agent.post(format!("http://{admin}/v1/{kind}/{name}")).send_json(order);
+    config.build().into()
+}
+
+/// The answer if the proxy has done it, else what it says.
+fn done(admin: SocketAddr, answer: Result<Answer, ureq::Error>) -> Result<Answer, String> {
     let mut answer = answer.map_err(|error| super::list::unanswered(admin, &error))?;
-    let is_done = answer.status().is_success();
-    let body = answer.body_mut();
-    if !is_done {
-        return Err(body.read_to_string().map_err(|error| error.to_string())?);
+    if answer.status().is_success() {
+        return Ok(answer);
     }
-    body.read_json().map_err(|error| format!("what answers on {admin} is not oarlock: {error}"))
+    Err(answer.body_mut().read_to_string().map_err(|error| error.to_string())?)
 }

@@ -4,9 +4,11 @@
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use super::desk::Found;
 use super::notice::Notice;
+use super::portrait::Portrait;
 use super::task::Task;
 use super::worker::Worker;
 
@@ -28,23 +30,39 @@ pub(super) fn live(id: u32, mut task: Task, worker: Rc<Worker>, notice: Rc<Notic
     async move {
         let _entry = Entry { id, worker: worker.clone() };
         (&mut task).await;
+        let dump = Dump { begun: Instant::now(), portrait: Box::new(task.machine.portrait(&worker.bench().desk)) };
         let Some(handover) = task.handover() else { return };
-        let user = handover.credentials.user.clone();
         let mut heir = worker.heir()(handover);
-        poll_fn(
-            |context| if is_to_end(&notice, &user, context) { Poll::Ready(()) } else { heir.as_mut().poll(context) },
-        )
-        .await;
+        poll_fn(|context| if dump.is_to_end(&notice, context) { Poll::Ready(()) } else { heir.as_mut().poll(context) })
+            .await;
     }
 }
 
-/// A replica comes back by itself, so an heir ends at once, be it for a KILL or because the proxy stops.
-fn is_to_end(notice: &Notice, user: &[u8], context: &Context<'_>) -> bool {
-    notice.attend(context.waker());
-    let heard = notice.take();
-    for (_, asker) in heard.finds {
-        // An asker that has gone meanwhile needs no answer.
-        let _ = asker.send(Found::Nowhere(user.into()));
+/// What is known of a session whose client is sent a dump.
+struct Dump {
+    begun: Instant,
+    /// What it showed of itself before.
+    portrait: Box<Portrait>,
+}
+
+impl Dump {
+    /// A replica comes back by itself, so an heir ends at once, be it for a KILL or because the proxy stops.
+    fn is_to_end(&self, notice: &Notice, context: &Context<'_>) -> bool {
+        notice.attend(context.waker());
+        let heard = notice.take();
+        // Askers that have gone meanwhile need no answer.
+        for (_, asker) in heard.finds {
+            let _ = asker.send(Found::Nowhere(self.portrait.user.as_bytes().into()));
+        }
+        for (listener, easel) in heard.easels {
+            let _ = easel.send((listener, self.portrait()));
+        }
+        heard.end || heard.drain
     }
-    heard.end || heard.drain
+
+    fn portrait(&self) -> Portrait {
+        let past = self.begun.elapsed();
+        let (age, for_ms) = (self.portrait.age + past.as_secs(), past.as_millis() as u64);
+        Portrait { state: "dump".to_owned(), for_ms, age, ..(*self.portrait).clone() }
+    }
 }

@@ -13,6 +13,7 @@ use tracing::debug;
 use crate::backend::login::Login;
 use crate::cluster::view::{Health, NodeId};
 use crate::fault::Fault;
+use crate::sql::statement::Class;
 use crate::wire::capability::Capabilities;
 
 use super::client::Client;
@@ -22,6 +23,7 @@ use super::greet::Greet;
 use super::journal::Journal;
 use super::loss::Refusal;
 use super::mark::Trail;
+use super::portrait::class_of;
 use super::prepared::{Prepared, set_statement_id};
 use super::replica::Replica;
 use super::state::SessionState;
@@ -67,6 +69,11 @@ pub struct Machine {
     pub(super) statements: u64,
     /// A statement of a transaction that runs again was refused.
     pub(super) replay_refused: Option<Refusal>,
+    /// When it began, and when its last command ended, in microseconds of the desk's clock.
+    pub(super) begun_us: u64,
+    pub(super) idle_since_us: u64,
+    /// What its last statement was.
+    pub(super) last_class: Option<Class>,
     /// Of the replication service only.
     pub(super) replica: Option<Box<Replica>>,
     armed: bool,
@@ -90,6 +97,9 @@ impl Machine {
             trail: Trail::default(),
             statements: 0,
             replay_refused: None,
+            begun_us: 0,
+            idle_since_us: 0,
+            last_class: None,
             replica: None,
             armed: false,
         }
@@ -97,6 +107,7 @@ impl Machine {
 
     /// Greets the client; comes before all events.
     pub fn start(&mut self, desk: &mut Desk) {
+        self.begun_us = desk.now_us;
         self.greet(desk);
         let deadline = desk.after(desk.settings.handshake_timeout);
         self.arm(Some(deadline), desk);
@@ -302,6 +313,8 @@ impl Machine {
     /// The command under way is over.
     pub(super) fn finish(&mut self, desk: &mut Desk) {
         if let Some(work) = self.work.take() {
+            self.idle_since_us = desk.now_us;
+            self.last_class = class_of(&work).or(self.last_class);
             if work.stage == Stage::Running && work.slot.is_some() {
                 self.unload(&work, desk);
             }

@@ -25,6 +25,7 @@ mod outcome;
 mod own;
 mod part;
 mod place;
+pub mod portrait;
 mod prepared;
 pub mod registry;
 mod replay;

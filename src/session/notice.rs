@@ -10,6 +10,7 @@ use crate::cluster::view::NodeId;
 use crate::routing::reader::NodeSet;
 
 use super::desk::{Found, Holder, Sought};
+use super::portrait::Easel;
 
 /// What others want of a session.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub(super) struct Heard {
     pub(super) finds: Vec<(bool, oneshot::Sender<Found>)>,
     /// Who looks for sessions.
     pub(super) seeks: Vec<(Sought, mpsc::UnboundedSender<Holder>)>,
+    /// Who wants to see what it is at, and the listener it came by.
+    pub(super) easels: Vec<(usize, Easel)>,
 }
 
 /// Where a session is told what others want of it.

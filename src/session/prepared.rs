@@ -76,6 +76,11 @@ pub(super) struct Prepared {
 }
 
 impl Prepared {
+    /// Bytes that it keeps besides itself.
+    pub(super) fn memory(&self) -> usize {
+        self.statements.values().map(|statement| size_of::<Statement>() + statement.packet.len()).sum()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.statements.len()
     }

@@ -9,9 +9,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::desk::{Found, Holder, Sought};
 use super::kill::FIRST_ID;
+use super::portrait::Easel;
 use super::worker::Shared;
 
 /// Which worker each session lives on.
+#[derive(Debug)]
 pub struct Registry {
     sessions: DashMap<u32, usize>,
     last: AtomicU32,
@@ -19,6 +21,7 @@ pub struct Registry {
 }
 
 /// A worker as others see it.
+#[derive(Debug)]
 struct Handle {
     orders: mpsc::UnboundedSender<Order>,
     sessions: AtomicUsize,
@@ -42,6 +45,7 @@ pub(super) enum Order {
     /// To be killed if `bool`.
     Find(u32, bool, oneshot::Sender<Found>),
     Seek(Sought, mpsc::UnboundedSender<Holder>),
+    Portray(Easel),
     End(u32),
     Spare(u32),
     Drain,
@@ -115,7 +119,7 @@ impl Registry {
         self.order_all(|| Order::Stop);
     }
 
-    fn order_all(&self, order: impl Fn() -> Order) {
+    pub(super) fn order_all(&self, order: impl Fn() -> Order) {
         for worker in self.workers.get().into_iter().flatten() {
             // A worker that has ended needs no order.
             let _ = worker.orders.send(order());

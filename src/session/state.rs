@@ -90,6 +90,11 @@ pub(super) struct SessionState {
 }
 
 impl SessionState {
+    /// Bytes that it keeps besides itself.
+    pub(super) fn memory(&self) -> usize {
+        self.effect_bytes + self.effects.capacity() * size_of::<Effect>()
+    }
+
     pub(super) fn facts(&self) -> Facts {
         Facts {
             in_transaction: self.transaction.is_some(),

@@ -129,6 +129,9 @@ impl Task {
         for (sought, asker) in heard.seeks {
             let _ = self.machine.on_sought(&sought).map(|holder| asker.send(holder));
         }
+        for (listener, easel) in heard.easels {
+            let _ = easel.send((listener, self.machine.portrait(&bench.desk)));
+        }
         if heard.spared {
             self.machine.on_spared();
         }

@@ -37,6 +37,7 @@ use super::errand::{Errand, Word};
 use super::life;
 use super::machine::Machine;
 use super::notice::{Heard, Notice};
+use super::portrait::Easel;
 use super::registry::{Order, Registry};
 use super::task::Task;
 
@@ -71,7 +72,7 @@ pub struct Shared {
     /// Definitions that have gone through this proxy.
     pub definitions: AtomicU64,
     /// All sessions.
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     /// The timers of the workers.
     pub clock: Clock,
     /// Which listeners are of the replication service, by their place in the configuration.
@@ -235,6 +236,7 @@ impl Worker {
             Order::Open(listener, socket) => self.open(listener, socket),
             Order::Serve(id, accepted) => self.receive(id, accepted),
             Order::Find(id, ends, asker) => self.tell(id, |heard| heard.finds.push((ends, asker))),
+            Order::Portray(easel) => self.pose(&easel),
             Order::Seek(sought, asker) => self.tell_all(|heard| heard.seeks.push((sought.clone(), asker.clone()))),
             Order::End(id) => self.tell(id, |heard| heard.end = true),
             Order::Spare(id) => self.tell(id, |heard| heard.spared = true),
@@ -280,6 +282,12 @@ impl Worker {
     fn tell_all(&self, tell: impl Fn(&mut Heard)) {
         for resident in self.sessions.borrow().values() {
             resident.notice.tell(&tell);
+        }
+    }
+
+    fn pose(&self, easel: &Easel) {
+        for resident in self.sessions.borrow().values() {
+            resident.notice.tell(|heard| heard.easels.push((resident.listener, easel.clone())));
         }
     }
 

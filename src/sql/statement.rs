@@ -42,6 +42,24 @@ pub enum Class {
     Kill,
 }
 
+impl Class {
+    /// What it is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Diagnostics => "diagnostics",
+            Self::Write => "write",
+            Self::Session => "session",
+            Self::Begin { read_only: false } => "begin",
+            Self::Begin { read_only: true } => "begin (read only)",
+            Self::End => "end",
+            Self::SetTransaction => "set transaction",
+            Self::Prepare => "prepare",
+            Self::Kill => "kill",
+        }
+    }
+}
+
 bitflags! {
     /// What running a statement does to, or needs from, its session.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
