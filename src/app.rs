@@ -13,8 +13,10 @@ use std::time::Duration;
 use rustix::process::{Resource, Rlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::admin::health::Stage;
 use crate::admin::http::{self, Sources};
 use crate::auth::directory::Directory;
 use crate::auth::load::Service;
@@ -113,6 +115,8 @@ async fn control(config: Config) -> Result<(), StartError> {
     };
     let (links, link_orders) = Board::new();
     let (orders, node_orders) = Orders::new(shared.config.cluster.switch_wait);
+    let (stage, stage_seen) = watch::channel(Stage::Starting);
+    let stage = Arc::new(stage);
     let sources = Sources {
         config: shared.config.clone(),
         view: shared.view.clone(),
@@ -121,6 +125,7 @@ async fn control(config: Config) -> Result<(), StartError> {
         links: links.clone(),
         roster: shared.roster.clone(),
         registry: shared.registry.clone(),
+        stage: stage_seen,
     };
     tokio::spawn(async move {
         if let Err(error) = http::serve(admin, sources).await {
@@ -132,7 +137,11 @@ async fn control(config: Config) -> Result<(), StartError> {
         let reconciler = Reconciler::new(shared.config.clone(), shared.view.clone(), links, link_orders);
         tokio::spawn(reconciler.map_err(StartError::of("cannot drive the links"))?.run());
     }
-    let data_plane = DataPlane::start(&shared)?;
+    tokio::spawn({
+        let (counters, view) = (shared.counters.clone(), shared.view.clone());
+        async move { counters.count_writers(view).await }
+    });
+    let data_plane = DataPlane::start(&shared, stage)?;
     tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");
 
     signals.stop().await;
@@ -147,12 +156,13 @@ async fn control(config: Config) -> Result<(), StartError> {
 struct DataPlane {
     workers: Vec<std::thread::JoinHandle<()>>,
     shared: Arc<worker::Shared>,
+    stage: Arc<watch::Sender<Stage>>,
     opening: tokio::task::JoinHandle<()>,
 }
 
 impl DataPlane {
     /// Binds the listeners, and starts to load the accounts and to serve.
-    fn start(shared: &Shared) -> Result<Self, StartError> {
+    fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>) -> Result<Self, StartError> {
         let config = &shared.config;
         let (directory, loader) = Directory::new(shared.view.clone(), service(config));
         tokio::spawn(loader.run());
@@ -187,13 +197,14 @@ impl DataPlane {
             listener::bind(listener.address).map_err(StartError::of(what))
         };
         let sockets = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
-        let opening = tokio::spawn(open(sockets, data.clone()));
-        Ok(Self { workers, shared: data, opening })
+        let opening = tokio::spawn(open(sockets, data.clone(), stage.clone()));
+        Ok(Self { workers, shared: data, stage, opening })
     }
 
     /// Takes no more clients; sessions end as they become idle.
     fn drain(&self) {
         self.opening.abort();
+        self.stage.send_replace(Stage::Draining);
         self.shared.registry.drain();
     }
 
@@ -209,12 +220,13 @@ impl DataPlane {
 }
 
 /// Has the workers take clients. Those that come while the first look at the cluster is under way wait for it in the backlog.
-async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>) {
+async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>, stage: Arc<watch::Sender<Stage>>) {
     let first = timeout(FIRST_LOOK_MAX, async { while !shared.directory.refresh(0).await {} });
     if first.await.is_err() {
         tracing::warn!("no accounts could be loaded in {FIRST_LOOK_MAX:?}; clients are told so until they are");
     }
     sockets.into_iter().enumerate().for_each(|(listener, socket)| shared.registry.open(listener, socket));
+    stage.send_replace(Stage::Serving);
 }
 
 fn service(config: &Config) -> Service {

@@ -1,20 +1,26 @@
 //! The JSON API: what the process knows of its servers, services and links, and orders for nodes and links.
 //!
-//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/replicas`, `GET /v1/sessions`, `GET /v1/live`; `POST /v1/servers/NAME` with
+//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/replicas`, `GET /v1/sessions`; `POST /v1/servers/NAME` with
 //! a [`node order`](NodeOrder), answered by a text; `DELETE /v1/sessions/ID`; `POST /v1/links/NAME` with an [`OrderText`]. [`Server`], [`Service`], [`LinkReport`],
 //! [`Replica`], [`Portrait`] and [`Answer`] are its shapes, both ways: the command line reads what is written here. Orders are taken as `application/json` only, which a browser does not send to another
 //! site unasked.
+//!
+//! For other programs: `GET /metrics`, `GET /live`, and `GET /ready`, which is 503 as long as no writes can be served.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
 use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 
+use super::health::{self, Stage};
+use super::metrics;
 use super::state::state;
 use crate::cluster::order::{Order as NodeOrder, Orders};
 use crate::cluster::view::{NodeView, ViewHandle};
@@ -26,6 +32,7 @@ use crate::replication::roster::{Entry, Roster};
 use crate::session::portrait::Portrait;
 use crate::session::registry::Registry;
 use crate::telemetry::counters::{Counters, ServiceCounters};
+use crate::telemetry::prometheus;
 
 /// A node, as `list servers` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +106,8 @@ pub struct Sources {
     pub roster: Arc<Roster>,
     /// The sessions.
     pub registry: Arc<Registry>,
+    /// How far the process is.
+    pub stage: watch::Receiver<Stage>,
 }
 
 /// Answers on this socket until the task is dropped.
@@ -112,9 +121,22 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()>
         .route("/v1/replicas", get(async |State(sources): State<Sources>| Json(replicas(&sources))))
         .route("/v1/sessions", get(async |State(sources): State<Sources>| Json(sessions(&sources).await)))
         .route("/v1/sessions/{id}", delete(end_session))
-        .route("/v1/live", get(async || Json(serde_json::json!({ "live": true }))))
+        .route("/live", get(async || "live"))
+        .route("/ready", get(async |State(sources): State<Sources>| is_ready(&sources)))
+        .route("/metrics", get(async |State(sources): State<Sources>| metrics(&sources)))
         .with_state(sources);
     axum::serve(socket, routes).await
+}
+
+fn is_ready(sources: &Sources) -> (StatusCode, &'static str) {
+    match health::ready(*sources.stage.borrow(), &sources.view.load()) {
+        Ok(said) => (StatusCode::OK, said),
+        Err(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
+    }
+}
+
+fn metrics(sources: &Sources) -> impl IntoResponse + use<> {
+    ([(header::CONTENT_TYPE, prometheus::MEDIA_TYPE)], metrics::text(sources))
 }
 
 fn servers(sources: &Sources) -> Vec<Server> {
@@ -182,7 +204,7 @@ fn services(sources: &Sources) -> Vec<Service> {
     sources.config.listeners.iter().zip(&sources.counters.services).map(service).collect()
 }
 
-fn replicas(sources: &Sources) -> Vec<Replica> {
+pub(super) fn replicas(sources: &Sources) -> Vec<Replica> {
     let view = sources.view.load();
     let writer = view.writer.and_then(|id| view.node(id)).and_then(|node| node.gtid.parse::<Position>().ok());
     let replica = |(entry, warning): (Arc<Entry>, String)| {

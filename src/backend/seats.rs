@@ -123,7 +123,12 @@ impl Seats {
 
     /// Whether somebody waits for a seat at this node.
     pub fn is_wanted(&self, node: NodeId) -> bool {
-        self.node(node).is_some_and(|place| place.waiting.get() > 0)
+        self.waiting(node) > 0
+    }
+
+    /// How many wait for a seat at this node.
+    pub fn waiting(&self, node: NodeId) -> usize {
+        self.node(node).map_or(0, |place| place.waiting.get())
     }
 
     /// Asks for as many of the seats on offer as there are waiters.

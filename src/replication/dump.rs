@@ -25,6 +25,7 @@ use crate::fault::{Fault, Retry};
 use crate::gtid::Gtid;
 use crate::net::clock::Clock;
 use crate::net::stream::Stream;
+use crate::telemetry::tally::Event;
 use crate::wire::binlog::SEMI_SYNC_MAGIC;
 use crate::wire::command::BINLOG_DUMP;
 use crate::wire::err;
@@ -205,6 +206,7 @@ impl Dump {
             info!(server = entry.server, address = %entry.address, %node, %position, "a dump begins");
         } else {
             entry.takeovers.fetch_add(1, Ordering::Relaxed);
+            self.endpoint.counters.totals.add(Event::Takeover, 1);
             let ms = lost.elapsed().as_secs_f64() * 1e3;
             info!(server = entry.server, from = &*entry.place().source, to = %node, %position, ms, "takeover of a dump");
         }
@@ -378,6 +380,7 @@ impl Dump {
             match written {
                 Ok(Ok(written)) if written > 0 => {
                     self.seat.entry.sent(written);
+                    self.endpoint.counters.totals.add(Event::BytesToReplicas, written as u64);
                     bytes = &bytes[written..];
                 }
                 Ok(_) => return Err(End::Over),

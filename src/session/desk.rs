@@ -13,6 +13,7 @@ use crate::cluster::view::{ClusterView, Health, NodeId};
 use crate::outcome::Question;
 use crate::routing::causal::{CausalReads, Progress};
 use crate::routing::reader::{Load, Policy};
+use crate::telemetry::tally::{Event, Tally};
 use crate::wire::challenge::SCRAMBLE;
 
 use super::journal::Journal;
@@ -27,6 +28,16 @@ pub enum Peer {
     Client,
     /// A node connection.
     Node(Slot),
+}
+
+impl Peer {
+    /// What is counted of what it is sent.
+    pub(super) fn bytes(self) -> Event {
+        match self {
+            Self::Client => Event::BytesToClients,
+            Self::Node(_) => Event::BytesToNodes,
+        }
+    }
 }
 
 /// What the driver of a machine is to do, in order.
@@ -194,6 +205,8 @@ pub struct Desk {
     pub view: Arc<ClusterView>,
     /// This worker's share of each node's load, by node.
     pub loads: Vec<Load>,
+    /// What this worker has counted.
+    pub tally: Tally,
     /// The accounts.
     pub accounts: Arc<Accounts>,
     /// The configuration.
@@ -211,7 +224,7 @@ pub struct Desk {
 impl Desk {
     /// A desk with nothing on it.
     pub fn new(settings: Arc<Settings>, view: Arc<ClusterView>, accounts: Arc<Accounts>) -> Self {
-        let loads = vec![Load::default(); view.nodes.len()];
+        let (loads, tally) = (vec![Load::default(); view.nodes.len()], Tally::new(view.nodes.len()));
         Self {
             actions: Vec::new(),
             own: Vec::new(),
@@ -219,6 +232,7 @@ impl Desk {
             definitions: 0,
             view,
             loads,
+            tally,
             accounts,
             settings,
             marker_base: 0,

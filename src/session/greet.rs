@@ -6,6 +6,7 @@ use tracing::{debug, warn};
 
 use crate::auth::admit::{Login, login_name};
 use crate::fault::{Fault, Retry};
+use crate::telemetry::tally::Event;
 use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
 use crate::wire::challenge::{self, NATIVE, SCRAMBLE};
@@ -230,6 +231,7 @@ impl Machine {
             _ => 1,
         };
         debug!(session = self.id, client = %self.client.address, code = fault.code, "login refused: {}", fault.message);
+        desk.tally.count(Event::LoginRefused);
         desk.write(Peer::Client, |out| err::put(out, sequence, &fault));
         match &mut self.phase {
             Phase::Greeting(Greet { previous: Some(previous), .. }) => {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::cluster::view::NodeId;
-use crate::fault::{Fault, Retry};
+use crate::fault::{Fault, Retry, Side};
 use crate::sql::effect;
 use crate::sql::statement::{Class, LexMode, Traits};
+use crate::telemetry::tally::Event;
 use crate::wire::capability::Status;
 use crate::wire::command::Command;
 use crate::wire::err::{self, Error};
@@ -35,6 +36,7 @@ impl Machine {
         let open = self.state.transaction == Some(slot);
         // With autocommit=0 the first statement opens a transaction that its own end does not commit.
         let uncommitted = open || !self.state.status.contains(Status::AUTOCOMMIT);
+        desk.tally.count(Event::ConnectionLost);
         self.drop_conn(slot, desk);
         if self.condemned {
             return self.hang_up(desk);
@@ -129,9 +131,8 @@ impl Machine {
         let node = conn.node;
         let (now_us, retry_at_us) = (desk.now_us, desk.after(RETRY_PAUSE));
         let Some(work) = self.work.as_mut().filter(|work| work.slot == Some(slot)) else { return };
-        if work.stage == Stage::Running
-            && let Some(load) = desk.load(node)
-        {
+        let was_sent = work.stage == Stage::Running;
+        if was_sent && let Some(load) = desk.load(node) {
             load.end(now_us);
         }
         let only_here = matches!(work.target, Target::Slot(_) | Target::Node(_)) || desk.view.writer == Some(node);
@@ -145,6 +146,7 @@ impl Machine {
                 work.slot = None;
                 work.avoided.insert(node);
                 work.retry_at_us = retry_at_us;
+                desk.tally.add(Event::Rerun, u64::from(was_sent));
                 self.advance(None, desk);
             }
         }
@@ -157,6 +159,7 @@ impl Machine {
         let was = std::mem::replace(&mut work.stage, Stage::Waiting);
         let slot = slot.filter(|_| was == Stage::Running);
         let node = slot.and_then(|slot| self.conns.get(usize::from(slot))).map(|conn| conn.node);
+        desk.tally.add(Event::Rerun, u64::from(slot.is_some()));
         let now_us = desk.now_us;
         if let Some(load) = node.and_then(|node| desk.load(node)) {
             load.end(now_us);
@@ -204,6 +207,11 @@ impl Machine {
             }
             return;
         }
+        desk.tally.count(match fault.side {
+            Side::Client => Event::ClientFault,
+            Side::Node => Event::NodeFault,
+            Side::Proxy => Event::ProxyFault,
+        });
         let sequence = work.upload.map_or(sequence, |upload| upload.next_sequence());
         if work.shape != Shape::Nothing || matches!(work.after, After::Login(_)) {
             desk.write(Peer::Client, |out| err::put(out, sequence, &fault));

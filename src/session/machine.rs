@@ -315,6 +315,7 @@ impl Machine {
         if let Some(work) = self.work.take() {
             self.idle_since_us = desk.now_us;
             self.last_class = class_of(&work).or(self.last_class);
+            self.tally(&work, desk);
             if work.stage == Stage::Running && work.slot.is_some() {
                 self.unload(&work, desk);
             }
@@ -327,6 +328,19 @@ impl Machine {
             self.trail.end();
         }
         self.arm(None, desk);
+    }
+
+    /// Counts what was run, on the node that did it or was lost with it.
+    fn tally(&self, work: &Work, desk: &mut Desk) {
+        let conn = || work.slot.and_then(|slot| self.conns.get(usize::from(slot)));
+        let node = match work.stage {
+            Stage::Running => conn().map(|conn| conn.node),
+            Stage::Resolving(doubt) => Some(doubt.node),
+            _ => None,
+        };
+        if let Some(node) = node {
+            desk.tally.command(node, work.target.route(), desk.now_us.saturating_sub(work.first_us));
+        }
     }
 
     fn unload(&self, work: &Work, desk: &mut Desk) {

@@ -27,6 +27,7 @@ mod part;
 mod place;
 pub mod portrait;
 mod prepared;
+mod publish;
 pub mod registry;
 mod replay;
 mod replica;

@@ -11,6 +11,7 @@ use crate::gtid::Gtid;
 use crate::outcome::{Outcome, Question};
 use crate::sql::marker::Marker;
 use crate::sql::statement::{Class, Traits};
+use crate::telemetry::tally::Event;
 use crate::wire::capability::Status;
 use crate::wire::command::Command;
 use crate::wire::err::Error;
@@ -31,7 +32,7 @@ const UNTRACED: [&[u8]; 3] = [b"@@binlog_annotate_row_events", b"@@sql_log_bin",
 /// Work whose outcome is being looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Doubt {
-    node: NodeId,
+    pub(super) node: NodeId,
     /// It would commit a transaction that was opened before it.
     within: bool,
 }
@@ -125,6 +126,11 @@ impl Machine {
     pub fn on_outcome(&mut self, outcome: Outcome, desk: &mut Desk) {
         let Some(Work { stage: Stage::Resolving(doubt), .. }) = self.work else { return };
         let name = desk.name(doubt.node).to_owned();
+        desk.tally.count(match outcome {
+            Outcome::Committed { .. } => Event::OutcomeCommitted,
+            Outcome::Absent if !self.trail.unmarked => Event::OutcomeAbsent,
+            Outcome::Absent | Outcome::Undecidable(_) => Event::OutcomeUnknown,
+        });
         match outcome {
             Outcome::Committed { gtid, affected, insert_id } => {
                 info!(session = self.id, node = name, %gtid, "the interrupted write was committed");

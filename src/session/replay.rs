@@ -7,6 +7,7 @@ use tracing::debug;
 
 use crate::fault::Fault;
 use crate::sql::statement::{Class, Traits, classify};
+use crate::telemetry::tally::Event;
 use crate::wire::Malformed;
 use crate::wire::capability::Status;
 use crate::wire::command::{self, QUERY};
@@ -139,7 +140,7 @@ impl Machine {
     }
 
     /// The open transaction did not happen, and is to run again before the next command. `fault` is what the client is told if it can't.
-    pub(super) fn demand_replay(&mut self, slot: Slot, fault: Fault, desk: &Desk) {
+    pub(super) fn demand_replay(&mut self, slot: Slot, fault: Fault, desk: &mut Desk) {
         self.demand_replay_of(fault, desk);
         if let (Some(journal), Some(work)) = (&self.journal, self.work.as_mut().filter(|work| work.slot == Some(slot)))
         {
@@ -149,7 +150,7 @@ impl Machine {
     }
 
     /// The same, where no command is under way on the connection any more.
-    pub(super) fn demand_replay_of(&mut self, fault: Fault, desk: &Desk) {
+    pub(super) fn demand_replay_of(&mut self, fault: Fault, desk: &mut Desk) {
         let status = self.state.status;
         self.state.end_transaction();
         self.trail.end();
@@ -157,6 +158,7 @@ impl Machine {
         self.state.status = status;
         let now_us = desk.now_us;
         if let Some(journal) = &mut self.journal {
+            desk.tally.add(Event::Replay, u64::from(journal.replay.is_none()));
             let replay = journal.replay.get_or_insert(Replay { fault, at: None, attempts: 0, since_us: now_us });
             replay.at = None;
         }

@@ -304,8 +304,12 @@ impl Task {
             match action {
                 Action::Forward { to, range } => {
                     self.write(*to, &bench.scratch[range.clone()], actions.get(place + 1));
+                    bench.desk.tally.add(to.bytes(), range.len() as u64);
                 }
-                Action::Write { to, range } => self.write(*to, &own[range.clone()], actions.get(place + 1)),
+                Action::Write { to, range } => {
+                    self.write(*to, &own[range.clone()], actions.get(place + 1));
+                    bench.desk.tally.add(to.bytes(), range.len() as u64);
+                }
                 Action::Dial { slot, fit } => self.dial(*slot, fit, bench),
                 Action::Close(slot) => drop(self.vacate(*slot)),
                 Action::Abort(slot) => {

@@ -4,6 +4,7 @@ use crate::cluster::view::NodeId;
 use crate::fault::Fault;
 use crate::routing::reader::NodeSet;
 use crate::sql::statement::{Class, Traits, Verdict};
+use crate::telemetry::tally::Route;
 use crate::wire::command::Command;
 use crate::wire::reply::Shape;
 use crate::wire::upload::Upload;
@@ -22,6 +23,19 @@ pub(super) enum Target {
     /// This node connection and no other.
     Slot(Slot),
     Node(NodeId),
+}
+
+impl Target {
+    /// What it counts as.
+    pub(super) fn route(self) -> Route {
+        match self {
+            Self::Writer => Route::Writer,
+            Self::Reader => Route::Reader,
+            Self::Home => Route::Home,
+            Self::Slot(_) => Route::Held,
+            Self::Node(_) => Route::Named,
+        }
+    }
 }
 
 /// What the end of a command changes in the session.

@@ -28,7 +28,6 @@ use crate::cluster::view::{Duty, NodeId, ViewHandle};
 use crate::net::clock::Clock;
 use crate::net::stream::Stream;
 use crate::outcome::{Question, Resolver};
-use crate::routing::reader::Load;
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
 
@@ -38,6 +37,7 @@ use super::life;
 use super::machine::Machine;
 use super::notice::{Heard, Notice};
 use super::portrait::Easel;
+use super::publish::Gauges;
 use super::registry::{Order, Registry};
 use super::task::Task;
 
@@ -121,7 +121,8 @@ pub(super) struct Worker {
     sessions: RefCell<HashMap<u32, Resident>>,
     pool: RefCell<Pool>,
     seats: Seats,
-    published: RefCell<Vec<u32>>,
+    /// What others have been told of its nodes.
+    pub(super) published: RefCell<Box<[Gauges]>>,
     draining: Cell<bool>,
 }
 
@@ -197,7 +198,7 @@ impl Worker {
         let mut desk = Desk::new(shared.settings.clone(), view, accounts);
         desk.marker_base = u128::from_ne_bytes(random());
         desk.unix_offset_us = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
-        let published = RefCell::new(vec![0; desk.loads.len()]);
+        let published = RefCell::new(vec![Gauges::default(); desk.loads.len()].into_boxed_slice());
         let (scratch, scrambles, epoch) = (vec![0; SCRATCH], Vec::new(), Instant::now());
         let bench = RefCell::new(Bench { scratch, desk, scrambles, epoch, clock: shared.clock.clone() });
         let workers = shared.registry.workers();
@@ -279,7 +280,7 @@ impl Worker {
         }
     }
 
-    fn tell_all(&self, tell: impl Fn(&mut Heard)) {
+    pub(super) fn tell_all(&self, tell: impl Fn(&mut Heard)) {
         for resident in self.sessions.borrow().values() {
             resident.notice.tell(&tell);
         }
@@ -291,7 +292,7 @@ impl Worker {
         }
     }
 
-    fn tidy_pool(&self) {
+    pub(super) fn tidy_pool(&self) {
         let bench = self.bench();
         self.pool.borrow_mut().tidy(&bench.desk.view, std::time::Instant::now());
     }
@@ -303,26 +304,8 @@ impl Worker {
         self.seats.ask(bench.desk.now_us);
     }
 
-    fn publish(&self) {
-        self.tidy_pool();
-        if self.withdraws() {
-            self.tell_all(|heard| heard.view = true);
-        }
-        let mut bench = self.bench();
-        bench.desk.loads.iter_mut().for_each(Load::age);
-        let mut published = self.published.borrow_mut();
-        for ((load, before), node) in bench.desk.loads.iter().zip(published.iter_mut()).zip(&self.shared.counters.nodes)
-        {
-            let change = u64::from(load.connections).wrapping_sub(u64::from(*before));
-            if change != 0 {
-                node.connections.fetch_add(change, Ordering::Relaxed);
-                *before = load.connections;
-            }
-        }
-    }
-
     /// Are there connections to a node that was withdrawn? What was busy then may be free now.
-    fn withdraws(&self) -> bool {
+    pub(super) fn withdraws(&self) -> bool {
         let desk = &self.bench().desk;
         desk.view.nodes.iter().zip(&desk.loads).any(|(node, load)| node.duty != Duty::Normal && load.connections > 0)
     }

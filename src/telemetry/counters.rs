@@ -4,8 +4,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::cluster::view::NodeId;
+use crate::cluster::view::{NodeId, ViewHandle};
 use crate::config::Config;
+
+use super::tally::{Event, Totals};
 
 /// All numbers of one process.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub struct Counters {
     pub nodes: Box<[NodeCounters]>,
     /// By listener, in the order of the configuration.
     pub services: Box<[ServiceCounters]>,
+    /// What has been counted since the start.
+    pub totals: Totals,
 }
 
 /// The numbers of one node.
@@ -21,6 +25,10 @@ pub struct Counters {
 pub struct NodeCounters {
     /// Node connections of sessions now.
     pub connections: AtomicU64,
+    /// Connections kept that no session uses.
+    pub idle: AtomicU64,
+    /// Sessions that wait for a connection.
+    pub waiting: AtomicU64,
 }
 
 /// The numbers of one listener.
@@ -38,6 +46,19 @@ impl Counters {
         Self {
             nodes: config.nodes.iter().map(|_| NodeCounters::default()).collect(),
             services: config.listeners.iter().map(|_| ServiceCounters::default()).collect(),
+            totals: Totals::new(config.nodes.len()),
+        }
+    }
+
+    /// Counts for ever how often the writer's role goes from one node to another.
+    pub async fn count_writers(&self, view: ViewHandle) {
+        let mut versions = view.versions();
+        let mut last = view.load().writer;
+        while versions.changed().await.is_ok() {
+            let Some(writer) = view.load().writer else { continue };
+            if last.replace(writer).is_some_and(|last| last != writer) {
+                self.totals.add(Event::WriterChange, 1);
+            }
         }
     }
 
