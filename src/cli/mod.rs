@@ -10,11 +10,13 @@ mod audit;
 mod check;
 mod classify;
 mod kill;
+mod import;
 mod lab;
 mod link;
 mod list;
 mod order;
 mod run;
+mod seal;
 mod server;
 
 #[derive(Parser)]
@@ -36,6 +38,8 @@ enum Command {
     Link(link::Args),
     Kill(kill::Args),
     Classify(classify::Args),
+    Seal(seal::Args),
+    Import(import::Args),
     Lab(lab::Args),
 }
 
@@ -52,6 +56,8 @@ pub fn main() -> ExitCode {
         Command::Link(args) => link::run(args),
         Command::Kill(args) => kill::run(args),
         Command::Classify(args) => classify::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Seal(args) => seal::run(args),
         Command::Lab(args) => lab::run(args),
     }
 }

@@ -86,6 +86,7 @@ fn site(site: file::Site) -> Result<Site, ConfigError> {
         threads: site.threads.unwrap_or(Threads::Auto),
         log: site.log.unwrap_or(LogLevel::Notice),
         state_dir: site.state_dir.unwrap_or_else(|| STATE_DIR.into()),
+        key_file: site.key_file.unwrap_or_else(|| KEY_FILE.into()),
     })
 }
 

@@ -49,6 +49,7 @@ pub(super) struct Site {
     pub threads: Option<Threads>,
     pub log: Option<LogLevel>,
     pub state_dir: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
 }
 
 #[derive(Default, serde::Deserialize)]

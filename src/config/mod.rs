@@ -8,8 +8,11 @@ mod duration;
 mod environment;
 mod error;
 mod file;
+pub mod import;
+pub mod key_file;
 pub mod model;
 mod print;
+pub mod seal;
 pub mod secret;
 #[cfg(test)]
 mod tests;
@@ -19,9 +22,12 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use toml::Spanned;
+
 pub use duration::{parse_duration, print_duration};
 pub use error::ConfigError;
 pub use model::Config;
+use seal::Key;
 
 /// A configuration is at most this long.
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -39,7 +45,7 @@ pub fn load(path: &Path) -> Result<Config, ConfigError> {
     if text.len() as u64 > FILE_BYTES_MAX {
         return Err(ConfigError::new(format!("it is longer than {FILE_BYTES_MAX} bytes")).at(path));
     }
-    let read = parse(&text, |name| std::env::var(name).ok()).map_err(|error| error.at(path))?;
+    let read = parse(&text, |name| std::env::var(name).ok(), key_file::read).map_err(|error| error.at(path))?;
     match read.plain_secret_line {
         Some(line) if mode & OTHERS != 0 => Err(ConfigError::new(format!(
             "it holds a plain password and others can open it (mode {:04o}): run `chmod 600 {}`, or write the password as \"${{NAME}}\"",
@@ -60,16 +66,43 @@ struct Parsed {
     plain_secret_line: Option<usize>,
 }
 
-/// The pure part of [`load`]: text and environment in, configuration out.
-fn parse(text: &str, environment: impl Fn(&str) -> Option<String>) -> Result<Parsed, ConfigError> {
+/// The pure part of [`load`]: text, environment and the key of a key file in, configuration out.
+fn parse(
+    text: &str,
+    environment: impl Fn(&str) -> Option<String>,
+    key: impl FnOnce(&Path) -> Result<Key, String>,
+) -> Result<Parsed, ConfigError> {
     let explain = |error: toml::de::Error| ConfigError::from_toml(&error, text);
     let mut document = toml::de::DeTable::parse(text).map_err(explain)?;
     let references = environment::substitute(&mut document, environment).map_err(|error| error.locate(text))?;
     let deserializer = toml::de::Deserializer::from(document);
-    let file: file::File = serde::Deserialize::deserialize(deserializer).map_err(explain)?;
-    let secrets = file.link.iter().map(|link| &link.password).chain([&file.site.password]);
-    let plain = secrets.map(|secret| secret.span().start).filter(|start| !references.contains(start)).min();
+    let mut file: file::File = serde::Deserialize::deserialize(deserializer).map_err(explain)?;
+    let sealed = unseal(&mut file, key).map_err(|error| error.locate(text))?;
+    let is_plain = |start: &usize| !references.contains(start) && !sealed.contains(start);
+    let plain = passwords(&mut file).map(|password| password.span().start).filter(is_plain).min();
     let plain_secret_line = plain.map(|start| error::line_of(text, start));
     let config = build::build(file).map_err(|error| error.locate(text))?;
     Ok(Parsed { config, plain_secret_line })
+}
+
+fn passwords(file: &mut file::File) -> impl Iterator<Item = &mut Spanned<file::Password>> {
+    file.link.iter_mut().map(|link| &mut link.password).chain([&mut file.site.password])
+}
+
+/// Opens the sealed secrets; returns where they stand. The key is read only if there are any.
+fn unseal(file: &mut file::File, key: impl FnOnce(&Path) -> Result<Key, String>) -> Result<Vec<usize>, ConfigError> {
+    let path = file.site.key_file.clone().unwrap_or_else(|| model::KEY_FILE.into());
+    let sealed: Vec<_> = passwords(file).filter(|password| seal::is_sealed(password.get_ref().0.reveal())).collect();
+    let Some(first) = sealed.first() else { return Ok(Vec::new()) };
+    let key =
+        key(&path).map_err(|why| ConfigError::at_offset(first.span().start, format!("a sealed secret: {why}")))?;
+    let open = |password: &mut Spanned<file::Password>| {
+        let at = password.span().start;
+        let secret = key.open(password.get_ref().0.reveal()).map_err(|why| {
+            ConfigError::at_offset(at, format!("this secret can't be opened with {}: {why}", path.display()))
+        })?;
+        password.get_mut().0 = secret;
+        Ok(at)
+    };
+    sealed.into_iter().map(open).collect()
 }

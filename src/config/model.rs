@@ -31,6 +31,9 @@ pub const REMOTES_MAX: usize = 8;
 /// Where the admin API listens, where nothing is said.
 pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4008);
 
+/// Where the key of sealed secrets is, where nothing is said.
+pub const KEY_FILE: &str = "/etc/oarlock/key";
+
 pub(super) const STATE_DIR: &str = "/var/lib/oarlock";
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) const PROBE_INTERVAL_MIN: Duration = Duration::from_millis(50);
@@ -93,6 +96,8 @@ pub struct Site {
     pub log: LogLevel,
     /// Where the process keeps what must survive its restart.
     pub state_dir: PathBuf,
+    /// The file with the key of sealed secrets.
+    pub key_file: PathBuf,
 }
 
 /// How many worker threads.

@@ -17,7 +17,8 @@ impl fmt::Display for Config {
             Threads::Auto => writeln!(f, "threads = \"auto\"")?,
             Threads::Count(count) => writeln!(f, "threads = {count}")?,
         }
-        writeln!(f, "log = \"{}\"\nstate_dir = {}\n", site.log.name(), text(&site.state_dir.to_string_lossy()))?;
+        writeln!(f, "log = \"{}\"\nstate_dir = {}", site.log.name(), text(&site.state_dir.to_string_lossy()))?;
+        writeln!(f, "key_file = {}\n", text(&site.key_file.to_string_lossy()))?;
         writeln!(
             f,
             "[cluster]\nkind = \"{}\"\nprobe_interval = {}",

@@ -2,10 +2,13 @@
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use crate::routing::reader::Policy;
 
 use super::model::{Kind, LogLevel, Service, Threads};
+use super::seal::Key;
+use super::secret::Secret;
 use super::{Config, ConfigError, load, parse};
 
 const SMALL: &str = r#"
@@ -32,8 +35,12 @@ user = "repl_user"
 password = "${SECRET}"
 "#;
 
+fn no_key(path: &Path) -> Result<Key, String> {
+    Err(format!("no key in {}", path.display()))
+}
+
 fn read(text: &str) -> Result<Config, ConfigError> {
-    parse(text, |name| (name == "SECRET").then(|| "s3\"cret".to_owned())).map(|read| read.config)
+    parse(text, |name| (name == "SECRET").then(|| "s3\"cret".to_owned()), no_key).map(|read| read.config)
 }
 
 /// The error of [`SMALL`] with one line replaced or, if `old` is empty, with text at its end.
@@ -206,7 +213,7 @@ fn a_file_that_is_not_there_is_named() {
 fn the_examples_are_valid_and_their_comments_are_the_defaults() {
     let environment =
         |name: &str| ["OARLOCK_PASSWORD", "OARLOCK_REPL_PASSWORD"].contains(&name).then(|| "secret".to_owned());
-    let read = |text: &str| parse(text, environment).unwrap().config;
+    let read = |text: &str| parse(text, environment, no_key).unwrap().config;
     let (primary, dr) = (include_str!("../../config/primary-dc.toml"), include_str!("../../config/dr.toml"));
     assert_eq!((read(primary).nodes.len(), read(primary).cluster.kind), (3, Kind::Galera));
     assert_eq!((read(dr).nodes.len(), read(dr).cluster.kind), (1, Kind::Standalone));
@@ -265,8 +272,33 @@ fn errors_of_links_name_the_line() {
 
 #[test]
 fn a_plain_password_of_a_link_is_seen() {
-    let line = |text: &str| parse(text, |_| Some("x".to_owned())).unwrap().plain_secret_line;
+    let line = |text: &str| parse(text, |_| Some("x".to_owned()), no_key).unwrap().plain_secret_line;
     assert_eq!(line(&format!("{SMALL}{LINK}")), None);
     let plain = LINK.replace("${SECRET}", "written");
     assert_eq!(line(&format!("{SMALL}{plain}")), Some(20));
+}
+
+#[test]
+fn sealed_secrets_are_opened_with_the_key_of_the_file() {
+    let key = Key::random().unwrap();
+    let sealed = key.seal(&Secret::new("s3\"cret".to_owned())).unwrap();
+    let text = format!("{SMALL}{LINK}").replace("${SECRET}", &sealed);
+    let at = text.replace("[site]", "[site]\nkey_file = \"/a/key\"");
+    let read = parse(&at, |_| None, |path| if path == Path::new("/a/key") { Ok(key) } else { Err(String::new()) });
+    let read = read.unwrap();
+    assert_eq!(read.config.site.password.reveal(), "s3\"cret");
+    assert_eq!(read.config.links[0].password.reveal(), "s3\"cret");
+    assert_eq!(read.plain_secret_line, None, "others may read it");
+    let plain = text.replacen(&sealed, "plain", 1);
+    let open = |text: &str, key: &Key| parse(text, |_| None, |_| Ok(key.clone()));
+    let (key, other) = (Key::random().unwrap(), Key::random().unwrap());
+    let plain = plain.replace(&sealed, &key.seal(&Secret::new("a".to_owned())).unwrap());
+    assert_eq!(open(&plain, &key).unwrap().plain_secret_line, Some(5));
+    let error = open(&plain, &other).unwrap_err().to_string();
+    assert!(
+        error.starts_with("configuration:20: this secret can't be opened with /etc/oarlock/key: it was sealed"),
+        "{error}"
+    );
+    let error = self::read(&plain).unwrap_err().to_string();
+    assert_eq!(error, "configuration:20: a sealed secret: no key in /etc/oarlock/key");
 }
