@@ -26,6 +26,7 @@ use crate::cluster::watch as cluster_watch;
 use crate::config::{Config, model};
 use crate::net::clock::Clock;
 use crate::net::listener;
+use crate::net::tls::ServerTls;
 use crate::outcome::Resolver;
 use crate::replication::Endpoint;
 use crate::replication::link::board::Board;
@@ -33,7 +34,7 @@ use crate::replication::link::reconcile::Reconciler;
 use crate::replication::roster::Roster;
 use crate::session::desk::Settings;
 use crate::session::registry::Registry;
-use crate::session::worker;
+use crate::session::worker::{self, ListenerTls};
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log;
 
@@ -187,6 +188,7 @@ impl DataPlane {
                 .iter()
                 .map(|listener| listener.service == model::Service::Replication)
                 .collect(),
+            tls: listener_tls(config)?,
             heir: endpoint.heir(),
             resolver,
         });
@@ -227,6 +229,16 @@ async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>, 
     }
     sockets.into_iter().enumerate().for_each(|(listener, socket)| shared.registry.open(listener, socket));
     stage.send_replace(Stage::Serving);
+}
+
+fn listener_tls(config: &Config) -> Result<Box<[Option<ListenerTls>]>, StartError> {
+    let load = |listener: &model::Listener| {
+        let Some(tls) = &listener.tls else { return Ok(None) };
+        let server = ServerTls::load(&tls.certificate, &tls.key)
+            .map_err(|why| StartError::of(format!("TLS of listener '{}'", listener.name))(io::Error::other(why)))?;
+        Ok(Some(ListenerTls { server, required: tls.require }))
+    };
+    config.listeners.iter().map(load).collect()
 }
 
 fn service(config: &Config) -> Service {

@@ -70,7 +70,7 @@ impl Accounts {
         let password = prove(login, &client, account)?;
         if account.needs_tls {
             let reason = format!(
-                "{account} requires TLS, which the proxy can't give yet; remedy: ALTER USER {account} REQUIRE NONE"
+                "{account} requires TLS, which the proxy does not speak with nodes; remedy: ALTER USER {account} REQUIRE NONE"
             );
             return Err(denied(login, &client, Some(&reason)));
         }

@@ -82,7 +82,7 @@ fn refusals_come_in_the_servers_order() {
         assert_eq!(decide(&accounts, user, here, password, schema), verdict, "{user} {password} {schema:?}");
     }
     let tls = decide(&accounts, "tls", here, "secret", None).unwrap_err();
-    assert!(tls.ends_with("(using password: YES): 'tls'@'%' requires TLS, which the proxy can't give yet; remedy: ALTER USER 'tls'@'%' REQUIRE NONE"), "{tls}");
+    assert!(tls.ends_with("(using password: YES): 'tls'@'%' requires TLS, which the proxy does not speak with nodes; remedy: ALTER USER 'tls'@'%' REQUIRE NONE"), "{tls}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::net::tls::ServerTls;
+
 /// Read a configuration and print what is in force, defaults included
 #[derive(clap::Args)]
 pub struct Args {
@@ -13,11 +15,16 @@ pub struct Args {
 
 /// Prints the effective configuration, or what is wrong with it.
 pub fn run(args: Args) -> ExitCode {
-    match crate::config::load(&args.config) {
-        Ok(config) => {
-            print!("{config}");
-            ExitCode::SUCCESS
+    let config = match crate::config::load(&args.config) {
+        Ok(config) => config,
+        Err(error) => return super::failed(error),
+    };
+    print!("{config}");
+    for listener in &config.listeners {
+        let loaded = listener.tls.as_ref().map(|tls| ServerTls::load(&tls.certificate, &tls.key));
+        if let Some(Err(why)) = loaded {
+            return super::failed(format!("TLS of listener '{}': {why}", listener.name));
         }
-        Err(error) => super::failed(error),
     }
+    ExitCode::SUCCESS
 }

@@ -172,6 +172,11 @@ fn listeners(file: &file::File) -> Result<Box<[Listener]>, ConfigError> {
                 name: name(&listener.name)?,
                 address: *listener.address.get_ref(),
                 service: listener.service,
+                tls: listener.tls.as_ref().map(|tls| Tls {
+                    certificate: tls.certificate.clone(),
+                    key: tls.key.clone(),
+                    require: tls.require.unwrap_or(false),
+                }),
             })
         })
         .collect()

@@ -79,6 +79,15 @@ pub(super) struct Listener {
     pub name: Spanned<String>,
     pub address: Spanned<SocketAddr>,
     pub service: Service,
+    pub tls: Option<Tls>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+    pub require: Option<bool>,
 }
 
 #[derive(serde::Deserialize)]

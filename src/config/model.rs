@@ -236,6 +236,19 @@ pub struct Listener {
     pub address: SocketAddr,
     /// What clients get there.
     pub service: Service,
+    /// What they need who speak TLS with it; none if they can't.
+    pub tls: Option<Tls>,
+}
+
+/// TLS of a listener.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tls {
+    /// A PEM file with its certificate, those that vouch for it behind it.
+    pub certificate: PathBuf,
+    /// A PEM file with the key of that.
+    pub key: PathBuf,
+    /// Must clients use TLS?
+    pub require: bool,
 }
 
 /// What clients of a listener get.

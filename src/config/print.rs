@@ -77,6 +77,11 @@ impl Config {
         for listener in &self.listeners {
             let (name, service) = (text(&listener.name), listener.service.name());
             writeln!(f, "\n[[listener]]\nname = {name}\naddress = \"{}\"\nservice = \"{service}\"", listener.address)?;
+            if let Some(tls) = &listener.tls {
+                let (certificate, key) = (tls.certificate.to_string_lossy(), tls.key.to_string_lossy());
+                let (certificate, key) = (text(&certificate), text(&key));
+                writeln!(f, "tls = {{ certificate = {certificate}, key = {key}, require = {} }}", tls.require)?;
+            }
         }
         for link in &self.links {
             let remote: Vec<String> = link.remote.iter().map(|address| text(&address.to_string())).collect();

@@ -5,3 +5,4 @@ pub mod listener;
 pub mod pipe;
 pub mod signals;
 pub mod stream;
+pub mod tls;

@@ -6,6 +6,7 @@
 use std::task::{Context, Poll};
 
 use super::stream::Stream;
+use super::tls::ServerTls;
 use crate::wire::compress::Frames;
 
 /// Least room for new bytes in the shared buffer.
@@ -20,6 +21,8 @@ pub struct Pipe {
     written: usize,
     moved: usize,
     broken: bool,
+    /// The stream has taken what it has not sent yet.
+    unsent: bool,
     frames: Option<Box<Frames>>,
 }
 
@@ -37,7 +40,16 @@ pub enum Fill {
 impl Pipe {
     /// A pipe with nothing in it.
     pub fn new(stream: Stream) -> Self {
-        Self { stream, held: Vec::new(), blocked: Vec::new(), written: 0, moved: 0, broken: false, frames: None }
+        Self {
+            stream,
+            held: Vec::new(),
+            blocked: Vec::new(),
+            written: 0,
+            moved: 0,
+            broken: false,
+            unsent: false,
+            frames: None,
+        }
     }
 
     /// Reads more behind what is held. The buffer grows if that needs it.
@@ -95,6 +107,16 @@ impl Pipe {
         }
     }
 
+    /// From here on bytes come and go in TLS, this side as the server.
+    pub fn secure(&mut self, tls: &ServerTls) {
+        self.stream.secure(tls);
+    }
+
+    /// Gives back what was read before the pipe was [`secure`](Self::secure).
+    pub fn rewind(&mut self, bytes: &[u8]) {
+        self.stream.rewind(bytes);
+    }
+
     /// From here on bytes come and go in compressed frames.
     pub fn compress(&mut self) {
         if self.frames.is_none() {
@@ -145,7 +167,10 @@ impl Pipe {
         let mut rest = bytes;
         if self.blocked.is_empty() && !more && !self.broken {
             match self.stream.poll_write(context, rest) {
-                Poll::Ready(Ok(written)) => rest = &rest[written..],
+                Poll::Ready(Ok(written)) => {
+                    rest = &rest[written..];
+                    self.send(context);
+                }
                 Poll::Ready(Err(_)) => self.broken = true,
                 Poll::Pending => {}
             }
@@ -172,7 +197,17 @@ impl Pipe {
         }
         self.written = 0;
         self.blocked = Vec::new();
-        Poll::Ready(())
+        self.send(context);
+        if self.is_blocked() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    /// Has the stream send what it has taken.
+    fn send(&mut self, context: &mut Context<'_>) {
+        match self.stream.poll_flush(context) {
+            Poll::Ready(Ok(())) => self.unsent = false,
+            Poll::Ready(Err(_)) => self.broken = true,
+            Poll::Pending => self.unsent = true,
+        }
     }
 
     /// The stream alone; what is held and what is blocked is gone.
@@ -197,7 +232,7 @@ impl Pipe {
 
     /// Whether writing waits for the peer.
     pub fn is_blocked(&self) -> bool {
-        !self.blocked.is_empty() && !self.broken
+        (!self.blocked.is_empty() || self.unsent) && !self.broken
     }
 
     /// Whether a write has failed.

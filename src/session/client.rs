@@ -20,6 +20,8 @@ pub(super) struct Client {
     /// The current schema.
     pub(super) schema: Option<Box<[u8]>>,
     pub(super) attributes: Box<[u8]>,
+    /// It speaks TLS with the proxy.
+    pub(super) secure: bool,
     /// The greeting's, for all of the session: clients answer COM_CHANGE_USER by it, whatever comes with the next challenge.
     pub(super) scramble: [u8; SCRAMBLE],
 }
@@ -36,6 +38,7 @@ impl Client {
             accounts: 0,
             schema: None,
             attributes: Box::default(),
+            secure: false,
             scramble: [0; SCRAMBLE],
         }
     }

@@ -57,6 +57,8 @@ pub enum Action {
         /// Range of `own`.
         range: Range<usize>,
     },
+    /// All that the client sends from here on is TLS, and so is what it is sent; to be told by `Machine::on_secured`.
+    Secure,
     /// Open a connection to a node for this slot.
     Dial {
         /// The slot, free until now.

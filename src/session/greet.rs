@@ -18,7 +18,7 @@ use crate::wire::packet::{self, Header};
 
 use super::client::Client;
 use super::desk::{Action, Desk, Peer, Slot};
-use super::machine::{Machine, Phase};
+use super::machine::{Machine, Phase, TlsPolicy};
 use super::prepared::Prepared;
 use super::state::SessionState;
 use super::work::{After, Target, Work};
@@ -27,6 +27,12 @@ use super::work::{After, Target, Work};
 const LOGIN_PACKET_MAX: usize = 80 << 10;
 /// After so many refused COM_CHANGE_USER no more are tried (server: `failed_com_change_user` in sql/sql_parse.cc).
 const FAILED_CHANGES_MAX: u8 = 3;
+/// What a client gets that does not use TLS where it must.
+const INSECURE: (u16, &[u8; 5], &str) = (
+    1045,
+    b"28000",
+    "Access denied: this listener takes clients with TLS only; use the client's option for TLS (--ssl)",
+);
 /// What a login of an unknown shape gets.
 const BAD_HANDSHAKE: (u16, &[u8; 5], &str) = (1043, b"08S01", "Bad handshake");
 
@@ -47,6 +53,8 @@ pub(super) struct Greet {
 enum Stage {
     /// Waits for the client's response to the greeting.
     Response,
+    /// The client has asked for TLS, which has not begun yet.
+    Tls,
     /// Waits for the answer to another scramble.
     Answer,
     /// Waits for newer accounts.
@@ -80,6 +88,10 @@ impl Machine {
         };
         let common = known().fold(u64::MAX, |common, node| common & node.capabilities);
         let capabilities = Capabilities::SUPPORTED & Capabilities::from_bits_retain(common) | Capabilities::OWN;
+        let capabilities = match self.tls {
+            TlsPolicy::Off => capabilities.difference(Capabilities::SSL),
+            TlsPolicy::Offered | TlsPolicy::Required => capabilities,
+        };
         self.client.capabilities = capabilities;
         let greeting = Greeting {
             version: node.version.as_bytes(),
@@ -127,7 +139,11 @@ impl Machine {
 
     fn take_response(&mut self, payload: &[u8], desk: &mut Desk) -> Result<(), Malformed> {
         if is_ssl_request(payload) {
-            return Err(Malformed("TLS was not offered"));
+            return self.begin_tls(desk);
+        }
+        if self.tls == TlsPolicy::Required && !self.client.secure {
+            self.refuse(Fault::client(INSECURE.0, INSECURE.1, INSECURE.2), desk);
+            return Ok(());
         }
         let response = Response::parse(payload)?;
         let client = &mut self.client;
@@ -151,6 +167,27 @@ impl Machine {
             self.ask_native(desk);
         }
         Ok(())
+    }
+
+    fn begin_tls(&mut self, desk: &mut Desk) -> Result<(), Malformed> {
+        if self.tls == TlsPolicy::Off || self.client.secure {
+            return Err(Malformed("TLS was not offered"));
+        }
+        if let Phase::Greeting(greet) = &mut self.phase {
+            greet.stage = Stage::Tls;
+        }
+        desk.act(Action::Secure);
+        Ok(())
+    }
+
+    /// What the client sends from here on has come in TLS.
+    pub fn on_secured(&mut self) {
+        if let Phase::Greeting(greet) = &mut self.phase
+            && greet.stage == Stage::Tls
+        {
+            greet.stage = Stage::Response;
+            self.client.secure = true;
+        }
     }
 
     fn ask_native(&mut self, desk: &mut Desk) {
@@ -270,8 +307,13 @@ fn changed_user(payload: &[u8], old: &Client) -> Result<Client, Malformed> {
     let length = usize::from(cursor.u8()?);
     cursor.take(length)?;
     let schema = cursor.nul_bytes()?;
-    let mut next =
-        Client { address: old.address, packet_max: old.packet_max, scramble: old.scramble, ..Client::new(old.address) };
+    let mut next = Client {
+        address: old.address,
+        secure: old.secure,
+        packet_max: old.packet_max,
+        scramble: old.scramble,
+        ..Client::new(old.address)
+    };
     next.capabilities = old.capabilities.difference(Capabilities::ONLY_AT_LOGIN);
     // 0 stands for the node's default, which is what a server takes here.
     next.collation = if cursor.is_empty() { 0 } else { cursor.u16()?.to_le_bytes()[0] };

@@ -37,6 +37,18 @@ pub(super) enum Phase {
     Ended,
 }
 
+/// Whether clients may use TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsPolicy {
+    /// They can't.
+    #[default]
+    Off,
+    /// As they like.
+    Offered,
+    /// They must.
+    Required,
+}
+
 /// Why what the client sends can't be understood any more.
 #[derive(Clone, Copy, Debug)]
 pub enum ClientLost {
@@ -76,6 +88,8 @@ pub struct Machine {
     pub(super) last_class: Option<Class>,
     /// Of the replication service only.
     pub(super) replica: Option<Box<Replica>>,
+    /// Whether its client may use TLS.
+    pub(super) tls: TlsPolicy,
     armed: bool,
 }
 
@@ -101,8 +115,14 @@ impl Machine {
             idle_since_us: 0,
             last_class: None,
             replica: None,
+            tls: TlsPolicy::Off,
             armed: false,
         }
+    }
+
+    /// Its listener has this policy.
+    pub fn with_tls(self, tls: TlsPolicy) -> Self {
+        Self { tls, ..self }
     }
 
     /// Greets the client; comes before all events.

@@ -12,7 +12,7 @@ use tracing::info;
 
 use crate::backend::handover::Handover;
 use crate::cluster::view::NodeId;
-use crate::config::model::NODES_MAX;
+use crate::config::model::{LISTENERS_MAX, NODES_MAX};
 use crate::net::pipe::{Fill, Pipe};
 use crate::net::signals::{SOURCES_MAX, Signals};
 use crate::net::stream::Stream;
@@ -32,7 +32,7 @@ const AHEAD_MAX: usize = 16 << 10;
 const OTHER: usize = 0;
 const CLIENT: usize = 1;
 pub(super) const FIRST_NODE: usize = 2;
-const _: () = assert!(FIRST_NODE + NODES_MAX <= SOURCES_MAX);
+const _: () = assert!(FIRST_NODE + NODES_MAX <= SOURCES_MAX && LISTENERS_MAX <= u8::MAX as usize);
 
 /// One session's task.
 pub(super) struct Task {
@@ -50,12 +50,21 @@ pub(super) struct Task {
     client_closed: bool,
     draining: bool,
     begun: bool,
+    /// TLS with the client has begun with what the machine has not taken.
+    secured: bool,
+    listener: u8,
     /// Somebody else goes on with the client and this node connection.
     left: Option<(Slot, NodeId)>,
 }
 
 impl Task {
-    pub(super) fn new(machine: Machine, client: Stream, worker: Rc<Worker>, notice: Rc<Notice>) -> Self {
+    pub(super) fn new(
+        machine: Machine,
+        client: Stream,
+        listener: usize,
+        worker: Rc<Worker>,
+        notice: Rc<Notice>,
+    ) -> Self {
         let mut signals = Signals::default();
         signals.begin(OTHER);
         signals.begin(CLIENT);
@@ -74,6 +83,8 @@ impl Task {
             client_closed: false,
             draining: false,
             begun: false,
+            secured: false,
+            listener: listener as u8,
             left: None,
         }
     }
@@ -280,6 +291,11 @@ impl Task {
         }
         let taken = self.machine.on_client(&mut bench.scratch[..count], &mut bench.desk);
         self.perform(bench);
+        if std::mem::take(&mut self.secured) {
+            self.client.rewind(&bench.scratch[taken..count]);
+            self.machine.on_secured();
+            return taken;
+        }
         self.client.hold(&bench.scratch[taken..count]);
         self.offered = true;
         if taken > 0 {
@@ -328,6 +344,7 @@ impl Task {
                     self.signals.begin(OTHER);
                 }
                 Action::Compress => self.client.compress(),
+                Action::Secure => self.secure(),
                 Action::RefreshAccounts => self.start_errand(self.worker.accounts_errand(&bench.desk)),
                 Action::Suspect(node) => self.worker.suspect(*node),
                 Action::FindSession { id, ends } => self.start_errand(self.worker.find_errand(*id, *ends)),
@@ -344,6 +361,13 @@ impl Task {
         bench.desk.actions = actions;
         bench.desk.own = own;
         bench.desk.clear();
+    }
+
+    fn secure(&mut self) {
+        if let Some(tls) = self.worker.tls(usize::from(self.listener)) {
+            self.client.secure(&tls.server);
+            self.secured = true;
+        }
     }
 
     fn start_errand(&mut self, errand: Errand) {

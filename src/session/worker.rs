@@ -27,6 +27,7 @@ use crate::backend::seats::{self, Seats};
 use crate::cluster::view::{Duty, NodeId, ViewHandle};
 use crate::net::clock::Clock;
 use crate::net::stream::Stream;
+use crate::net::tls::ServerTls;
 use crate::outcome::{Question, Resolver};
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
@@ -34,7 +35,7 @@ use crate::wire::challenge::SCRAMBLE;
 use super::desk::{Desk, Settings, Sought};
 use super::errand::{Errand, Word};
 use super::life;
-use super::machine::Machine;
+use super::machine::{Machine, TlsPolicy};
 use super::notice::{Heard, Notice};
 use super::portrait::Easel;
 use super::publish::Gauges;
@@ -77,10 +78,20 @@ pub struct Shared {
     pub clock: Clock,
     /// Which listeners are of the replication service, by their place in the configuration.
     pub replication: Box<[bool]>,
+    /// What TLS needs, by listener.
+    pub tls: Box<[Option<ListenerTls>]>,
     /// Goes on with clients that begin a dump.
     pub heir: Heir,
     /// Finds out whether interrupted writes happened.
     pub resolver: Resolver,
+}
+
+/// The TLS of a listener.
+pub struct ListenerTls {
+    /// What rustls needs.
+    pub server: ServerTls,
+    /// Clients must use it.
+    pub required: bool,
 }
 
 /// Starts the workers, a thread each.
@@ -259,10 +270,15 @@ impl Worker {
             service.sessions.fetch_add(1, Ordering::Relaxed);
             service.sessions_total.fetch_add(1, Ordering::Relaxed);
         }
-        let machine = Machine::new(id, address.ip().to_canonical());
+        let policy = match self.tls(listener) {
+            None => TlsPolicy::Off,
+            Some(tls) if tls.required => TlsPolicy::Required,
+            Some(_) => TlsPolicy::Offered,
+        };
+        let machine = Machine::new(id, address.ip().to_canonical()).with_tls(policy);
         let replicates = self.shared.replication.get(listener) == Some(&true);
         let machine = if replicates { machine.for_replicas() } else { machine };
-        let task = Task::new(machine, stream, self.clone(), notice.clone());
+        let task = Task::new(machine, stream, listener, self.clone(), notice.clone());
         tokio::task::spawn_local(life::live(id, task, self.clone(), notice));
     }
 
@@ -320,6 +336,10 @@ impl Worker {
 
     pub(super) fn seats(&self) -> &Seats {
         &self.seats
+    }
+
+    pub(super) fn tls(&self, listener: usize) -> Option<&ListenerTls> {
+        self.shared.tls.get(listener)?.as_ref()
     }
 
     pub(super) fn multiplexes(&self) -> bool {

@@ -59,7 +59,7 @@ impl Capabilities {
     );
 
     /// What is the proxy's own affair with its client.
-    pub const OWN: Self = Self::COMPRESS;
+    pub const OWN: Self = Self::COMPRESS.union(Self::SSL);
 
     /// What a client must have: everything older than 4.1 speaks another protocol.
     pub const REQUIRED: Self = Self::PROTOCOL_41.union(Self::SECURE_CONNECTION);

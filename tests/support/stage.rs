@@ -220,6 +220,7 @@ impl Stage {
             Action::Close(slot) | Action::Abort(slot) => self.ends[usize::from(*slot)] = End::Closed,
             Action::Arm(deadline) => self.deadline = *deadline,
             Action::Compress => {}
+            Action::Secure => unreachable!("TLS is not offered here"),
             Action::RefreshAccounts => self.errand = Some(Errand::Accounts),
             Action::FindSession { id, .. } => self.errand = Some(Errand::Find(*id)),
             Action::FindSessions(Sought::Thread(id)) => self.errand = Some(Errand::Find(*id)),

@@ -191,13 +191,19 @@ impl<'a> Translation<'a> {
             block.set("name", name(&called.name));
             block.set("address", text(&address));
             block.set("service", text(service));
+            if let Some((certificate, key)) = tls_files(listener) {
+                let (certificate, key) = (self.string(certificate), self.string(key));
+                block.set("tls", format!("{{ certificate = {certificate}, key = {key}, require = true }}"));
+            }
             self.listeners.push(block);
         }
         self.note_each(listener, Self::listener_setting);
     }
 
-    fn listener_setting(&mut self, _: &'a Section, setting: &'a Setting) -> Fate {
+    fn listener_setting(&mut self, listener: &'a Section, setting: &'a Setting) -> Fate {
         match (&*setting.key, &*setting.value) {
+            ("ssl", value) if truth(value) == Some(false) => taken("no TLS"),
+            ("ssl" | "ssl_cert" | "ssl_key", _) if tls_files(listener).is_some() => taken("[[listener]] tls"),
             ("type" | "service", _) => taken("[[listener]] service"),
             ("port" | "address", _) => taken("[[listener]] address"),
             ("protocol", "MariaDBClient" | "MySQLClient" | "MariaDB" | "MariaDBProtocol" | "mariadb") => {
@@ -208,4 +214,10 @@ impl<'a> Translation<'a> {
             _ => lost(),
         }
     }
+}
+
+/// The files of a listener that takes clients with TLS only: its certificate and key.
+fn tls_files(listener: &Section) -> Option<(&str, &str)> {
+    let on = listener.get("ssl").is_some_and(|value| truth(value) == Some(true) || value == "required");
+    if on { listener.get("ssl_cert").zip(listener.get("ssl_key")) } else { None }
 }

@@ -162,6 +162,11 @@ fn values_are_translated() {
             "readers = \"least-connections\"",
         ),
         ("port=3307", "port=3307\npersistpoolmax=10", "idle_connections_max = 10"),
+        (
+            "port=4006",
+            "port=4006\nssl=true\nssl_cert=/c\nssl_key=/k",
+            "tls = { certificate = \"/c\", key = \"/k\", require = true }",
+        ),
         ("threads=4", "threads=auto\nlog_info=1", "log = \"info\""),
         (
             "[S]",
