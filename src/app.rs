@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -18,6 +19,7 @@ use tokio::time::timeout;
 
 use crate::admin::health::Stage;
 use crate::admin::http::{self, Sources};
+use crate::admin::reload::Reloads;
 use crate::auth::directory::Directory;
 use crate::auth::load::Service;
 use crate::cluster::order::Orders;
@@ -37,6 +39,11 @@ use crate::session::registry::Registry;
 use crate::session::worker::{self, ListenerTls};
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log;
+
+mod reload;
+mod service;
+
+use reload::Reload;
 
 /// What both halves see.
 #[derive(Clone, Debug)]
@@ -83,14 +90,14 @@ const FIRST_LOOK_MAX: Duration = Duration::from_secs(5);
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 
 /// Runs the proxy until SIGTERM or SIGINT.
-pub fn run(config: Config) -> Result<(), StartError> {
+pub fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
     log::start(config.site.log);
     allow_many_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(StartError::of("cannot start the control plane"))?;
-    runtime.block_on(control(config))
+    runtime.block_on(control(config, path))
 }
 
 /// A session has a socket for its client and one for each node: takes all descriptors the system gives.
@@ -101,7 +108,7 @@ fn allow_many_files() {
     }
 }
 
-async fn control(config: Config) -> Result<(), StartError> {
+async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
     let config = Arc::new(config);
     let mut signals = Signals::new().map_err(StartError::of("cannot listen to signals"))?;
     let admin = TcpListener::bind(config.admin.address)
@@ -116,6 +123,7 @@ async fn control(config: Config) -> Result<(), StartError> {
     };
     let (links, link_orders) = Board::new();
     let (orders, node_orders) = Orders::new(shared.config.cluster.switch_wait);
+    let (reloads, mut reload_requests) = Reloads::new();
     let (stage, stage_seen) = watch::channel(Stage::Starting);
     let stage = Arc::new(stage);
     let sources = Sources {
@@ -126,6 +134,7 @@ async fn control(config: Config) -> Result<(), StartError> {
         links: links.clone(),
         roster: shared.roster.clone(),
         registry: shared.registry.clone(),
+        reloads,
         stage: stage_seen,
     };
     tokio::spawn(async move {
@@ -145,7 +154,20 @@ async fn control(config: Config) -> Result<(), StartError> {
     let data_plane = DataPlane::start(&shared, stage)?;
     tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");
 
-    signals.stop().await;
+    let mut reload = Reload::new(path, shared.config.clone(), data_plane.shared.clone());
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop => break,
+                // What came of it is in the log.
+                Signal::Reload => drop(reload.run()),
+            },
+            Some(answer) = reload_requests.recv() => {
+                // Who asked may have gone.
+                let _ = answer.send(reload.run());
+            }
+        }
+    }
     data_plane.drain();
     wait_until_drained(&shared, &mut signals).await;
     data_plane.stop();
@@ -199,6 +221,7 @@ impl DataPlane {
             listener::bind(listener.address).map_err(StartError::of(what))
         };
         let sockets = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        tokio::spawn(service::keep_alive(data.clone()));
         let opening = tokio::spawn(open(sockets, data.clone(), stage.clone()));
         Ok(Self { workers, shared: data, stage, opening })
     }
@@ -207,6 +230,7 @@ impl DataPlane {
     fn drain(&self) {
         self.opening.abort();
         self.stage.send_replace(Stage::Draining);
+        service::stopping();
         self.shared.registry.drain();
     }
 
@@ -229,6 +253,7 @@ async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>, 
     }
     sockets.into_iter().enumerate().for_each(|(listener, socket)| shared.registry.open(listener, socket));
     stage.send_replace(Stage::Serving);
+    service::ready();
 }
 
 fn listener_tls(config: &Config) -> Result<Box<[Option<ListenerTls>]>, StartError> {
@@ -284,6 +309,15 @@ async fn wait_until_drained(shared: &Shared, signals: &mut Signals) {
     }
 }
 
+/// What an operator wants by a signal.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Signal {
+    /// SIGTERM or SIGINT.
+    Stop,
+    /// SIGHUP.
+    Reload,
+}
+
 /// The signals an operator sends.
 struct Signals {
     terminate: tokio::signal::unix::Signal,
@@ -300,14 +334,19 @@ impl Signals {
         })
     }
 
+    /// Waits for one. Can be dropped and called again.
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hang_up.recv() => Signal::Reload,
+        }
+    }
+
     /// Waits for SIGTERM or SIGINT. Can be dropped and called again.
     async fn stop(&mut self) {
-        loop {
-            tokio::select! {
-                _ = self.terminate.recv() => return,
-                _ = self.interrupt.recv() => return,
-                _ = self.hang_up.recv() => tracing::info!("SIGHUP: ignored, a changed configuration needs a restart"),
-            }
+        while self.next().await == Signal::Reload {
+            tracing::info!("SIGHUP: ignored, the proxy ends");
         }
     }
 }

@@ -5,11 +5,11 @@
 mod support;
 
 use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +62,7 @@ fn clients_speak_tls_or_not() {
     python_speaks_it(&proxy, &certificate);
     a_client_that_does_not_wait(&proxy, &certificate);
     nonsense_ends_only_itself(&proxy);
+    certificates_are_renewed(&proxy, &certificate, &key, &address.to_string());
     drop(proxy);
     let proxy = start(true);
     let plain = proxy.client(&["--skip-ssl", "-e", "SELECT 1"]);
@@ -178,6 +179,64 @@ fn nonsense_ends_only_itself(proxy: &Proxy) {
         assert!(rest.len() < 100, "{rest:?}");
     }
     assert_eq!(proxy.sql("SELECT 1"), "1");
+}
+
+/// Who is connected stays so; who comes gets the new one. If anything is wrong, nothing changes.
+fn certificates_are_renewed(proxy: &Proxy, certificate: &str, key: &str, address: &str) {
+    let (host, port) = (proxy.address().ip().to_string(), proxy.address().port().to_string());
+    let login = ["--no-defaults", "-h", &host, "-P", &port, "-u", APP_USER, &format!("-p{APP_PASSWORD}")];
+    let mut client = Command::new("mariadb")
+        .args(login)
+        .args(["--ssl", "-n", "-N"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (client.stdin.take().unwrap(), BufReader::new(client.stdout.take().unwrap()));
+    let mut ask = || {
+        input.write_all(b"SELECT CONNECTION_ID();\n").unwrap();
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        line
+    };
+    let connection = ask();
+    let fresh = rcgen::generate_simple_self_signed([address.to_owned()]).unwrap();
+    let old = (fs::read(certificate).unwrap(), fs::read(key).unwrap());
+    fs::write(certificate, fresh.cert.pem()).unwrap();
+    let reload = || proxy.command(&["reload"]);
+    let refused = reload();
+    assert!(!refused.status.success(), "a certificate without its key: {refused:?}");
+    let verified = || {
+        let ca = format!("--ssl-ca={certificate}");
+        proxy.client(&[&ca, "--ssl-verify-server-cert", "-e", "SELECT 1"]).status.success()
+    };
+    assert!(!verified(), "nothing has changed");
+    fs::write(key, fresh.signing_key.serialize_pem()).unwrap();
+    assert_eq!(succeeded(&reload()), "in force now: certificate of applications");
+    assert!(verified());
+    assert_eq!(ask(), connection);
+    fs::write(certificate, old.0).unwrap();
+    fs::write(key, old.1).unwrap();
+    assert!(Command::new("kill").args(["-HUP", &proxy.pid().to_string()]).status().unwrap().success());
+    assert!(until(START_MAX, verified), "SIGHUP does the same");
+    assert_eq!(ask(), connection);
+    drop(input);
+    assert!(client.wait().unwrap().success());
+    what_needs_a_restart_is_named(proxy);
+}
+
+fn what_needs_a_restart_is_named(proxy: &Proxy) {
+    let file = proxy.log_file().with_file_name("oarlock.toml");
+    let text = fs::read_to_string(&file).unwrap();
+    let reload = || proxy.command(&["reload"]);
+    fs::write(&file, text.replacen("log = \"info\"", "log = \"warning\"\nthreads = 7", 1)).unwrap();
+    let said = succeeded(&reload());
+    assert_eq!(said, "in force now: certificate of applications, site.log\nafter a restart: site.threads");
+    fs::write(&file, text.replacen("[site]", "[stie]", 1)).unwrap();
+    let refused = reload();
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("did you mean `site`?"), "{refused:?}");
+    fs::write(&file, text).unwrap();
+    assert_eq!(succeeded(&reload()), "in force now: certificate of applications, site.log");
 }
 
 fn keys_that_others_can_read_are_refused(config: String, certificate: &str, key: &str) {

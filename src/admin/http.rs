@@ -1,7 +1,8 @@
 //! The JSON API: what the process knows of its servers, services and links, and orders for nodes and links.
 //!
 //! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/replicas`, `GET /v1/sessions`; `POST /v1/servers/NAME` with
-//! a [`node order`](NodeOrder), answered by a text; `DELETE /v1/sessions/ID`; `POST /v1/links/NAME` with an [`OrderText`]. [`Server`], [`Service`], [`LinkReport`],
+//! a [`node order`](NodeOrder), answered by a text; `DELETE /v1/sessions/ID`; `POST /v1/links/NAME` with an [`OrderText`], `POST /v1/reload` with
+//! nothing (`null`), answered by a [`Report`]. [`Server`], [`Service`], [`LinkReport`],
 //! [`Replica`], [`Portrait`] and [`Answer`] are its shapes, both ways: the command line reads what is written here. Orders are taken as `application/json` only, which a browser does not send to another
 //! site unasked.
 //!
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 use super::health::{self, Stage};
 use super::metrics;
+use super::reload::{Reloads, Report};
 use super::state::state;
 use crate::cluster::order::{Order as NodeOrder, Orders};
 use crate::cluster::view::{NodeView, ViewHandle};
@@ -106,6 +108,8 @@ pub struct Sources {
     pub roster: Arc<Roster>,
     /// The sessions.
     pub registry: Arc<Registry>,
+    /// Where reading the configuration again is wished.
+    pub reloads: Reloads,
     /// How far the process is.
     pub stage: watch::Receiver<Stage>,
 }
@@ -121,6 +125,7 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()>
         .route("/v1/replicas", get(async |State(sources): State<Sources>| Json(replicas(&sources))))
         .route("/v1/sessions", get(async |State(sources): State<Sources>| Json(sessions(&sources).await)))
         .route("/v1/sessions/{id}", delete(end_session))
+        .route("/v1/reload", post(reload))
         .route("/live", get(async || "live"))
         .route("/ready", get(async |State(sources): State<Sources>| is_ready(&sources)))
         .route("/metrics", get(async |State(sources): State<Sources>| metrics(&sources)))
@@ -181,6 +186,11 @@ async fn order_node(
     Json(order): Json<NodeOrder>,
 ) -> Result<Json<String>, (StatusCode, String)> {
     sources.orders.give(name, order).await.map(Json).map_err(|error| (StatusCode::CONFLICT, error))
+}
+
+/// Has the configuration read again. There is nothing to say with it, but it is said as JSON, as all orders are.
+async fn reload(State(sources): State<Sources>, Json(()): Json<()>) -> Result<Json<Report>, (StatusCode, String)> {
+    sources.reloads.wish().await.map(Json).map_err(|error| (StatusCode::CONFLICT, error))
 }
 
 /// Carries out an order for a link.

@@ -9,12 +9,13 @@ use clap::{Parser, Subcommand};
 mod audit;
 mod check;
 mod classify;
-mod kill;
 mod import;
+mod kill;
 mod lab;
 mod link;
 mod list;
 mod order;
+mod reload;
 mod run;
 mod seal;
 mod server;
@@ -29,6 +30,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     Run(run::Args),
+    Reload(reload::Args),
     Check(check::Args),
     Audit(audit::Args),
     List(list::Args),
@@ -47,6 +49,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(args) => run::run(args),
+        Command::Reload(args) => reload::run(args),
         Command::Check(args) => check::run(args),
         Command::Audit(args) => audit::run(args),
         Command::List(args) => list::run(args),

@@ -21,7 +21,12 @@ pub(super) fn give<T: DeserializeOwned>(
     if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)) || name.is_empty() {
         return Err(format!("`{name}` is no name"));
     }
-    let answer = agent().post(format!("http://{admin}/v1/{kind}/{name}")).send_json(order);
+    post(admin, &format!("{kind}/{name}"), order)
+}
+
+/// Gives an order of the proxy as a whole, by its path.
+pub(super) fn post<T: DeserializeOwned>(admin: SocketAddr, path: &str, order: &impl Serialize) -> Result<T, String> {
+    let answer = agent().post(format!("http://{admin}/v1/{path}")).send_json(order);
     let mut answer = done(admin, answer)?;
     answer.body_mut().read_json().map_err(|error| format!("what answers on {admin} is not oarlock: {error}"))
 }

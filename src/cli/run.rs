@@ -17,7 +17,7 @@ pub fn run(args: Args) -> ExitCode {
         Ok(config) => config,
         Err(error) => return super::failed(error),
     };
-    match crate::app::run(config) {
+    match crate::app::run(config, args.config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::failed(error),
     }

@@ -4,6 +4,7 @@
 //! typed, with every default and limit. Nothing else knows TOML.
 
 mod build;
+mod difference;
 mod duration;
 mod environment;
 mod error;
@@ -24,6 +25,7 @@ use std::path::Path;
 
 use toml::Spanned;
 
+pub use difference::differences;
 pub use duration::{parse_duration, print_duration};
 pub use error::ConfigError;
 pub use model::Config;

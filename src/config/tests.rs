@@ -9,7 +9,7 @@ use crate::routing::reader::Policy;
 use super::model::{Kind, LogLevel, Service, Threads};
 use super::seal::Key;
 use super::secret::Secret;
-use super::{Config, ConfigError, load, parse};
+use super::{Config, ConfigError, differences, load, parse};
 
 const SMALL: &str = r#"
 [site]
@@ -301,4 +301,35 @@ fn sealed_secrets_are_opened_with_the_key_of_the_file() {
     );
     let error = self::read(&plain).unwrap_err().to_string();
     assert_eq!(error, "configuration:20: a sealed secret: no key in /etc/oarlock/key");
+}
+
+#[test]
+fn differences_are_named_by_their_settings() {
+    let tls = "service = \"read-write-split\"\ntls = { certificate = \"/c\", key = \"/k\" }";
+    let node = "[[node]]\nname = \"galera-72\"\naddress = \"192.168.56.72\"\n";
+    for (old, new, names) in [
+        ("", "", &[][..]),
+        ("password = \"${SECRET}\"", "password = \"other\"", &["site.password"]),
+        ("[[node]]", "[cluster]\nread_timeout = \"7s\"\n[[node]]", &["cluster.read_timeout"]),
+        ("user = \"maxuser\"", "user = \"maxuser\"\nlog = \"info\"\nthreads = 3", &["site.log", "site.threads"]),
+        ("address = \"192.168.56.71\"", "address = \"192.168.56.71\"\npriority = 2", &["node.galera-71.priority"]),
+        ("galera-71", "galera-72", &["node.galera-71", "node.galera-72"]),
+        ("[[listener]]", &format!("{node}[[listener]]"), &["node.galera-72"]),
+        ("service = \"read-write-split\"", tls, &["listener.applications.tls"]),
+    ] {
+        let different = SMALL.replacen(old, new, 1);
+        let found = differences(&read(SMALL).unwrap(), &read(&different).unwrap());
+        assert_eq!(found.iter().map(String::as_str).collect::<Vec<_>>(), names, "{new}");
+    }
+    let with = |old: &str, new: &str| read(&format!("{SMALL}{LINK}{node}").replacen(old, new, 1)).unwrap();
+    let found = |old, new| differences(&with("", ""), &with(old, new)).into_iter().collect::<Vec<_>>();
+    assert_eq!(
+        found("user = \"repl_user\"\npassword = \"${SECRET}\"", "user = \"repl_user\"\npassword = \"p\""),
+        ["link.dr.password"]
+    );
+    let swapped = format!("{}{node}", SMALL.split_once("[[node]]").unwrap().0)
+        + "[[node]]"
+        + SMALL.split_once("[[node]]").unwrap().1;
+    let found = differences(&read(&format!("{SMALL}{node}")).unwrap(), &read(&swapped).unwrap());
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["node (their order)"]);
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::{fmt, io};
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -24,7 +25,7 @@ const OTHERS: u32 = 0o077;
 
 /// A listener's certificate and key.
 #[derive(Clone)]
-pub struct ServerTls(Arc<ServerConfig>);
+pub struct ServerTls(Arc<ArcSwap<ServerConfig>>);
 
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,14 +52,19 @@ impl ServerTls {
         ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
-            .map(|config| Self(Arc::new(config)))
+            .map(|config| Self(Arc::new(ArcSwap::from_pointee(config))))
             .map_err(|error| fail(certificate, &error))
+    }
+
+    /// Whoever comes from now on gets this certificate instead.
+    pub fn renew(&self, fresh: &Self) {
+        self.0.store(fresh.0.load_full());
     }
 
     /// Begins TLS on a connection.
     pub(super) fn accept(&self, socket: TcpStream) -> Handshake {
         let socket = Rewound { socket, before: Vec::new(), used: 0 };
-        Handshake(TlsAcceptor::from(self.0.clone()).accept(socket))
+        Handshake(TlsAcceptor::from(self.0.load_full()).accept(socket))
     }
 }
 

@@ -18,6 +18,7 @@ pub(super) struct Gauges {
 impl Worker {
     /// Gives what has been counted to the totals, and tells what has changed at the nodes.
     pub(super) fn publish(&self) {
+        self.shared.registry.beat(self.place);
         self.tidy_pool();
         if self.withdraws() {
             self.tell_all(|heard| heard.view = true);

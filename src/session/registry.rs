@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +25,8 @@ pub struct Registry {
 struct Handle {
     orders: mpsc::UnboundedSender<Order>,
     sessions: AtomicUsize,
+    /// How often it has told its numbers.
+    beats: AtomicU64,
 }
 
 /// A client to be served.
@@ -75,7 +77,7 @@ impl Registry {
     pub(super) fn begin(&self, workers: usize) -> Vec<mpsc::UnboundedReceiver<Order>> {
         let worker = |_| {
             let (orders, queue) = mpsc::unbounded_channel();
-            (Handle { orders, sessions: AtomicUsize::new(0) }, queue)
+            (Handle { orders, sessions: AtomicUsize::new(0), beats: AtomicU64::new(0) }, queue)
         };
         let (handles, queues): (Vec<_>, Vec<_>) = (0..workers).map(worker).unzip();
         let _ = self.workers.set(handles.into());
@@ -85,6 +87,18 @@ impl Registry {
     /// How many workers there are.
     pub(super) fn workers(&self) -> usize {
         self.workers.get().map_or(1, |workers| workers.len())
+    }
+
+    /// A worker lives.
+    pub(super) fn beat(&self, place: usize) {
+        if let Some(worker) = self.workers.get().and_then(|workers| workers.get(place)) {
+            worker.beats.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// For each worker a number that is another one as long as it lives.
+    pub fn beats(&self) -> Vec<u64> {
+        self.workers.get().into_iter().flatten().map(|worker| worker.beats.load(Ordering::Relaxed)).collect()
     }
 
     /// Has clients taken from a listener, by one worker: it keeps its share and orders the others to serve theirs.

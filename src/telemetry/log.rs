@@ -4,23 +4,41 @@
 //! (`info`: the course of single sessions). `debug` adds the debug events of the libraries.
 
 use std::fmt;
+use std::io::Stderr;
+use std::sync::OnceLock;
 
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, layer};
-use tracing_subscriber::layer::SubscriberExt;
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::{FmtContext, Layer, layer};
+use tracing_subscriber::layer::{Layered, SubscriberExt};
+use tracing_subscriber::registry::{LookupSpan, Registry};
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::config::model::LogLevel;
 
 /// Starts logging for this process. A second call changes nothing.
 pub fn start(level: LogLevel) {
-    let lines = layer().event_format(Line).with_ansi(false).with_writer(std::io::stderr);
+    let (filter, handle) = reload::Layer::new(filter(level));
+    let lines = layer().event_format(Line).with_ansi(false).with_writer(std::io::stderr as fn() -> Stderr);
     // Fails only if the process logs already.
-    let _ = tracing_subscriber::registry().with(lines).with(filter(level)).try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+    let _ = FILTER.set(handle);
+}
+
+/// The filter of the process, once it logs.
+static FILTER: OnceLock<reload::Handle<Targets, Layered<Lines, Registry>>> = OnceLock::new();
+
+type Lines = Layer<Registry, DefaultFields, Line, fn() -> Stderr>;
+
+/// Logs this much from now on.
+pub fn set(level: LogLevel) {
+    if let Some(handle) = FILTER.get() {
+        // Fails only if the process does not log any more.
+        let _ = handle.reload(filter(level));
+    }
 }
 
 fn filter(level: LogLevel) -> Targets {
