@@ -276,6 +276,7 @@ fn settings(config: &Config) -> Settings {
     Settings {
         readers: config.read_write_split.readers,
         causal_reads: config.read_write_split.causal_reads,
+        writer_loss: config.read_write_split.writer_loss,
         handshake_timeout: config.limits.handshake_timeout,
         connect_timeout: config.cluster.connect_timeout,
         replay: config.read_write_split.replay,

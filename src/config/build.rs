@@ -28,6 +28,7 @@ pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
             outcome_wait: or(file.read_write_split.outcome_wait, OUTCOME_WAIT),
             replay: file.read_write_split.replay.unwrap_or(true),
             replay_bytes_max: file.read_write_split.replay_bytes_max.map_or(REPLAY_BYTES_MAX, |count| count.0),
+            writer_loss: file.read_write_split.writer_loss.unwrap_or_default(),
             writer_wait: or(file.read_write_split.writer_wait, WRITER_WAIT),
             multiplex,
         },

@@ -13,6 +13,7 @@ use toml::Spanned;
 
 use crate::routing::causal::CausalReads;
 use crate::routing::reader::Policy;
+use crate::routing::writer::WriterLoss;
 
 use super::duration::parse_duration;
 use super::model::{Address, Kind, LogLevel, OutcomePolicy, REMOTE_PORT, Service, THREADS_MAX, Threads};
@@ -110,6 +111,7 @@ pub(super) struct ReadWriteSplit {
     pub outcome_wait: Option<Interval>,
     pub replay: Option<bool>,
     pub replay_bytes_max: Option<Count>,
+    pub writer_loss: Option<WriterLoss>,
     pub writer_wait: Option<Interval>,
     pub multiplex: Option<Spanned<bool>>,
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::routing::causal::CausalReads;
 use crate::routing::reader::Policy;
+use crate::routing::writer::WriterLoss;
 
 use super::secret::Secret;
 
@@ -295,6 +296,8 @@ pub struct ReadWriteSplit {
     pub readers: Policy,
     /// Which writes a read sees.
     pub causal_reads: CausalReads,
+    /// What becomes of a session when the writer is lost.
+    pub writer_loss: WriterLoss,
     /// What becomes of a write whose outcome is unknown.
     pub outcome: OutcomePolicy,
     /// How long the outcome of a write is looked for.

@@ -104,6 +104,7 @@ fn print_split(f: &mut fmt::Formatter<'_>, split: &ReadWriteSplit) -> fmt::Resul
     }
     writeln!(f, "outcome = \"{}\"\noutcome_wait = {}", split.outcome.name(), time(split.outcome_wait))?;
     writeln!(f, "replay = {}\nreplay_bytes_max = {}", split.replay, split.replay_bytes_max)?;
+    writeln!(f, "writer_loss = \"{}\"", split.writer_loss.name())?;
     writeln!(f, "writer_wait = {}\nmultiplex = {}", time(split.writer_wait), split.multiplex)
 }
 

@@ -1,9 +1,35 @@
-//! Which node is the writer (pure).
+//! Which node is the writer, and what its loss means to sessions (pure).
 //!
 //! Every proxy of a site must come to the same answer from the same facts, so it is a function of them and of the
 //! current writer only.
 
+use serde::Deserialize;
+
 use crate::cluster::view::NodeId;
+
+/// What becomes of sessions when the writer is lost (`writer_loss` in the configuration).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WriterLoss {
+    /// What needs a writer waits for the next one.
+    #[default]
+    Wait,
+    /// What needs a writer gets an error as long as there is none.
+    ErrorOnWrite,
+    /// Those who were connected to the writer, or need one, end.
+    Disconnect,
+}
+
+impl WriterLoss {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Wait => "wait",
+            Self::ErrorOnWrite => "error-on-write",
+            Self::Disconnect => "disconnect",
+        }
+    }
+}
 
 /// A node as far as this choice goes, in the order of the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

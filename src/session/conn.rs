@@ -54,6 +54,8 @@ pub(super) enum Purpose {
 /// One node connection.
 pub(super) struct NodeConn {
     pub(super) node: NodeId,
+    /// That was the writer when the session last looked.
+    pub(super) of_writer: bool,
     pub(super) phase: Phase,
     /// What the node said of it.
     pub(super) kept: Kept,
@@ -85,6 +87,7 @@ impl NodeConn {
         let kept = Kept { thread: 0, status: Status::empty(), reset: Reset::Done, schema_seen: now };
         Self {
             node,
+            of_writer: false,
             phase: Phase::Dialling,
             kept,
             spotless: true,

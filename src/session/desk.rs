@@ -13,6 +13,7 @@ use crate::cluster::view::{ClusterView, Health, NodeId};
 use crate::outcome::Question;
 use crate::routing::causal::{CausalReads, Progress};
 use crate::routing::reader::{Load, Policy};
+use crate::routing::writer::WriterLoss;
 use crate::telemetry::tally::{Event, Tally};
 use crate::wire::challenge::SCRAMBLE;
 
@@ -159,6 +160,8 @@ pub struct Settings {
     pub readers: Policy,
     /// Which writes a read sees.
     pub causal_reads: CausalReads,
+    /// What becomes of a session when the writer is lost.
+    pub writer_loss: WriterLoss,
     /// From accept to the end of the login.
     pub handshake_timeout: Duration,
     /// From dial to the end of a node's login.

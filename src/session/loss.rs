@@ -9,6 +9,7 @@ use tracing::{info, warn};
 
 use crate::cluster::view::NodeId;
 use crate::fault::{Fault, Retry, Side};
+use crate::routing::writer::WriterLoss;
 use crate::sql::effect;
 use crate::sql::statement::{Class, LexMode, Traits};
 use crate::telemetry::tally::Event;
@@ -37,8 +38,9 @@ impl Machine {
         // With autocommit=0 the first statement opens a transaction that its own end does not commit.
         let uncommitted = open || !self.state.status.contains(Status::AUTOCOMMIT);
         desk.tally.count(Event::ConnectionLost);
+        let writes = conn.of_writer && desk.settings.writer_loss == WriterLoss::Disconnect;
         self.drop_conn(slot, desk);
-        if self.condemned {
+        if self.condemned || (writes && self.is_serving()) {
             return self.hang_up(desk);
         }
         let pinned = self.state.pinned == Some(slot);

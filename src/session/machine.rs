@@ -222,6 +222,9 @@ impl Machine {
 
     /// The cluster has changed.
     pub fn on_view(&mut self, desk: &mut Desk) {
+        if self.ends_with_writer(desk) {
+            return self.hang_up(desk);
+        }
         for slot in 0..self.conns.len() {
             let conn = &self.conns[slot];
             let Some(node) = desk.view.node(conn.node).filter(|_| conn.is_open()) else { continue };

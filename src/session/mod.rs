@@ -38,3 +38,4 @@ pub mod task;
 mod tracking;
 mod work;
 pub mod worker;
+mod writerless;

@@ -20,6 +20,7 @@ use super::machine::{Machine, Phase};
 use super::prepared::{Held, set_statement_id};
 use super::tracking;
 use super::work::{After, Stage, Target, Work};
+use super::writerless::Lack;
 
 /// The command's packet in the bytes of the event, if it came with this very event.
 pub(super) type Source<'a> = Option<(&'a mut [u8], Range<usize>)>;
@@ -30,6 +31,8 @@ enum Placed {
     /// Nowhere yet; look again at this time at the latest.
     Later(u64),
     Refused(Fault),
+    /// The session ends.
+    Over,
 }
 
 impl Machine {
@@ -52,6 +55,7 @@ impl Machine {
                     return self.arm(Some(deadline), desk);
                 }
                 Placed::Refused(fault) => return self.fail(fault, desk),
+                Placed::Over => return self.hang_up(desk),
             },
         };
         if let Some(work) = &mut self.work {
@@ -95,6 +99,11 @@ impl Machine {
             }
             _ if desk.now_us >= give_up_us => Placed::Refused(loss::nowhere(work.target, desk.settings.writer_wait)),
             Some(_) => Placed::Later(work.retry_at_us.min(give_up_us)),
+            None if work.target == Target::Writer => match self.lacks_writer(desk) {
+                Lack::Waits => Placed::Later(give_up_us),
+                Lack::Fails(fault) => Placed::Refused(fault),
+                Lack::Ends => Placed::Over,
+            },
             None => Placed::Later(give_up_us),
         }
     }
@@ -113,7 +122,8 @@ impl Machine {
             return place as Slot;
         }
         let place = self.conns.iter().position(|conn| !conn.is_open()).unwrap_or(self.conns.len());
-        let conn = NodeConn::dialling(node, desk.sighting());
+        let mut conn = NodeConn::dialling(node, desk.sighting());
+        conn.of_writer = desk.view.writer == Some(node);
         match self.conns.get_mut(place) {
             Some(closed) => *closed = conn,
             None => {

@@ -16,6 +16,7 @@ use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView, Trace}
 use oarlock::outcome::{Outcome, Question};
 use oarlock::routing::causal::CausalReads;
 use oarlock::routing::reader::Policy;
+use oarlock::routing::writer::WriterLoss;
 use oarlock::session::desk::{Action, Desk, Found, Peer, Settings, Slot, Sought};
 use oarlock::session::machine::Machine;
 use oarlock::wire::capability::{Capabilities, Status};
@@ -256,6 +257,7 @@ fn settings() -> Settings {
     Settings {
         readers: Policy::LeastConnections,
         causal_reads: CausalReads::Session,
+        writer_loss: WriterLoss::Wait,
         handshake_timeout: Duration::from_secs(10),
         connect_timeout: Duration::from_secs(3),
         replay: true,
