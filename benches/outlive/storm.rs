@@ -1,15 +1,18 @@
-//! 32 clients on few rows, through the proxy and directly, where they try again themselves: transfers a second and errors.
+//! 32 clients on few rows, through the proxy and directly, where they try again themselves: transfers a second, what they were told, and how
+//! many deadlocks their node has found. Both reach it by the same line.
 
 use std::time::Duration;
 
 use oarlock::lab::Lab;
 
-use crate::arena::{Arena, clients_runtime};
+use crate::arena::{Arena, clients_runtime, line};
 use crate::client::{Habit, Trade};
 use crate::driver::Kind;
 
 const CLIENTS: usize = 32;
 const ROWS: usize = 10;
+const DEADLOCKS: &str =
+    "SELECT VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS WHERE VARIABLE_NAME = 'Innodb_deadlocks'";
 /// The length of one measurement.
 const LENGTH: Duration = Duration::from_secs(10);
 
@@ -27,15 +30,20 @@ pub fn measure(rounds: u64) {
     };
     let mut ratios = Vec::new();
     for round in 1..=rounds.max(3) {
-        let direct = lab.nodes()[arena.writer()].address();
+        let writer = arena.writer();
+        let direct = line(&lab, writer);
+        let deadlocks = || lab.nodes()[writer].value(DEADLOCKS).unwrap().unwrap().parse::<u64>().unwrap();
         let mut rates = [0.0; 2];
         for (rate, (way, address)) in rates.iter_mut().zip([("direct", direct), ("oarlock", arena.proxy.address())]) {
+            let before = deadlocks();
             arena.enter(address, (0..CLIENTS).map(habit), round);
             std::thread::sleep(LENGTH);
             let record = arena.leave();
-            let errors = record.history.errors();
-            *rate = (record.history.writes.len() - errors) as f64 / LENGTH.as_secs_f64();
-            println!("round {round} {way:<8} {rate:>6.0} transfers/s; told: {:?}", record.history.tally());
+            let done = record.history.writes.len() - record.history.errors();
+            *rate = done as f64 / LENGTH.as_secs_f64();
+            let met = (deadlocks() - before) as f64 / done as f64;
+            let told = record.history.tally();
+            println!("round {round} {way:<8} {rate:>6.0} transfers/s, {met:.2} deadlocks a transfer; told: {told:?}");
         }
         ratios.push(rates[1] / rates[0]);
     }

@@ -30,6 +30,8 @@ pub(super) struct Journal {
     pub(super) target: Option<Target>,
     /// Something in it can't be repeated.
     spoiled: bool,
+    /// The client has been told rows.
+    told_rows: bool,
     /// It changes session settings.
     pub(super) has_effects: bool,
     pub(super) replay: Option<Replay>,
@@ -60,6 +62,8 @@ pub(super) struct Entry {
     pub(super) ids: Option<Ids>,
     /// When it was sent, in microseconds since 1970.
     pub(super) sent_us: u64,
+    /// It begins the transaction, and looks at nothing.
+    pub(super) begins: bool,
     told: u64,
 }
 
@@ -77,7 +81,7 @@ impl Journal {
         self.bytes.clear();
         self.entries.clear();
         (self.floor, self.target) = (floor, Some(target));
-        (self.spoiled, self.has_effects, self.replay) = (false, false, None);
+        (self.spoiled, self.told_rows, self.has_effects, self.replay) = (false, false, false, None);
     }
 
     /// Something happens that can't be repeated.
@@ -111,7 +115,10 @@ impl Journal {
     /// Takes in a part of the answer.
     pub(super) fn hear(&mut self, part: Part, bytes: &[u8]) -> Result<(), Malformed> {
         match part.kind {
-            Kind::Opaque => self.digest.update(bytes),
+            Kind::Opaque => {
+                self.told_rows = true;
+                self.digest.update(bytes);
+            }
             Kind::Ok(_) => {
                 let ok = OkPacket::parse(&bytes[HEADER..])?;
                 self.digest.update(&ok.affected_rows.to_le_bytes());
@@ -155,6 +162,11 @@ impl Journal {
         self.entries.iter().any(|entry| entry.statement == Some(statement))
     }
 
+    /// Whether the client could tell at what time its statements ran: nothing else shows what they left.
+    pub(super) fn is_timed(&self) -> bool {
+        self.told_rows
+    }
+
     /// Whether any statement gave ids to rows.
     pub(super) fn gave_ids(&self) -> bool {
         self.entries.iter().any(|entry| entry.ids.is_some())
@@ -164,7 +176,12 @@ impl Journal {
 impl Entry {
     /// A statement that is about to be sent.
     pub(super) fn new(shape: Shape, statement: Option<u32>, sent_us: u64) -> Self {
-        Self { start: 0, end: 0, shape, statement, ids: None, sent_us, told: 0 }
+        Self { start: 0, end: 0, shape, statement, ids: None, sent_us, begins: false, told: 0 }
+    }
+
+    /// It begins the transaction, if so.
+    pub(super) fn that_begins(self, begins: bool) -> Self {
+        Self { begins, ..self }
     }
 
     /// If it gives ids to rows, its node counts them like this.

@@ -92,7 +92,8 @@ impl Machine {
         let ids = node.and_then(|node| node.auto_increment);
         let ids = ids.map(|(increment, offset)| Ids { first: 0, increment, offset });
         let sent_us = desk.unix_us(work.begun_us);
-        let entry = Entry::new(work.shape, work.statement, sent_us).with_ids(ids);
+        let begins = matches!(class(work), Some(Class::Begin { .. }));
+        let entry = Entry::new(work.shape, work.statement, sent_us).with_ids(ids).that_begins(begins);
         let bytes_max = desk.settings.replay_bytes_max;
         let statement = work.statement.filter(|_| work.command.executes()).and_then(|id| self.prepared.get_mut(id));
         match statement {
@@ -227,10 +228,15 @@ impl Machine {
         entry.is_none()
     }
 
-    /// What makes a statement what it was, as of its time and with the ids it gave; without one, what undoes that.
+    /// What makes a statement what it was, as of its time and with the ids it gave; without one, what undoes that. Each is a round trip
+    /// with locks held, so nothing is set that nobody could see.
     fn settings_of(&self, entry: Option<Entry>) -> String {
         let mut settings = Vec::new();
-        if !self.state.has_effect_on(b"@@timestamp") {
+        if entry.is_some_and(|entry| entry.begins) {
+            return String::new();
+        }
+        let timed = self.journal.as_ref().is_some_and(|journal| journal.is_timed());
+        if timed && !self.state.has_effect_on(b"@@timestamp") {
             settings.push(match entry {
                 Some(entry) => format!("timestamp={}.{:06}", entry.sent_us / 1_000_000, entry.sent_us % 1_000_000),
                 None => "timestamp=DEFAULT".to_owned(),

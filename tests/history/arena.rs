@@ -36,6 +36,11 @@ pub struct Arena<'a> {
     clients: Vec<JoinHandle<Record>>,
 }
 
+/// Where a node is reached by its line, as the proxy reaches it.
+pub fn line(lab: &Lab, place: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(lab.address(91 + place as u8), 3306)
+}
+
 impl<'a> Arena<'a> {
     /// Everything but the clients. `more` comes at the end of the proxy's configuration.
     pub fn start(lab: &'a Lab, runtime: Handle, more: &str) -> Self {
@@ -53,8 +58,8 @@ impl<'a> Arena<'a> {
         let mut text = lab.config_toml(Site::Primary, address);
         text = text.replacen("[site]\n", "[site]\nlog = \"info\"\nstate_dir = \"STATE\"\n", 1);
         let mut relays = Vec::new();
-        for (host, node) in (91..).zip(lab.nodes()) {
-            let line = SocketAddrV4::new(lab.address(host), 3306);
+        for (place, node) in lab.nodes().iter().enumerate() {
+            let line = line(lab, place);
             relays.push(runtime.block_on(Relay::start(line, node.address())));
             text = text.replace(&format!("\"{}\"", node.address()), &format!("\"{line}\""));
         }
