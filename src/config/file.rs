@@ -64,6 +64,7 @@ pub(super) struct Cluster {
     pub failback: Option<bool>,
     pub switch_wait: Option<Spanned<Interval>>,
     pub available_when_donor: Option<bool>,
+    pub tls: Option<Spanned<NodeTls>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -81,6 +82,15 @@ pub(super) struct Listener {
     pub address: Spanned<SocketAddr>,
     pub service: Service,
     pub tls: Option<Tls>,
+}
+
+#[derive(Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NodeTls {
+    pub ca: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub verify: Option<bool>,
 }
 
 #[derive(serde::Deserialize)]

@@ -102,7 +102,7 @@ pub async fn approach(
     let deadline = Instant::now() + endpoint.connect_timeout;
     let mut line = endpoint
         .clock
-        .timeout_at(deadline, Line::login(node.address.clone(), wanted.who))
+        .timeout_at(deadline, Line::login(node.address.clone(), wanted.who, endpoint.tls.as_ref()))
         .await
         .map_err(|_| late())??;
     let held = match wanted.request.position {

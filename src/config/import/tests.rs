@@ -147,6 +147,12 @@ fn what_differs_is_said() {
 #[test]
 fn values_are_translated() {
     for (old, new, written) in [
+        ("port=3307", "port=3307\nssl=true", "tls = { verify = false }"),
+        (
+            "port=3307",
+            "port=3307\nssl=true\nssl_ca=/ca\nssl_cert=/c\nssl_key=/k\nssl_verify_peer_certificate=true\nssl_verify_peer_host=true",
+            "tls = { ca = \"/ca\", certificate = \"/c\", key = \"/k\" }",
+        ),
         ("servers=a, b", "servers=a, b\nmonitor_interval=2500ms", "probe_interval = \"2500ms\""),
         ("servers=a, b", "servers=a, b\nmonitor-interval=10min", "probe_interval = \"10m\""),
         ("servers=a, b", "servers=a,\n  b\nbackend_read_timeout=7", "read_timeout = \"7s\""),
