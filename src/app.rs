@@ -29,6 +29,7 @@ use crate::cluster::watch as cluster_watch;
 use crate::config::{Config, model};
 use crate::net::clock::Clock;
 use crate::net::listener;
+use crate::net::proxy_header::Balancers;
 use crate::net::tls::{ClientTls, ServerTls};
 use crate::outcome::Resolver;
 use crate::replication::Endpoint;
@@ -213,6 +214,7 @@ impl DataPlane {
                 .map(|listener| listener.service == model::Service::Replication)
                 .collect(),
             tls: listener_tls(config)?,
+            balancers: config.listeners.iter().map(|listener| Balancers::new(&listener.proxy_protocol)).collect(),
             node_tls,
             heir: endpoint.heir(),
             resolver,

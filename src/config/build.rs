@@ -196,6 +196,7 @@ fn listeners(file: &file::File) -> Result<Box<[Listener]>, ConfigError> {
                     key: tls.key.clone(),
                     require: tls.require.unwrap_or(false),
                 }),
+                proxy_protocol: listener.proxy_protocol.iter().map(|network| network.0).collect(),
             })
         })
         .collect()

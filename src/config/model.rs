@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::routing::causal::CausalReads;
 use crate::routing::reader::Policy;
 use crate::routing::writer::WriterLoss;
@@ -251,6 +253,8 @@ pub struct Listener {
     pub service: Service,
     /// What they need who speak TLS with it; none if they can't.
     pub tls: Option<Tls>,
+    /// Whoever comes from there says by the PROXY protocol for whom.
+    pub proxy_protocol: Box<[IpNet]>,
 }
 
 /// TLS of a listener.

@@ -81,6 +81,10 @@ impl Config {
         for listener in &self.listeners {
             let (name, service) = (text(&listener.name), listener.service.name());
             writeln!(f, "\n[[listener]]\nname = {name}\naddress = \"{}\"\nservice = \"{service}\"", listener.address)?;
+            if !listener.proxy_protocol.is_empty() {
+                let networks = listener.proxy_protocol.iter().map(|network| format!("\"{network}\""));
+                writeln!(f, "proxy_protocol = [{}]", networks.collect::<Vec<_>>().join(", "))?;
+            }
             if let Some(tls) = &listener.tls {
                 let (certificate, key) = (tls.certificate.to_string_lossy(), tls.key.to_string_lossy());
                 let (certificate, key) = (text(&certificate), text(&key));

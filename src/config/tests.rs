@@ -352,3 +352,17 @@ fn tls_with_nodes_says_whom_to_believe() {
         );
     }
 }
+
+#[test]
+fn balancers_are_networks_or_addresses() {
+    let with = |balancers: &str| {
+        let listener = "service = \"read-write-split\"";
+        read(&SMALL.replacen(listener, &format!("{listener}\nproxy_protocol = {balancers}"), 1))
+    };
+    let config = with("[\"10.0.0.0/8\", \"192.168.56.70\", \"::1\"]").unwrap();
+    let networks: Vec<_> = config.listeners[0].proxy_protocol.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "192.168.56.70/32", "::1/128"]);
+    assert_eq!(read(&config.to_string().replace("***", "${SECRET}")).unwrap(), config);
+    let error = with("[\"10.0.0.0/99\"]").unwrap_err().to_string();
+    assert!(error.starts_with("configuration:15:") && error.contains("such as \"10.0.0.0/8\""), "{error}");
+}

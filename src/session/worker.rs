@@ -26,6 +26,7 @@ use crate::backend::pool::Pool;
 use crate::backend::seats::{self, Seats};
 use crate::cluster::view::{Duty, NodeId, ViewHandle};
 use crate::net::clock::Clock;
+use crate::net::proxy_header::Balancers;
 use crate::net::stream::Stream;
 use crate::net::tls::{ClientTls, ServerTls};
 use crate::outcome::{Question, Resolver};
@@ -80,6 +81,8 @@ pub struct Shared {
     pub replication: Box<[bool]>,
     /// What TLS needs, by listener.
     pub tls: Box<[Option<ListenerTls>]>,
+    /// Who introduces clients by the PROXY protocol, by listener.
+    pub balancers: Box<[Balancers]>,
     /// What is needed to speak TLS with nodes, if that is spoken.
     pub node_tls: Option<ClientTls>,
     /// Goes on with clients that begin a dump.

@@ -191,6 +191,11 @@ impl<'a> Translation<'a> {
             block.set("name", name(&called.name));
             block.set("address", text(&address));
             block.set("service", text(service));
+            let balancers = listener.list("proxy_protocol_networks");
+            if !balancers.is_empty() && balancers != ["*"] {
+                let networks: Vec<_> = balancers.into_iter().map(text).collect();
+                block.set("proxy_protocol", format!("[{}]", networks.join(", ")));
+            }
             if let Some((certificate, key)) = tls_files(listener) {
                 let (certificate, key) = (self.string(certificate), self.string(key));
                 block.set("tls", format!("{{ certificate = {certificate}, key = {key}, require = true }}"));
@@ -202,6 +207,8 @@ impl<'a> Translation<'a> {
 
     fn listener_setting(&mut self, listener: &'a Section, setting: &'a Setting) -> Fate {
         match (&*setting.key, &*setting.value) {
+            ("proxy_protocol_networks", "*") => Fate::Lost("name the networks of the balancers".to_owned()),
+            ("proxy_protocol_networks", _) => taken("[[listener]] proxy_protocol"),
             ("ssl", value) if truth(value) == Some(false) => taken("no TLS"),
             ("ssl" | "ssl_cert" | "ssl_key", _) if tls_files(listener).is_some() => taken("[[listener]] tls"),
             ("type" | "service", _) => taken("[[listener]] service"),

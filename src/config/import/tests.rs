@@ -147,6 +147,11 @@ fn what_differs_is_said() {
 #[test]
 fn values_are_translated() {
     for (old, new, written) in [
+        (
+            "port=4006",
+            "port=4006\nproxy_protocol_networks=10.0.0.0/8, ::1",
+            "proxy_protocol = [\"10.0.0.0/8\", \"::1\"]",
+        ),
         ("port=3307", "port=3307\nssl=true", "tls = { verify = false }"),
         (
             "port=3307",
