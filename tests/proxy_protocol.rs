@@ -48,9 +48,16 @@ impl Haproxy {
 }
 
 fn client(host: &str, port: u16, password: &str, sql: &str) -> Output {
-    let (port, password) = (port.to_string(), format!("-p{password}"));
-    let login = ["--no-defaults", "-h", host, "-P", &port, "-u", APP_USER, &password, "--bind-address", CLIENT];
-    Command::new("mariadb").args(login).args(["-N", "-e", sql]).stdin(Stdio::null()).output().unwrap()
+    let script = "import pymysql, sys\n\
+        host, port, user, password, bind, sql = sys.argv[1:]\n\
+        try:\n\
+        \x20   login = dict(host=host, port=int(port), user=user, password=password, bind_address=bind)\n\
+        \x20   cursor = pymysql.connect(**login).cursor()\n\
+        \x20   cursor.execute(sql)\n\
+        \x20   print(cursor.fetchone()[0])\n\
+        except pymysql.Error as error: sys.exit(str(error))";
+    let arguments = [host, &port.to_string(), APP_USER, password, CLIENT, sql];
+    Command::new("/usr/bin/python3").args(["-c", script]).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
 #[test]

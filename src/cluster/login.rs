@@ -23,9 +23,12 @@ pub enum NoLogin {
 pub fn ssl(config: &Config) -> Option<SslOpts> {
     let tls = config.cluster.tls.as_ref()?;
     let shown = tls.shown.clone().map(|(certificate, key)| ClientIdentity::new(certificate.into(), key.into()));
+    // The library wants some roots even where nobody is verified: then it has its own.
     let roots = tls.ca.iter().map(|ca| ca.clone().into()).collect();
-    let options =
-        SslOpts::default().with_disable_built_in_roots(true).with_root_certs(roots).with_client_identity(shown);
+    let options = SslOpts::default()
+        .with_disable_built_in_roots(tls.ca.is_some())
+        .with_root_certs(roots)
+        .with_client_identity(shown);
     Some(
         options.with_danger_accept_invalid_certs(tls.ca.is_none()).with_danger_skip_domain_validation(tls.ca.is_none()),
     )

@@ -133,7 +133,7 @@ impl<'a> Translation<'a> {
             ("master_failure_mode", _) if value == "error_on_write" && replays() => {
                 taken("[read-write-split] writer_wait: reads go on, writes wait, then get an error")
             }
-            ("master_failure_mode", _) => different("reads go on; writes wait (writer_wait), then get an error"),
+            ("master_failure_mode", _) => self.writer_loss(value),
             ("slave_selection_criteria", _) => self.readers(value),
             ("causal_reads", _) => self.causal_reads(value),
             ("causal_reads_timeout", _) => different("2s, then the writer reads"),
@@ -145,6 +145,18 @@ impl<'a> Translation<'a> {
             }
             ("max_slave_connections", _) => different("a session reads on one node as long as that does well"),
             _ => self.service_setting(service, setting),
+        }
+    }
+
+    fn writer_loss(&mut self, value: &str) -> Fate {
+        match value {
+            "error_on_write" => self.split.set("writer_loss", text("error-on-write")),
+            "fail_instantly" => self.split.set("writer_loss", text("disconnect")),
+            "fail_on_write" => {
+                self.split.set("writer_loss", text("error-on-write"));
+                different("[read-write-split] writer_loss = \"error-on-write\": an error, and the session goes on")
+            }
+            _ => lost(),
         }
     }
 
