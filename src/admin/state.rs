@@ -22,7 +22,7 @@ pub fn state(view: &ClusterView, node: &NodeView, kind: Kind, connections: u64) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::view::{NodeId, Trace};
+    use crate::cluster::view::NodeId;
 
     #[test]
     fn are_the_known_ones() {
@@ -44,15 +44,8 @@ mod tests {
                 name: "a".into(),
                 address: "a:1".into(),
                 health,
-                reason: "".into(),
                 duty,
-                gtid: "".into(),
-                version: "".into(),
-                capabilities: 0,
-                collation: 0,
-                auto_increment: None,
-                proxy_address: None,
-                trace: Trace::default(),
+                ..NodeView::default()
             };
             let writer = is_writer.then_some(NodeId(0));
             let view = ClusterView { nodes: [node.clone()].into(), writer, ..ClusterView::default() };

@@ -2,7 +2,11 @@
 //!
 //! Knows no clock and no socket: what is slow is counted in probes. A refused connection counts at once, a missed
 //! deadline only when it is not alone, since a busy machine misses one now and then. Nodes are judged together, since
-//! some faults show only in comparison: a cluster split in two, a node the others have expelled.
+//! some faults show only in comparison: a cluster split in two, a node the others have expelled, one that numbers otherwise.
+
+mod numbering;
+
+use numbering::{Numbering, common, differs};
 
 use super::view::{Health, NodeId};
 use super::wsrep::{Facts, LocalState, Membership, Wsrep};
@@ -150,8 +154,21 @@ pub fn judge(nodes: &[History], rules: Rules, writer: Option<NodeId>) -> Vec<Ver
     let mut verdicts: Vec<Verdict> = nodes.iter().map(|node| alone(node, rules)).collect();
     let writer = writer.map(|id| usize::from(id.0));
     set_split_apart(nodes, &mut verdicts, writer);
+    set_misnumbered_aside(nodes, &mut verdicts, writer);
     set_slow_aside(nodes, &mut verdicts, writer);
     verdicts
+}
+
+/// How those that are fit for work number their transactions, if they do so alike. None if none is fit.
+pub fn numbering(nodes: &[History], verdicts: &[Verdict]) -> Option<Numbering> {
+    let mut all = numberings(nodes, verdicts).map(|(_, numbering)| numbering);
+    let first = all.next()?;
+    Some(first.filter(|_| all.all(|numbering| numbering == first)))
+}
+
+fn numberings(nodes: &[History], verdicts: &[Verdict]) -> impl Iterator<Item = (usize, Numbering)> {
+    let fit = nodes.iter().zip(verdicts).enumerate().filter(|(_, (_, verdict))| verdict.is_synced());
+    fit.filter_map(|(n, (node, _))| Some((n, node.facts()?.wsrep.as_ref()?.gtid_domain)))
 }
 
 /// The health of a node by its own observations.
@@ -291,6 +308,17 @@ fn set_split_apart(nodes: &[History], verdicts: &mut [Verdict], writer: Option<u
             } else {
                 Verdict::new(Health::Down, "silent, and no longer a member of the cluster")
             };
+        }
+    }
+}
+
+/// What a session or a replica has seen by its GTID must be that everywhere.
+fn set_misnumbered_aside(nodes: &[History], verdicts: &mut [Verdict], writer: Option<usize>) {
+    let all: Vec<(usize, Numbering)> = numberings(nodes, verdicts).collect();
+    let Some(common) = common(all.iter().map(|(n, own)| (*own, Some(*n) == writer))) else { return };
+    for (n, own) in all {
+        if let Some(why) = differs(own, common) {
+            verdicts[n] = Verdict::new(Health::Running, why);
         }
     }
 }

@@ -119,7 +119,7 @@ pub(super) fn summary(view: &ClusterView, node: &NodeView) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::view::{NodeId, Trace};
+    use super::super::view::NodeId;
     use super::*;
 
     #[test]
@@ -161,13 +161,7 @@ mod tests {
             health,
             reason: "refused".into(),
             duty,
-            gtid: "".into(),
-            version: "".into(),
-            capabilities: 0,
-            collation: 0,
-            auto_increment: None,
-            proxy_address: None,
-            trace: Trace::default(),
+            ..NodeView::default()
         }
     }
 }

@@ -11,13 +11,14 @@ use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use tokio::sync::{Notify, oneshot, watch};
 
 /// A node's place in the configuration: stable while the process runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u16);
 
 /// What the judge says of a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Health {
     /// Not reachable.
+    #[default]
     Down,
     /// Reachable, but the service user may not log in.
     AuthError,
@@ -39,8 +40,8 @@ pub enum Duty {
     Maintenance,
 }
 
-/// One node in the view.
-#[derive(Clone, Debug, PartialEq)]
+/// One node in the view; by default one of which nothing is known.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct NodeView {
     /// Its place.
     pub id: NodeId,

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::duties::Duties;
-use super::judge::{History, NOT_PROBED, Observation, Rules, Verdict, is_writer_awaited, judge};
+use super::judge::{History, NOT_PROBED, Observation, Rules, Verdict, is_writer_awaited, judge, numbering};
 use super::memory::WriterMemory;
 use super::order::{self, Order, Request, Standing, unfit_to_write};
 use super::probe::{Contact, Probe};
@@ -39,25 +39,10 @@ pub fn first_view(config: &Config) -> ClusterView {
         id: NodeId(place as u16),
         name: node.name.clone(),
         address: node.address.to_string().into(),
-        health: Health::Down,
         reason: NOT_PROBED.into(),
-        duty: Duty::Normal,
-        gtid: "".into(),
-        version: "".into(),
-        capabilities: 0,
-        collation: 0,
-        auto_increment: None,
-        proxy_address: None,
-        trace: Trace::default(),
+        ..NodeView::default()
     };
-    ClusterView {
-        version: 0,
-        nodes: config.nodes.iter().enumerate().map(node).collect(),
-        writer: None,
-        successor: None,
-        term: Term::default(),
-        gtid_domain: None,
-    }
+    ClusterView { nodes: config.nodes.iter().enumerate().map(node).collect(), ..ClusterView::default() }
 }
 
 /// Watches for ever, and takes orders as long as somebody may give them. `view` must have been made of [`first_view`] of the
@@ -162,7 +147,7 @@ impl Watch {
             Report::Observed(observation, contact) => {
                 self.histories[place].add(observation);
                 self.contacts[place] = contact;
-                let domain = self.gtid_domain();
+                let domain = self.view.load().gtid_domain;
                 if let (Some(switch), Some(facts)) = (&mut self.switch, self.histories[place].facts()) {
                     switch.hear(id, domain.and_then(|domain| facts.position.get(domain)));
                 }
@@ -175,6 +160,8 @@ impl Watch {
         let rules =
             Rules { kind: self.config.cluster.kind, available_when_donor: self.config.cluster.available_when_donor };
         let verdicts = judge(&self.histories, rules, self.writer);
+        // As long as none is fit, what was last so is what sessions know.
+        let gtid_domain = numbering(&self.histories, &verdicts).unwrap_or(current.gtid_domain);
         let nodes: Box<[NodeView]> = current
             .nodes
             .iter()
@@ -184,7 +171,6 @@ impl Watch {
             .collect();
         let chosen = self.choose_writer(&nodes);
         let (writer, successor) = self.in_office(chosen, &current, &nodes);
-        let gtid_domain = self.gtid_domain();
         let same_routes = (current.writer, current.successor, current.gtid_domain) == (writer, successor, gtid_domain)
             && current.nodes.iter().zip(&nodes).all(|(before, after)| is_same_route(before, after));
         let version = current.version + u64::from(!same_routes);
@@ -252,14 +238,6 @@ impl Watch {
             node.proxy_address = Some(contact.proxy_address);
         }
         node
-    }
-
-    /// The domain of the cluster's own GTIDs, if all nodes that have been seen agree on it.
-    fn gtid_domain(&self) -> Option<u32> {
-        let mut domains =
-            self.histories.iter().filter_map(|history| Some(history.facts()?.wsrep.as_ref()?.gtid_domain));
-        let first = domains.next()?;
-        first.filter(|_| domains.all(|domain| domain == first))
     }
 
     /// Does the writer only change views? It is asked again and again meanwhile.

@@ -16,8 +16,7 @@ use crate::cluster::view::{ClusterView, NodeId, NodeView};
 use crate::config::model::Kind;
 use crate::gtid::Position;
 use crate::sql::marker::Marker;
-use crate::wire::binlog::{DUMP_ANNOTATE, DUMP_NON_BLOCK};
-use crate::wire::command::{self, BINLOG_DUMP};
+use crate::wire::binlog::{look_up_setup, put_look_up};
 
 /// The members of the node's view, as one value. Galera writes the list anew when it has applied all that came before the view.
 pub const MEMBERS: &str = "SELECT GROUP_CONCAT(node_uuid) FROM mysql.wsrep_cluster_members";
@@ -229,11 +228,10 @@ impl Survey {
             return Err(Trouble::Lost(format!("it is at '{held}' and not yet at '{from}'").into()));
         }
         let mut line = self.access.line(node.address.clone()).await?;
-        let setup = format!(
-            "SET @mariadb_slave_capability = 4, @master_binlog_checksum = 'CRC32', @slave_connect_state = '{from}'"
-        );
-        self.access.query(&mut line, &setup).await?;
-        self.access.begin(&mut line, &request()).await?;
+        self.access.query(&mut line, &look_up_setup(from)).await?;
+        let mut request = Vec::new();
+        put_look_up(&mut request);
+        self.access.begin(&mut line, &request).await?;
         let mut trail = Trail::new(wanted, from.clone());
         loop {
             let bytes = std::mem::take(&mut line.unused);
@@ -252,16 +250,6 @@ impl Survey {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-/// COM_BINLOG_DUMP, to the end of the log, with the texts of statements. A server id of 0 is nobody's: no dump of another ends for it.
-fn request() -> Vec<u8> {
-    let mut body = 4u32.to_le_bytes().to_vec();
-    body.extend((DUMP_NON_BLOCK | DUMP_ANNOTATE).to_le_bytes());
-    body.extend(0u32.to_le_bytes());
-    let mut out = Vec::new();
-    command::put(&mut out, BINLOG_DUMP, &body);
-    out
 }
 
 /// Where a dump for this base begins on a node at `held`. In a cluster only the domain in which all nodes write matters: what a node

@@ -8,8 +8,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Endpoint;
+use super::flow::Landmark;
+use super::proof::prove;
 use super::request::Request;
-use super::source::{Held, Locals, Unfit, missing};
+use super::source::{Held, Locals, Unfit, missing, stray};
 use crate::backend::answer::Row;
 use crate::backend::line::{Line, Trouble};
 use crate::backend::login::Credentials;
@@ -22,8 +24,7 @@ const BEHIND_PAUSE: Duration = Duration::from_millis(10);
 /// The code of all that a dump can't go on for, and those by which an account is refused.
 const DUMP_ERROR: u16 = 1236;
 const ACCOUNT_ERRORS: [u16; 8] = [1044, 1045, 1130, 1142, 1227, 1251, 1698, 4151];
-const POSITION: &str =
-    "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('gtid_binlog_pos', 'gtid_domain_id', 'wsrep_gtid_domain_id')";
+const POSITION: &str = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('gtid_binlog_pos', 'gtid_domain_id', 'server_id', 'wsrep_gtid_domain_id', 'wsrep_on')";
 
 /// Why a node does not send.
 #[derive(Debug)]
@@ -58,17 +59,20 @@ fn refused(fault: Fault) -> Refusal {
 
 /// Reads what a node says of its log; the second is the domain that it keeps to itself.
 fn read(rows: Vec<Row>, anywhere: Position) -> Result<(Held, Option<u32>), Refusal> {
-    let mut held = Held { position: Position::default(), shared: None, anywhere };
-    let mut local = None;
+    let mut held = Held { position: Position::default(), server: None, shared: None, anywhere };
+    let (mut local, mut in_cluster) = (None, false);
     for row in rows {
         let [Some(name), Some(value)] = &row[..] else { continue };
         let value = String::from_utf8_lossy(value);
         match &**name {
             b"gtid_binlog_pos" => held.position = value.parse().map_err(|_| absent("its position makes no sense"))?,
             b"gtid_domain_id" => local = value.parse().ok(),
+            b"server_id" => held.server = value.parse().ok(),
+            b"wsrep_on" => in_cluster = value.eq_ignore_ascii_case("ON"),
             _ => held.shared = value.parse().ok(),
         }
     }
+    held.shared = held.shared.filter(|_| in_cluster);
     Ok((held, local))
 }
 
@@ -77,6 +81,13 @@ fn anywhere(endpoint: &Endpoint) -> Position {
     let view = endpoint.view.load();
     let positions = view.nodes.iter().filter_map(|node| node.gtid.parse::<Position>().ok());
     positions.fold(Position::default(), |all, position| all.max(&position))
+}
+
+/// Where the other nodes were then.
+fn others(endpoint: &Endpoint, node: NodeId) -> Vec<Position> {
+    let view = endpoint.view.load();
+    let others = view.nodes.iter().filter(|other| other.id != node && other.usable());
+    others.filter_map(|other| other.gtid.parse().ok()).collect()
 }
 
 /// What is wanted of a node.
@@ -89,6 +100,10 @@ pub struct Wanted<'a> {
     pub position: &'a Position,
     /// How long the node may take to come so far.
     pub patience: Duration,
+    /// Has it had another source before?
+    pub had_source: bool,
+    /// What the node must have as that one had it.
+    pub landmark: Option<Landmark>,
 }
 
 /// Has a node send from where the replica is.
@@ -102,7 +117,7 @@ pub async fn approach(
     let deadline = Instant::now() + endpoint.connect_timeout;
     let mut line = endpoint
         .clock
-        .timeout_at(deadline, Line::login(node.address.clone(), wanted.who, endpoint.tls.as_ref()))
+        .timeout_at(deadline, Line::login(node.address.clone(), wanted.who))
         .await
         .map_err(|_| late())??;
     let held = match wanted.request.position {
@@ -118,11 +133,16 @@ pub async fn approach(
         }
         let mut dump = Vec::new();
         wanted.request.put_dump(&mut dump);
-        line.begin(&dump).await
+        line.begin(&dump).await.map_err(Refusal::from)
     };
+    let prove = async {
+        let Some(landmark) = wanted.landmark else { return Ok(()) };
+        prove(Line::login(node.address.clone(), wanted.who).await?, landmark, &held, endpoint.group_bytes_max).await
+    };
+    let sends = async { tokio::try_join!(begin, prove) };
     let deadline = Instant::now() + endpoint.connect_timeout;
-    match endpoint.clock.timeout_at(deadline, begin).await.map_err(|_| late())?.map_err(Refusal::from) {
-        Ok(()) => Ok(line),
+    match endpoint.clock.timeout_at(deadline, sends).await.map_err(|_| late())? {
+        Ok(_) => Ok(line),
         Err(Refusal::Unfit(Unfit::Lacks(_, why))) => Err(Refusal::Unfit(Unfit::Lacks(held, why))),
         Err(refusal) => Err(refusal),
     }
@@ -142,8 +162,14 @@ async fn await_position(
         let late = |_| absent("it has stopped to answer");
         let rows = endpoint.clock.timeout_at(deadline, line.query(POSITION)).await.map_err(late)??;
         let (held, local) = read(rows, anywhere(endpoint))?;
+        if let Some(domain) = endpoint.view.load().gtid_domain.filter(|domain| held.shared != Some(*domain)) {
+            return Err(absent(format!("its wsrep_gtid_domain_id is not {domain}, as the cluster's is")));
+        }
         if let Some(local) = local {
             locals.insert(node, local);
+        }
+        if let Some(gtid) = stray(wanted.position, &held, local, wanted.had_source, &others(endpoint, node)) {
+            return Err(Refusal::Unfit(Unfit::Stray(gtid)));
         }
         let lacks: Option<Gtid> = missing(wanted.position, &held, node, locals, wanted.request.server);
         if lacks.is_none() {

@@ -7,7 +7,7 @@
 //! Packets are numbered on for the replica, to which all sources are one. Groups of one domain that follow each other across a change
 //! must have consecutive numbers: a source that begins elsewhere has lost something.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::gtid::{Gtid, Position};
 use crate::wire::Malformed;
@@ -53,11 +53,22 @@ pub enum Step {
     Gap(Gtid),
 }
 
+/// A transaction that was passed on, by what it is called and by its number among all of the servers that have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Landmark {
+    /// Its GTID.
+    pub gtid: Gtid,
+    /// The number of its XID event.
+    pub xid: u64,
+}
+
 /// The dump as its replica sees it, and how far the current source has been read.
 #[derive(Debug)]
 pub struct Flow {
     rules: Rules,
     position: Position,
+    /// By domain the newest transaction that has a number and was not too long.
+    landmarks: BTreeMap<u32, Landmark>,
     /// The number of the next packet to the replica.
     sequence: u8,
     passed_us: u64,
@@ -83,8 +94,9 @@ struct Scan {
     group: Option<GroupStart>,
     /// The next packet is longer than the limit: it is taken as it comes.
     loose: bool,
-    /// The packet that is taken in pieces ends the group.
+    /// The packet that is taken in pieces ends the group, which has this number.
     ends_group: bool,
+    xid: Option<u64>,
     /// The front of the group is stashed; the group has ended, and the stash is due.
     stashed: bool,
     flush: bool,
@@ -97,8 +109,16 @@ struct Scan {
 impl Flow {
     /// The dump of a replica that has everything up to this position.
     pub fn new(rules: Rules, position: Position) -> Self {
-        let mut flow =
-            Self { rules, position, sequence: 1, passed_us: 0, scan: Scan::default(), stale_acks: 0, due_acks: 0 };
+        let mut flow = Self {
+            rules,
+            position,
+            landmarks: BTreeMap::new(),
+            sequence: 1,
+            passed_us: 0,
+            scan: Scan::default(),
+            stale_acks: 0,
+            due_acks: 0,
+        };
         flow.begin(None);
         flow
     }
@@ -120,6 +140,11 @@ impl Flow {
     /// What the replica has been sent.
     pub fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// The newest transaction of a domain by which another source can be compared.
+    pub fn landmark(&self, domain: u32) -> Option<Landmark> {
+        self.landmarks.get(&domain).copied()
     }
 
     /// The number of the next packet to the replica.
@@ -257,7 +282,7 @@ impl Flow {
         let ends = match (self.scan.group, event.kind) {
             (None, _) | (_, Kind::Gtid(_)) => false,
             (Some(GroupStart { standalone: true, .. }), kind) => kind != Kind::Preparing,
-            (Some(_), Kind::Commit) => true,
+            (Some(_), Kind::Commit(_)) => true,
             (Some(_), Kind::Query) if event.length <= QUERY_END_MAX => {
                 let whole = self.scan.at + HEADER + prefix..self.scan.at + header.total();
                 let Some(event) = buffer.get(whole) else { return Ok(Look::Wait) };
@@ -269,13 +294,21 @@ impl Flow {
             return Ok(Look::Wait);
         }
         self.scan.ends_group = ends;
+        self.scan.xid = if let Kind::Commit(xid) = event.kind { xid } else { None };
         Ok(self.pass_packet(header, buffer))
     }
 
     fn end_group(&mut self) {
         if let Some(GroupStart { domain, server, sequence, .. }) = self.scan.group.take() {
-            self.position.set(Gtid { domain, server, sequence });
-            self.scan.flush |= std::mem::take(&mut self.scan.stashed);
+            let gtid = Gtid { domain, server, sequence };
+            self.position.set(gtid);
+            let was_stashed = std::mem::take(&mut self.scan.stashed);
+            // It begins where what may go ends, unless its front is stashed.
+            let is_short = !was_stashed && self.scan.at - self.scan.ready <= self.rules.group_bytes_max;
+            if let Some(xid) = self.scan.xid.take().filter(|_| is_short) {
+                self.landmarks.insert(domain, Landmark { gtid, xid });
+            }
+            self.scan.flush |= was_stashed;
         }
     }
 

@@ -3,13 +3,14 @@
 //!
 //! A session of the replication service ends with its client's COM_BINLOG_DUMP; here the dump begins. Pure: what was asked
 //! ([`request`]), what may be passed on ([`flow`]), which node can serve ([`source`]). Shell: making a node send ([`approach`]),
-//! finding one (`search`), the dump itself (`dump`), what it keeps of a long transaction ([`stash`]), and the list of all dumps
+//! having it show that it numbers transactions as the one before it (`proof`), finding one (`search`), the dump itself (`dump`), what it keeps of a long transaction ([`stash`]), and the list of all dumps
 //! ([`roster`]).
 
 pub mod approach;
 mod dump;
 pub mod flow;
 pub mod link;
+mod proof;
 pub mod request;
 pub mod roster;
 mod search;
@@ -24,7 +25,6 @@ use crate::backend::handover::Heir;
 use crate::cluster::view::ViewHandle;
 use crate::config::Config;
 use crate::net::clock::Clock;
-use crate::net::tls::ClientTls;
 use crate::telemetry::counters::Counters;
 use roster::Roster;
 
@@ -51,19 +51,11 @@ pub struct Endpoint {
     pub group_bytes_max: usize,
     /// Where a longer one is kept.
     pub state_dir: PathBuf,
-    /// What is needed to speak TLS with nodes, if that is spoken.
-    pub tls: Option<ClientTls>,
 }
 
 impl Endpoint {
     /// As configured.
-    pub fn new(
-        config: &Config,
-        view: ViewHandle,
-        counters: Arc<Counters>,
-        roster: Arc<Roster>,
-        tls: Option<ClientTls>,
-    ) -> Self {
+    pub fn new(config: &Config, view: ViewHandle, counters: Arc<Counters>, roster: Arc<Roster>) -> Self {
         Self {
             view,
             counters,
@@ -75,7 +67,6 @@ impl Endpoint {
             stall_timeout: config.limits.stall_timeout,
             group_bytes_max: config.replication.group_bytes_max as usize,
             state_dir: config.site.state_dir.clone(),
-            tls,
         }
     }
 

@@ -66,13 +66,22 @@ impl Dump {
     async fn approach(&mut self, node: NodeId, patience: Duration) -> Result<Source, Refusal> {
         let view = self.endpoint.view.load().clone();
         let Some(node) = view.node(node) else { return Err(Refusal::Unfit(Unfit::Absent("unknown".into()))) };
+        let landmark = view.gtid_domain.and_then(|domain| self.flow.landmark(domain));
+        let position = self.flow.position();
+        let had_source = !self.seat.entry.place().source.is_empty();
         let wanted =
-            Wanted { request: &self.request, who: &self.credentials, position: self.flow.position(), patience };
+            Wanted { request: &self.request, who: &self.credentials, position, patience, had_source, landmark };
         let line = approach(&self.endpoint, node, &wanted, &mut self.locals).await;
         match &line {
             Err(Refusal::Unfit(Unfit::Absent(why))) => {
                 debug!(server = self.seat.entry.server, node = &*node.name, %why, "the node can't be asked for a dump");
                 self.endpoint.view.suspect(node.id);
+            }
+            Err(Refusal::Unfit(Unfit::Differs(gtid))) => {
+                warn!(server = self.seat.entry.server, node = &*node.name, %gtid, "the node has another transaction under this GTID: it can't serve a dump");
+            }
+            Err(Refusal::Unfit(Unfit::Stray(gtid))) => {
+                warn!(server = self.seat.entry.server, node = &*node.name, %gtid, "the node's binary log has transactions of the cluster under other GTIDs: it can't serve a dump");
             }
             Err(Refusal::Unfit(why)) => {
                 info!(server = self.seat.entry.server, node = &*node.name, ?why, "the node can't serve a dump");

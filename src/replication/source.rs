@@ -18,6 +18,10 @@ pub enum Unfit {
     Lacks(Position, Box<str>),
     /// It would go on with this group, which is not the next one.
     Gap(Gtid),
+    /// It has another transaction under this GTID than the source before it.
+    Differs(Gtid),
+    /// It has this, and with it others, under a GTID that the cluster does not know.
+    Stray(Gtid),
 }
 
 /// The nodes that can't serve a dump where it is now.
@@ -45,6 +49,8 @@ pub type Locals = BTreeMap<NodeId, u32>;
 pub struct Held {
     /// Its own position.
     pub position: Position,
+    /// Its server id.
+    pub server: Option<u32>,
     /// The domain of its cluster, in which all nodes write.
     pub shared: Option<u32>,
     /// What all nodes together have.
@@ -55,12 +61,30 @@ pub struct Held {
 /// have; what no node knows of the replica has from elsewhere; and what the replica has written itself it does not expect of anybody:
 /// two sites that were apart would wait for each other for ever.
 pub fn missing(wanted: &Position, held: &Held, node: NodeId, locals: &Locals, replica: u32) -> Option<Gtid> {
-    let Held { position, shared, anywhere } = held;
+    let Held { position, shared, anywhere, .. } = held;
     let own = locals.get(&node).copied();
     let is_elsewhere = |domain| Some(domain) != own && Some(domain) != *shared && locals.values().any(|d| *d == domain);
     wanted.iter().find(|gtid| {
         let is_known = position.get(gtid.domain).or(anywhere.get(gtid.domain)).is_some();
         !position.holds(*gtid) && is_known && !is_elsewhere(gtid.domain) && gtid.server != replica
+    })
+}
+
+/// What this node would send although the replica has it under another GTID: what the cluster wrote while the node had lost
+/// `wsrep_gtid_domain_id` stays in its log in another domain. Nothing else is of the cluster's server id, in no domain that is known,
+/// and unknown elsewhere: `others` are the positions of other nodes. A replica that has had all from another source has no need of them.
+pub fn stray(
+    wanted: &Position,
+    held: &Held,
+    local: Option<u32>,
+    had_source: bool,
+    others: &[Position],
+) -> Option<Gtid> {
+    let shared = held.shared?;
+    held.position.iter().find(|gtid| {
+        let is_cluster = Some(gtid.server) == held.server && gtid.domain != shared && Some(gtid.domain) != local;
+        let is_unknown = had_source || others.iter().any(|other| other.get(gtid.domain).is_none());
+        is_cluster && is_unknown && wanted.get(gtid.domain).is_none()
     })
 }
 
@@ -116,6 +140,8 @@ fn says(why: &Unfit, wanted: &Position) -> String {
     match why {
         Unfit::Absent(why) => format!("can't be asked: {why}"),
         Unfit::Behind(held) => format!("has only '{held}', so it is behind in domain {}", domains(wanted, held)),
+        Unfit::Differs(gtid) => format!("has another transaction as {gtid}"),
+        Unfit::Stray(gtid) => format!("has up to {gtid} what the cluster calls otherwise"),
         Unfit::Gap(next) => format!("goes on in domain {} with {next}", next.domain),
         Unfit::Lacks(held, why) if why.contains("purged") => {
             format!("is at '{held}' and has purged what comes next in domain {}", domains(held, wanted))

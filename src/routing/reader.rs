@@ -161,7 +161,7 @@ pub fn choose(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::view::{Duty, Health, NodeView, Trace};
+    use crate::cluster::view::{Health, NodeView};
 
     fn view(writer: Option<u16>, healthy: &[bool]) -> ClusterView {
         let node = |(place, &healthy): (usize, &bool)| NodeView {
@@ -169,15 +169,8 @@ mod tests {
             name: "n".into(),
             address: "127.0.0.1:1".into(),
             health: if healthy { Health::Synced } else { Health::Down },
-            reason: "".into(),
-            duty: Duty::Normal,
-            gtid: "".into(),
-            version: "".into(),
-            capabilities: 0,
             collation: 8,
-            auto_increment: None,
-            proxy_address: None,
-            trace: Trace::default(),
+            ..NodeView::default()
         };
         let (nodes, writer) = (healthy.iter().enumerate().map(node).collect(), writer.map(NodeId));
         ClusterView { nodes, writer, ..ClusterView::default() }

@@ -6,7 +6,10 @@
 pub mod rows;
 pub mod writes;
 
+use std::fmt::Display;
+
 use super::Malformed;
+use super::command::{self, BINLOG_DUMP};
 use super::cursor::Cursor;
 
 /// Length of an event's header in bytes.
@@ -20,7 +23,7 @@ pub const SEMI_SYNC_MAGIC: u8 = 0xef;
 /// The flag of a dump's request: at the end of the log it ends instead of waiting.
 pub const DUMP_NON_BLOCK: u16 = 1;
 /// The flag of a dump's request: it wants the texts of statements that wrote rows, too.
-pub const DUMP_ANNOTATE: u16 = 2;
+const DUMP_ANNOTATE: u16 = 2;
 
 /// Sequence, domain, flags.
 const GTID_BODY: usize = 13;
@@ -67,8 +70,8 @@ pub struct GroupStart {
 pub enum Kind {
     /// Begins a group.
     Gtid(GroupStart),
-    /// Ends a group: XID, XA PREPARE.
-    Commit,
+    /// Ends a group: XID, with the transaction's number, or XA PREPARE.
+    Commit(Option<u64>),
     /// A statement: ends a group if its text is COMMIT or ROLLBACK, or if the group is standalone.
     Query,
     /// Tells that the source lives.
@@ -93,7 +96,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// Reads the event that begins here. Of its body only a GTID event's first 13 bytes must be there.
+    /// Reads the event that begins here. Of its body the first 13 bytes must be there, or all if it is shorter.
     pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(bytes);
         cursor.take(4)?;
@@ -111,7 +114,8 @@ impl Event {
                 let standalone = flags & (FL_STANDALONE | FL_COMPLETED_XA) != 0;
                 Kind::Gtid(GroupStart { domain, server, sequence, standalone })
             }
-            XID_EVENT | XA_PREPARE_EVENT => Kind::Commit,
+            XID_EVENT => Kind::Commit(Some(u64::from_le_bytes(cursor.array()?))),
+            XA_PREPARE_EVENT => Kind::Commit(None),
             QUERY_EVENT => Kind::Query,
             HEARTBEAT_EVENT => Kind::Heartbeat,
             ROTATE_EVENT => Kind::Rotate,
@@ -121,6 +125,19 @@ impl Event {
         };
         Ok(Self { kind, length })
     }
+}
+
+/// What a look-up says on its connection before [`put_look_up`]: from where.
+pub fn look_up_setup(from: impl Display) -> String {
+    format!("SET @mariadb_slave_capability = 4, @master_binlog_checksum = 'CRC32', @slave_connect_state = '{from}'")
+}
+
+/// COM_BINLOG_DUMP, to the end of the log, with the texts of statements. A server id of 0 is nobody's: no dump of another ends for it.
+pub fn put_look_up(out: &mut Vec<u8>) {
+    let mut body = 4u32.to_le_bytes().to_vec();
+    body.extend((DUMP_NON_BLOCK | DUMP_ANNOTATE).to_le_bytes());
+    body.extend(0u32.to_le_bytes());
+    command::put(out, BINLOG_DUMP, &body);
 }
 
 /// Whether this whole Query event is COMMIT or ROLLBACK. Its text comes last, behind the 0 that ends the schema's name.
@@ -153,8 +170,8 @@ mod tests {
             (gtid(FL_STANDALONE), start(true)),
             (gtid(FL_COMPLETED_XA), start(true)),
             (gtid(4 | 8 | 64), start(false)),
-            (event(XID_EVENT, &[0; 8]), Kind::Commit),
-            (event(XA_PREPARE_EVENT, &[]), Kind::Commit),
+            (event(XID_EVENT, &[7, 1, 0, 0, 0, 0, 0, 0]), Kind::Commit(Some(263))),
+            (event(XA_PREPARE_EVENT, &[]), Kind::Commit(None)),
             (event(QUERY_EVENT, b""), Kind::Query),
             (event(28, b""), Kind::Other),
             (event(HEARTBEAT_EVENT, b"bin.000001"), Kind::Heartbeat),
@@ -168,6 +185,7 @@ mod tests {
     fn what_is_no_event() {
         assert!(Event::parse(&event(XID_EVENT, b"")[..EVENT_HEADER - 1]).is_err());
         assert!(Event::parse(&gtid(0)[..EVENT_HEADER + 12]).is_err());
+        assert!(Event::parse(&event(XID_EVENT, &[0; 7])).is_err());
         let mut short = event(XID_EVENT, b"");
         short[9] = 18;
         assert!(Event::parse(&short).is_err());

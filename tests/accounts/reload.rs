@@ -7,7 +7,7 @@ use mysql_async::prelude::Queryable;
 use oarlock::auth::directory::Directory;
 use oarlock::auth::load::load;
 use oarlock::auth::native::Sha1Password;
-use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView, Trace, ViewHandle};
+use oarlock::cluster::view::{ClusterView, Health, NodeId, NodeView, ViewHandle};
 use oarlock::lab::Lab;
 
 use super::admit;
@@ -21,15 +21,8 @@ fn view_of(server: &Server) -> ViewHandle {
         name: "node".into(),
         address: server.address.to_string().into(),
         health: Health::Synced,
-        reason: "".into(),
-        duty: Duty::Normal,
-        gtid: "".into(),
-        version: "".into(),
-        capabilities: 0,
         collation: 45,
-        auto_increment: None,
-        proxy_address: None,
-        trace: Trace::default(),
+        ..NodeView::default()
     };
     ViewHandle::new(ClusterView { nodes: Box::new([node]), writer: Some(NodeId(0)), ..ClusterView::default() })
 }

@@ -106,6 +106,28 @@ fn a_standalone_server_needs_no_galera() {
 }
 
 #[test]
+fn a_node_that_numbers_otherwise_is_set_aside() {
+    let cluster = || steady(&[]);
+    let lost = || steady(&[("wsrep_gtid_domain_id", "0")]);
+    let off = || steady(&[("wsrep_gtid_mode", "OFF")]);
+    for (nodes, writer, expected, domain) in [
+        (vec![cluster(), lost(), cluster()], 0, [Synced, Running, Synced], Some(Some(70))),
+        (vec![lost(), cluster(), cluster()], 0, [Running, Synced, Synced], Some(Some(70))),
+        (vec![cluster(), cluster(), off()], 0, [Synced, Synced, Running], Some(Some(70))),
+        // One that is down has no say, however it numbers.
+        (vec![history([unreachable()]), cluster(), lost()], 2, [Down, Synced, Running], Some(Some(70))),
+        (vec![history([unreachable()]), history([unreachable()]), lost()], 2, [Down, Down, Synced], Some(Some(0))),
+        (vec![off(), off(), off()], 0, [Synced; 3], Some(None)),
+        (vec![cluster(), lost(), off()], 0, [Synced; 3], Some(None)),
+        (vec![history([unreachable()]), history([unreachable()]), history([unreachable()])], 0, [Down; 3], None),
+    ] {
+        let verdicts = judge(&nodes, GALERA, Some(NodeId(writer)));
+        let healths: Vec<Health> = verdicts.iter().map(|verdict| verdict.health).collect();
+        assert_eq!((healths.as_slice(), numbering(&nodes, &verdicts)), (&expected[..], domain), "{verdicts:?}");
+    }
+}
+
+#[test]
 fn a_refused_connection_counts_at_once_a_missed_deadline_only_with_another_one() {
     let ok = || seen(&[]);
     for (observations, health) in [

@@ -117,6 +117,27 @@ fn groups_end_where_they_end() {
 }
 
 #[test]
+fn the_newest_transaction_with_a_number_is_a_landmark() {
+    let number = |xid: u8| event(16, &[xid, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4]);
+    let mut flow = Flow::new(RULES, at("1-7000-7"));
+    let landmark = |flow: &Flow| flow.landmark(1).map(|found| (found.gtid.sequence, found.xid));
+    assert_eq!(landmark(&flow), None);
+    run(
+        &mut flow,
+        &sent(&[gtid(1, 8, 0), rows(5), number(40), gtid(1, 9, 1), query("CREATE TABLE t (a INT)")]),
+        usize::MAX,
+        0,
+    );
+    assert_eq!(landmark(&flow), Some((8, 40)), "a statement has no number");
+    run(&mut flow, &sent(&[gtid(1, 10, 0), rows(5), number(43), gtid(1, 11, 0), rows(5)]), 7, 0);
+    assert_eq!(landmark(&flow), Some((10, 43)), "the last one has not ended");
+    flow.begin(None);
+    run(&mut flow, &sent(&[gtid(1, 11, 0), rows(RULES.group_bytes_max), number(44)]), usize::MAX, 0);
+    assert_eq!((flow.position().sequence(1), landmark(&flow)), (11, Some((10, 43))), "one that long is not compared");
+    assert_eq!(flow.landmark(2), None);
+}
+
+#[test]
 fn a_checksum_is_known_by_its_value() {
     let bare = |text: &str| event(2, &[&[0; 20], text.as_bytes()].concat());
     let group = sent(&[gtid(1, 8, 0), bare("COMMIT")]);

@@ -1,32 +1,24 @@
 //! Choices among nodes in every state.
 
 use super::*;
-use crate::cluster::view::{Duty, Health, NodeView, Trace};
+use crate::cluster::view::{Duty, Health, NodeView};
 
 /// `synced`, `down` and so on; the first with `*` is the writer.
 fn view(nodes: &[&str]) -> ClusterView {
     let node = |(place, text): (usize, &&str)| NodeView {
         id: NodeId(place as u16),
         name: format!("n{place}").into(),
-        address: "".into(),
         health: match text.trim_matches('*') {
             "down" => Health::Down,
             "running" => Health::Running,
             _ => Health::Synced,
         },
-        reason: "".into(),
         duty: match text.trim_matches('*') {
             "maintenance" => Duty::Maintenance,
             "draining" => Duty::Draining,
             _ => Duty::Normal,
         },
-        gtid: "".into(),
-        version: "".into(),
-        capabilities: 0,
-        collation: 0,
-        auto_increment: None,
-        proxy_address: None,
-        trace: Trace::default(),
+        ..NodeView::default()
     };
     let writer = nodes.iter().position(|text| text.starts_with('*')).map(|place| NodeId(place as u16));
     ClusterView { nodes: nodes.iter().enumerate().map(node).collect(), writer, ..ClusterView::default() }
@@ -77,6 +69,7 @@ fn a_node_must_hold_what_the_replica_has() {
     let locals = Locals::from([(NodeId(0), 71), (NodeId(1), 72)]);
     let held = |position: &str, shared| Held {
         position: position.parse().unwrap(),
+        server: Some(1),
         shared,
         anywhere: "70-1-10,71-1-3,72-1-3,81-2-1".parse().unwrap(),
     };
@@ -101,6 +94,32 @@ fn a_node_must_hold_what_the_replica_has() {
     }
     let same = Locals::from([(NodeId(0), 70), (NodeId(1), 70)]);
     assert!(missing(&"70-1-2".parse().unwrap(), &held("70-1-1", None), NodeId(1), &same, 8000).is_some());
+}
+
+#[test]
+fn what_the_cluster_calls_otherwise_is_for_nobody() {
+    let position = |text: &str| text.parse::<Position>().unwrap();
+    let others = ["70-7000-20,81-8000-4", "70-7000-20,81-8000-4,5-7000-1"].map(position);
+    for (has, shared, wanted, had_source, stray_one) in [
+        ("70-7000-20,81-8000-4", Some(70), "70-7000-20", true, None),
+        ("70-7000-20,0-7000-9", Some(70), "70-7000-20", true, Some("0-7000-9")),
+        ("70-7000-20,0-7000-9", Some(70), "70-7000-20", false, Some("0-7000-9")),
+        ("70-7000-20,5-7000-1", Some(70), "70-7000-20", true, Some("5-7000-1")),
+        // The node's own, another site's, what the replica has already.
+        ("70-7000-20,72-7000-9", Some(70), "70-7000-20", true, None),
+        ("70-7000-20,82-8000-9", Some(70), "70-7000-20", true, None),
+        ("70-7000-20,0-7000-9", Some(70), "70-7000-20,0-7000-8", true, None),
+        // No cluster that numbers alike.
+        ("70-7000-20,0-7000-9", None, "70-7000-20", true, None),
+    ] {
+        let held = Held { position: position(has), server: Some(7000), shared, anywhere: Position::default() };
+        let found = stray(&position(wanted), &held, Some(72), had_source, &others);
+        assert_eq!(found, stray_one.map(|gtid| gtid.parse().unwrap()), "{has} {wanted} {had_source}");
+    }
+    // What all nodes have was once the cluster's domain.
+    let old = [position("60-7000-9,70-7000-20")];
+    let held = Held { position: old[0].clone(), server: Some(7000), shared: Some(70), anywhere: Position::default() };
+    assert_eq!(stray(&position("70-7000-3"), &held, Some(72), false, &old), None);
 }
 
 #[test]
