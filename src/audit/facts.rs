@@ -6,7 +6,7 @@ use crate::gtid::Position;
 /// What every server is asked. Needs no grant.
 pub const QUERY: &str = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES WHERE VARIABLE_NAME IN \
     ('version', 'server_id', 'log_bin', 'log_slave_updates', 'binlog_format', 'binlog_annotate_row_events', 'binlog_expire_logs_seconds', \
-    'expire_logs_days', 'gtid_domain_id', 'gtid_ignore_duplicates', 'gtid_binlog_pos', 'auto_increment_offset', \
+    'expire_logs_days', 'max_binlog_total_size', 'gtid_domain_id', 'gtid_ignore_duplicates', 'gtid_binlog_pos', 'auto_increment_offset', \
     'auto_increment_increment', 'innodb_autoinc_lock_mode', 'wsrep_on', 'wsrep_gtid_mode', 'wsrep_gtid_domain_id', \
     'wsrep_auto_increment_control')";
 
@@ -29,6 +29,8 @@ pub struct Facts {
     pub annotates: bool,
     /// After so many seconds binary logs are thrown away; `None` for never.
     pub retention_s: Option<u64>,
+    /// Above so many bytes the oldest are, however young; 0 for never. Servers before 11.4 don't have it.
+    pub logs_bytes_max: u64,
     /// `gtid_domain_id`: of what the server does not share with a cluster.
     pub own_domain: u32,
     /// `gtid_ignore_duplicates`
@@ -100,6 +102,7 @@ impl Facts {
             format: rows.text("binlog_format")?.into(),
             annotates: on("binlog_annotate_row_events"),
             retention_s: Some(kept_s).filter(|kept_s| *kept_s > 0),
+            logs_bytes_max: number("max_binlog_total_size") as u64,
             own_domain: rows.parse("gtid_domain_id")?,
             ignores_duplicates: on("gtid_ignore_duplicates"),
             position: rows.parse("gtid_binlog_pos")?,
@@ -139,6 +142,7 @@ pub(super) mod tests {
             ("binlog_annotate_row_events", "ON"),
             ("binlog_expire_logs_seconds", "0"),
             ("expire_logs_days", "0.000000"),
+            ("max_binlog_total_size", "0"),
             ("gtid_domain_id", "71"),
             ("gtid_ignore_duplicates", "ON"),
             ("gtid_binlog_pos", "70-7000-9,81-8000-3"),

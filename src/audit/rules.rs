@@ -5,6 +5,7 @@ use std::fmt;
 use super::facts::Facts;
 use super::grants::Grants;
 use crate::config::model::Kind;
+use crate::gtid::Gtid;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,6 +167,11 @@ impl Findings {
                 format!("SET GLOBAL binlog_expire_logs_seconds = {}, and in its configuration", 2 * RETENTION_S_MIN);
             self.add(Level::Warning, name, format!("binary logs are kept for {kept_s} s only"), why, fix);
         }
+        if facts.logs_bytes_max > 0 {
+            let what = format!("binary logs are thrown away above {} bytes, however young", facts.logs_bytes_max);
+            let why = "a burst of writes is enough, and a replica that is behind has to be built anew";
+            self.add(Level::Warning, name, what, why, "SET GLOBAL max_binlog_total_size = 0, and in its configuration");
+        }
     }
 
     fn of_cluster(&mut self, name: &str, facts: &Facts, kind: Kind) {
@@ -226,8 +232,27 @@ impl Findings {
         }
     }
 
+    /// What a node has written of the cluster's while it had lost the domain is in its log under GTIDs that nobody else knows.
+    fn of_strays(&mut self, nodes: &[(&str, &Facts, &Grants)]) {
+        for (name, facts, _) in nodes.iter().filter(|(_, facts, _)| facts.wsrep.is_some()) {
+            let is_known = |domain: u32| {
+                let is_kept = nodes.iter().any(|(_, other, _)| other.own_domain == domain);
+                is_kept || nodes.iter().all(|(_, other, _)| other.position.get(domain).is_some())
+            };
+            let is_of_cluster = |gtid: &Gtid| gtid.server == facts.server_id && gtid.domain != facts.site_domain();
+            let is_stray = |gtid: &Gtid| is_of_cluster(gtid) && !is_known(gtid.domain);
+            if let Some(stray) = facts.position.iter().find(is_stray) {
+                let what =
+                    format!("its binary log has the cluster's transactions under other GTIDs, the last one is {stray}");
+                let why = "a replica would get them twice: it is no source of dumps";
+                self.add(Level::Warning, name, what, why, "RESET MASTER there, while no replica reads from it");
+            }
+        }
+    }
+
     fn among_nodes(&mut self, picture: &Picture) {
         let nodes: Vec<_> = picture.nodes().collect();
+        self.of_strays(&nodes);
         let Some((first, of_first, _)) = nodes.first() else { return };
         for (at, (name, facts, _)) in nodes.iter().enumerate().skip(1) {
             if facts.server_id != of_first.server_id {

@@ -52,6 +52,16 @@ fn settings_of_a_node() {
         ("innodb_autoinc_lock_mode", "1", "Warning b: innodb_autoinc_lock_mode is 1"),
         ("expire_logs_days", "1.000000", "Warning b: binary logs are kept for 86400 s only"),
         (
+            "max_binlog_total_size",
+            "1073741824",
+            "Warning b: binary logs are thrown away above 1073741824 bytes, however young",
+        ),
+        (
+            "gtid_binlog_pos",
+            "0-7000-4,70-7000-9",
+            "Warning b: its binary log has the cluster's transactions under other GTIDs, the last one is 0-7000-4",
+        ),
+        (
             "gtid_binlog_pos",
             "70-7000-9,72-7000-4",
             "Warning b: it has transactions of its own, the last one is 72-7000-4",
