@@ -24,6 +24,7 @@ fn what_did_not_happen_runs_again() {
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(storms(&lab, &proxy));
+    runtime.block_on(lost_readers(&lab, &proxy));
     runtime.block_on(lost_writers(&lab, &proxy));
 }
 
@@ -67,6 +68,41 @@ async fn storms(lab: &Lab, proxy: &Proxy) {
     let mut conn = connect(proxy.address()).await;
     let sums: Vec<i64> = conn.query("SELECT n FROM shop.hot ORDER BY id").await.unwrap();
     assert_eq!(sums, [120 + rivals, 60]);
+}
+
+/// A reader dies while its rows arrive: the rest comes from another node. Where that has other rows, the client is told.
+async fn lost_readers(lab: &Lab, proxy: &Proxy) {
+    let rows = |values: &str| format!("SELECT seq, {values}, REPEAT('r', 1000) FROM shop.seq_1_to_60000 ORDER BY seq");
+    for (values, sql) in [("0", rows("0")), ("random", rows("RAND()"))] {
+        let mut conn = connect(proxy.address()).await;
+        let mut result = conn.query_iter(sql).await.unwrap();
+        assert_eq!(result.next().await.unwrap().unwrap().get::<i64, _>(0), Some(1));
+        let busy = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%seq_1_to_60000%' AND ID <> CONNECTION_ID()";
+        let reader = lab.nodes().iter().find(|node| node.value(busy).unwrap().unwrap() != "0").unwrap();
+        assert_ne!(reader.name(), "galera-71");
+        reader.kill().unwrap();
+        let mut last = 1;
+        let end = loop {
+            match result.next().await {
+                Ok(Some(row)) => {
+                    let next = row.get::<i64, _>(0).unwrap();
+                    assert_eq!(next, last + 1);
+                    last = next;
+                }
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if values == "0" {
+            assert_eq!((end.is_ok(), last), (true, 60_000), "{end:?}");
+        } else {
+            assert!(end.is_err() && last < 60_000, "{last}: {end:?}");
+        }
+        reader.start().unwrap();
+        assert!(until(WHOLE_MAX, || support::is_one_cluster(lab.nodes().iter())));
+        let fit = || support::succeeded(&proxy.command(&["list", "servers"])).matches("Synced, Running").count() == 3;
+        assert!(until(WHOLE_MAX, fit));
+    }
 }
 
 /// The writer dies within transactions: they go on as if nothing had been, with the ids and values their clients have seen.

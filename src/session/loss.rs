@@ -22,6 +22,7 @@ use crate::wire::reply::Shape;
 use super::conn::Phase as ConnPhase;
 use super::desk::{Desk, Peer, Slot};
 use super::machine::{Machine, Phase};
+use super::resume::Loss;
 use super::work::{After, Stage, Target, Work};
 
 /// How soon a command looks for a node again after one has failed it.
@@ -60,6 +61,11 @@ impl Machine {
         if again {
             return self.elsewhere(slot, None, desk);
         }
+        let loss = || Loss { fault: interrupted(desk.name(node)), sequence: takes_error.then_some(sequence) };
+        if sent && !open && !pinned && work.answered && work.delivered.is_some() && self.resume(loss()) {
+            return self.elsewhere(slot, None, desk);
+        }
+        let Some(work) = &self.work else { return };
         let untouched = !work.answered && work.upload.is_none_or(|upload| upload.is_fresh());
         if replayable && uncommitted && untouched && !(sent && commits(work)) {
             self.demand_replay(slot, transaction_lost(desk.name(node)), desk);
@@ -192,10 +198,14 @@ impl Machine {
 
     /// Ends the command under way with an error.
     pub(super) fn fail(&mut self, fault: Fault, desk: &mut Desk) {
-        self.fail_at(fault, 1, desk);
+        match self.interrupted_at() {
+            Some(None) => self.hang_up(desk),
+            Some(Some(sequence)) => self.fail_at(fault, sequence, desk),
+            None => self.fail_at(fault, 1, desk),
+        }
     }
 
-    fn fail_at(&mut self, fault: Fault, sequence: u8, desk: &mut Desk) {
+    pub(super) fn fail_at(&mut self, fault: Fault, sequence: u8, desk: &mut Desk) {
         if matches!(self.phase, Phase::Greeting(_)) {
             return self.refuse(fault, desk);
         }

@@ -32,6 +32,7 @@ pub mod registry;
 mod replay;
 mod replica;
 mod reply;
+mod resume;
 mod stall;
 mod state;
 pub mod task;

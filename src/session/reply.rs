@@ -13,7 +13,7 @@ use crate::wire::reply::{Kind, Part, Shape};
 use crate::wire::upload::Upload;
 
 use super::conn::{Phase, Purpose};
-use super::desk::{Action, Desk, Peer, Slot};
+use super::desk::{Action, Desk, Slot};
 use super::loss::{DEADLOCK, Refusal, commits, fault_of, is_doomed, refusal};
 use super::machine::Machine;
 use super::prepared::{Held, set_statement_id, statement_id};
@@ -57,7 +57,7 @@ impl Machine {
                 Ok(0) => break,
                 Ok(taken) => at += taken,
                 Err(malformed) => {
-                    desk.forward(Peer::Client, run..at);
+                    self.deliver(slot, &bytes[run..at], run, false, desk);
                     self.distrust(slot, malformed, desk);
                     return bytes.len();
                 }
@@ -65,9 +65,9 @@ impl Machine {
             if !passes {
                 run = at;
             }
-            self.settle(slot, &mut run, at, desk);
+            self.settle(slot, bytes, &mut run, at, desk);
         }
-        desk.forward(Peer::Client, run..at);
+        self.deliver(slot, &bytes[run..at], run, false, desk);
         if self.conns.get(usize::from(slot)).is_none_or(|conn| !conn.is_open()) { bytes.len() } else { at }
     }
 
@@ -117,16 +117,12 @@ impl Machine {
                 work.warned |= ok::warnings(&bytes[range.start + HEADER..range.end]) > 0;
                 self.state.observe(status, slot);
                 if status.contains(Status::SESSION_STATE_CHANGED) {
-                    let packet = &bytes[range.clone()];
-                    let ok = OkPacket::parse(&packet[HEADER..])?;
-                    desk.forward(Peer::Client, *run..at);
-                    *run = at;
-                    if self.take_tracking(slot, &ok, packet[3], desk) == Seen::Rewritten {
-                        *run = range.end;
+                    self.deliver(slot, &bytes[*run..at], *run, true, desk);
+                    if self.work.is_none() {
+                        return Ok(part.length);
                     }
-                    if ok.tracked_schema() == Some(b"") {
-                        self.leave_schema(slot, desk);
-                    }
+                    let seen = self.take_changes(slot, &bytes[range.clone()], desk)?;
+                    *run = if seen == Seen::Rewritten { range.end } else { at };
                 }
                 self.bind_cursor(slot, status);
                 self.succeeded(slot, status, desk);
@@ -164,6 +160,16 @@ impl Machine {
             work.answered = true;
         }
         Ok(part.length)
+    }
+
+    /// An OK packet tells what has changed in the session.
+    fn take_changes(&mut self, slot: Slot, packet: &[u8], desk: &mut Desk) -> Result<Seen, Malformed> {
+        let ok = OkPacket::parse(&packet[HEADER..])?;
+        let seen = self.take_tracking(slot, &ok, packet[3], desk);
+        if ok.tracked_schema() == Some(b"") {
+            self.leave_schema(slot, desk);
+        }
+        Ok(seen)
     }
 
     /// Whether the command is done elsewhere or again, so that the client need not hear of this error.
@@ -333,13 +339,16 @@ impl Machine {
     }
 
     /// If the reply that was arriving has ended: what comes next.
-    fn settle(&mut self, slot: Slot, run: &mut usize, at: usize, desk: &mut Desk) {
+    fn settle(&mut self, slot: Slot, bytes: &[u8], run: &mut usize, at: usize, desk: &mut Desk) {
         let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|conn| conn.is_ready()) else { return };
         let Some(purpose) = conn.arriving().filter(|_| conn.tracker.is_done()) else { return };
+        if purpose == Purpose::Client {
+            self.deliver(slot, &bytes[*run..at], *run, true, desk);
+        }
+        let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|conn| conn.is_ready()) else { return };
         conn.settle();
         match purpose {
             Purpose::Client => {
-                desk.forward(Peer::Client, *run..at);
                 *run = at;
                 return self.replied(slot, desk);
             }

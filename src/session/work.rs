@@ -12,6 +12,7 @@ use crate::wire::upload::Upload;
 use super::desk::Slot;
 use super::mark::Mark;
 use super::outcome::Doubt;
+use super::resume::Delivered;
 
 /// Where a command is to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,6 +101,8 @@ pub(super) struct Work {
     pub(super) statement: Option<u32>,
     /// The command as the client sent it, kept where it may have to be sent later or again.
     pub(super) packet: Vec<u8>,
+    /// What has reached the client of a reply that comes in pieces.
+    pub(super) delivered: Option<Box<Delivered>>,
     /// A byte of the reply has reached the client.
     pub(super) answered: bool,
     /// The reply has told of warnings or an error.
@@ -142,6 +145,7 @@ impl Work {
             slot: None,
             statement: None,
             packet: Vec::new(),
+            delivered: None,
             answered: false,
             warned: false,
             aborted: 0,
