@@ -22,13 +22,15 @@ use crate::admin::http::{self, Sources};
 use crate::admin::reload::Reloads;
 use crate::auth::directory::Directory;
 use crate::auth::load::Service;
+use crate::cluster::login;
 use crate::cluster::order::Orders;
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
 use crate::config::{Config, model};
 use crate::net::clock::Clock;
 use crate::net::listener;
-use crate::net::tls::ServerTls;
+use crate::net::proxy_header::Balancers;
+use crate::net::tls::{ClientTls, ServerTls};
 use crate::outcome::Resolver;
 use crate::replication::Endpoint;
 use crate::replication::link::board::Board;
@@ -187,12 +189,13 @@ impl DataPlane {
     /// Binds the listeners, and starts to load the accounts and to serve.
     fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>) -> Result<Self, StartError> {
         let config = &shared.config;
+        let node_tls = node_tls(config)?;
         let (directory, loader) = Directory::new(shared.view.clone(), service(config));
         tokio::spawn(loader.run());
         let (view, counters, roster) = (shared.view.clone(), shared.counters.clone(), shared.roster.clone());
-        let (resolver, outcomes) = Resolver::new(config.clone(), view.clone());
+        let (resolver, outcomes) = Resolver::new(config.clone(), view.clone(), node_tls.clone());
         tokio::spawn(outcomes.run());
-        let endpoint = Endpoint::new(config, view, counters, roster);
+        let endpoint = Endpoint::new(config, view, counters, roster, node_tls.clone());
         let data = Arc::new(worker::Shared {
             settings: Arc::new(settings(config)),
             stall_timeout: config.limits.stall_timeout,
@@ -211,6 +214,8 @@ impl DataPlane {
                 .map(|listener| listener.service == model::Service::Replication)
                 .collect(),
             tls: listener_tls(config)?,
+            balancers: config.listeners.iter().map(|listener| Balancers::new(&listener.proxy_protocol)).collect(),
+            node_tls,
             heir: endpoint.heir(),
             resolver,
         });
@@ -256,6 +261,20 @@ async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>, 
     service::ready();
 }
 
+fn node_tls(config: &Config) -> Result<Option<ClientTls>, StartError> {
+    let load = |tls: &model::NodeTls| {
+        let shown = tls.shown.as_ref().map(|(certificate, key)| (&**certificate, &**key));
+        ClientTls::load(tls.ca.as_deref(), shown)
+    };
+    config
+        .cluster
+        .tls
+        .as_ref()
+        .map(load)
+        .transpose()
+        .map_err(|why| StartError::of("TLS with nodes")(io::Error::other(why)))
+}
+
 fn listener_tls(config: &Config) -> Result<Box<[Option<ListenerTls>]>, StartError> {
     let load = |listener: &model::Listener| {
         let Some(tls) = &listener.tls else { return Ok(None) };
@@ -267,7 +286,11 @@ fn listener_tls(config: &Config) -> Result<Box<[Option<ListenerTls>]>, StartErro
 }
 
 fn service(config: &Config) -> Service {
-    Service { user: config.site.user.to_string(), password: config.site.password.reveal().to_owned() }
+    Service {
+        user: config.site.user.to_string(),
+        password: config.site.password.reveal().to_owned(),
+        tls: login::ssl(config),
+    }
 }
 
 fn settings(config: &Config) -> Settings {
@@ -283,6 +306,7 @@ fn settings(config: &Config) -> Settings {
         outcome: config.read_write_split.outcome == model::OutcomePolicy::Resolve,
         replay_bytes_max: config.read_write_split.replay_bytes_max as usize,
         writer_wait: config.read_write_split.writer_wait,
+        node_tls: config.cluster.tls.is_some(),
         multiplex: config.read_write_split.multiplex,
         keeps_connections: config.limits.idle_connections_max > 0 || config.read_write_split.multiplex,
         resets: config.cluster.kind == model::Kind::Standalone,

@@ -6,6 +6,7 @@
 mod exposition;
 mod support;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use exposition::Exposition;
@@ -24,6 +25,7 @@ fn monitoring_sees_what_happens() {
     assert_eq!(get(&proxy, "/live"), (200, "live".to_owned()));
     assert_eq!(get(&proxy, "/ready"), (200, "ready".to_owned()));
     proxy.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, filler VARCHAR(1000))");
+    the_dashboard_shows_what_there_is(&proxy);
     work_is_counted(&proxy);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(sessions_and_refusals_are_counted(&proxy));
@@ -33,6 +35,22 @@ fn monitoring_sees_what_happens() {
     let last = scrape(&proxy);
     assert_eq!((last.sum("oarlock_node_writer", &[]), last.sum("oarlock_node_fit", &[])), (0.0, 0.0));
     proxy.end();
+}
+
+/// Its panels ask for nothing that is not told, and all that is told is in one of them.
+fn the_dashboard_shows_what_there_is(proxy: &Proxy) {
+    let dashboard: serde_json::Value = serde_json::from_str(include_str!("../config/grafana.json")).unwrap();
+    let mut asked = BTreeSet::new();
+    for panel in dashboard["panels"].as_array().unwrap() {
+        for target in panel["targets"].as_array().unwrap() {
+            let words = target["expr"].as_str().unwrap().split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            let parts = ["_bucket", "_sum", "_count"];
+            let family = |name: &str| parts.iter().find_map(|part| name.strip_suffix(part)).unwrap_or(name).to_owned();
+            asked.extend(words.filter(|word| word.starts_with("oarlock_")).map(family));
+        }
+    }
+    let told: BTreeSet<_> = scrape(proxy).families().map(str::to_owned).collect();
+    assert_eq!(asked, told);
 }
 
 /// Each statement once, where it ran, with a time in the same class as everything else says.

@@ -51,6 +51,17 @@ impl std::fmt::Debug for Auth {
     }
 }
 
+/// What an account requires of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// `REQUIRE NONE`
+    Nothing,
+    /// `REQUIRE SSL`
+    Tls,
+    /// `REQUIRE X509`, or a certificate or cipher that is named.
+    Certificate,
+}
+
 /// An account, or a role (which has no host and no way in).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Account {
@@ -64,8 +75,8 @@ pub struct Account {
     pub access: u64,
     /// `ACCOUNT LOCK`.
     pub locked: bool,
-    /// `REQUIRE SSL`, `X509`, or a certificate.
-    pub needs_tls: bool,
+    /// What it requires of TLS.
+    pub requires: Requirement,
     /// `SET DEFAULT ROLE`; empty for none.
     pub default_role: Box<str>,
     /// A role, not an account.
@@ -109,8 +120,12 @@ impl Account {
             auth,
             access: number("access"),
             locked: flag("account_locked"),
-            // 0 is "not given", -1 and 0 are written for NONE; 1 ANY, 2 X509, 3 SPECIFIED.
-            needs_tls: number("ssl_type") > 0,
+            // 0 is "not given", -1 and 0 are written for NONE.
+            requires: match number("ssl_type") {
+                0 => Requirement::Nothing,
+                1 => Requirement::Tls,
+                _ => Requirement::Certificate,
+            },
             default_role: text(&document, "default_role").into(),
             is_role: flag("is_role"),
         })
@@ -195,10 +210,10 @@ mod tests {
     #[test]
     fn keys() {
         let account = parse(r#"{"access":5,"account_locked":true,"ssl_type":2,"default_role":"rôle"}"#);
-        assert!(account.locked && account.needs_tls && !account.is_role);
+        assert!(account.locked && account.requires != Requirement::Nothing && !account.is_role);
         assert_eq!((account.access, &*account.default_role), (5, "rôle"));
         let odd = parse(r#"{"access":"5","account_locked":1,"ssl_type":-1,"is_role":true,"default_role":7}"#);
-        assert!(!odd.locked && !odd.needs_tls && odd.is_role);
+        assert!(!odd.locked && odd.requires == Requirement::Nothing && odd.is_role);
         assert_eq!((odd.access, &*odd.default_role, odd.to_string()), (0, "", "'u'@'%'".to_owned()));
         for bad in ["", "[]", "{", r#"{"auth_or":[]}"#, r#"{"auth_or":[1]}"#, "\u{0}"] {
             assert!(Account::parse("u", "%", bad.as_bytes()).is_err(), "{bad}");

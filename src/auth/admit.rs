@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use crate::fault::{Fault, Retry};
 
-use super::account::{Account, Auth};
+use super::account::{Account, Auth, Requirement};
 use super::accounts::Accounts;
 use super::grants::Visitor;
 use super::native::{HASH_BYTES, Sha1Password, verify};
@@ -34,6 +34,10 @@ pub struct Login<'a> {
     pub answer: &'a [u8],
     /// The schema it wants, in UTF-8.
     pub schema: Option<&'a [u8]>,
+    /// The client speaks TLS with the proxy.
+    pub secure: bool,
+    /// The proxy speaks TLS with nodes.
+    pub secure_to_nodes: bool,
 }
 
 /// A login that may go on to a node. What is left to the node: an unknown or impossible schema name (1049, 1102), expired
@@ -68,10 +72,11 @@ impl Accounts {
         let client = self.client(login.client);
         let Some(account) = self.choose(login.user, &client) else { return Err(self.unknown(login, &client)) };
         let password = prove(login, &client, account)?;
-        if account.needs_tls {
-            let reason = format!(
-                "{account} requires TLS, which the proxy does not speak with nodes; remedy: ALTER USER {account} REQUIRE NONE"
-            );
+        if account.requires != Requirement::Nothing && !login.secure {
+            // A server says no more, and says it to who has the right password, too.
+            return Err(denied(login, &client, None));
+        }
+        if let Some(reason) = unmet(account, login) {
             return Err(denied(login, &client, Some(&reason)));
         }
         if account.locked {
@@ -119,7 +124,7 @@ impl Accounts {
             "password"
         } else if !self.grants().same_rights(here, there) {
             "rights"
-        } else if other.locked || other.needs_tls {
+        } else if other.locked || unmet(other, login).is_some() {
             "lock or TLS requirement"
         } else {
             return Ok(());
@@ -129,6 +134,21 @@ impl Accounts {
              remedy: give both the same password and grants, or drop one"
         );
         Err(denied(login, client, Some(&reason)))
+    }
+}
+
+/// Why nodes would not let the proxy in as this account, for what that requires of TLS.
+fn unmet(account: &Account, login: &Login) -> Option<String> {
+    match account.requires {
+        Requirement::Nothing => None,
+        Requirement::Tls if login.secure_to_nodes => None,
+        Requirement::Tls => Some(format!(
+            "{account} requires TLS, which the proxy does not speak with nodes; \
+             remedy: tls in [cluster] of the proxy, or ALTER USER {account} REQUIRE NONE"
+        )),
+        Requirement::Certificate => Some(format!(
+            "{account} requires a certificate of the client's own, which the proxy has not; remedy: ALTER USER {account} REQUIRE SSL"
+        )),
     }
 }
 

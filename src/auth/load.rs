@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, Opts, OptsBuilder, Row, Value};
+use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts, Value};
 
 use super::account::Account;
 use super::accounts::{Accounts, Naming};
@@ -37,6 +37,8 @@ pub struct Service {
     pub user: String,
     /// Password in clear.
     pub password: String,
+    /// What is needed to speak TLS with nodes, if that is spoken.
+    pub tls: Option<SslOpts>,
 }
 
 /// The password is left out.
@@ -85,6 +87,7 @@ pub async fn load(address: &str, service: &Service) -> Result<Accounts, LoadErro
         .user(Some(&service.user))
         .pass(Some(&service.password))
         .prefer_socket(false)
+        .ssl_opts(service.tls.clone())
         // Given, so that it doesn't ask.
         .max_allowed_packet(Some(1 << 30))
         .wait_timeout(Some(60));

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::account::Account;
+use super::account::{Account, Requirement};
 use super::accounts::{Accounts, Naming};
 use super::admit::{Login, login_name};
 use super::grants::{Grant, Grants, Scope};
@@ -44,7 +44,16 @@ fn decide(
         Sha1Password::of(password.as_bytes()).map(|password| answer(&password, SCRAMBLE).to_vec()).unwrap_or_default();
     let [client, proxy] = addresses.map(|address| address.parse::<IpAddr>().unwrap());
     let (user, schema) = (user.as_bytes(), schema.map(str::as_bytes));
-    let login = Login { user, client, proxy, scramble: SCRAMBLE, answer: &answer, schema };
+    let login = Login {
+        user,
+        client,
+        proxy,
+        scramble: SCRAMBLE,
+        answer: &answer,
+        schema,
+        secure: false,
+        secure_to_nodes: false,
+    };
     match accounts.admit(&login) {
         Ok(admitted) => Ok(admitted.account.to_string()),
         Err(fault) => Err(format!("{} {} {}", fault.code, String::from_utf8_lossy(&fault.state), fault.message)),
@@ -82,7 +91,37 @@ fn refusals_come_in_the_servers_order() {
         assert_eq!(decide(&accounts, user, here, password, schema), verdict, "{user} {password} {schema:?}");
     }
     let tls = decide(&accounts, "tls", here, "secret", None).unwrap_err();
-    assert!(tls.ends_with("(using password: YES): 'tls'@'%' requires TLS, which the proxy does not speak with nodes; remedy: ALTER USER 'tls'@'%' REQUIRE NONE"), "{tls}");
+    assert!(tls.ends_with("(using password: YES)"), "{tls}");
+}
+
+/// What an account requires is required of the client, and of the proxy by the node.
+#[test]
+fn tls_is_for_both_sides() {
+    let with = |requires| Account { requires, ..account("tls", "%", "") };
+    let address = "10.0.0.1".parse().unwrap();
+    let answer = answer(&Sha1Password::of(b"secret").unwrap(), SCRAMBLE);
+    for (requires, secure, secure_to_nodes, refused) in [
+        (Requirement::Nothing, false, false, None),
+        (Requirement::Tls, false, true, Some("(using password: YES)")),
+        (Requirement::Tls, true, false, Some("or ALTER USER 'tls'@'%' REQUIRE NONE")),
+        (Requirement::Tls, true, true, None),
+        (Requirement::Certificate, true, true, Some("remedy: ALTER USER 'tls'@'%' REQUIRE SSL")),
+    ] {
+        let accounts = snapshot(vec![with(requires)], vec![], Naming::default());
+        let login = Login {
+            user: b"tls",
+            client: address,
+            proxy: address,
+            scramble: SCRAMBLE,
+            answer: &answer,
+            schema: None,
+            secure,
+            secure_to_nodes,
+        };
+        let said = accounts.admit(&login).err().map(|fault| fault.message.to_string());
+        assert_eq!(said.is_some(), refused.is_some(), "{requires:?} {said:?}");
+        assert!(said.is_none_or(|said| said.ends_with(refused.unwrap())), "{requires:?}");
+    }
 }
 
 #[test]
@@ -98,6 +137,8 @@ fn answers_of_the_wrong_length_are_no_handshake() {
                 scramble: SCRAMBLE,
                 answer,
                 schema: None,
+                secure: false,
+                secure_to_nodes: false,
             };
             assert_eq!(accounts.admit(&login).unwrap_err().code, 1043, "{user} {}", answer.len());
         }

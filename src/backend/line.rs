@@ -5,9 +5,10 @@
 use std::io;
 
 use super::answer::{Answer, Progress, Row};
-use super::login::{Credentials, Login, Step, refusal};
+use super::login::{Credentials, Identity, Login, SSL_REQUEST, Step, refusal};
 use crate::fault::Fault;
 use crate::net::stream::Stream;
+use crate::net::tls::ClientTls;
 use crate::wire::Malformed;
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{self, QUERY};
@@ -54,16 +55,26 @@ impl Line {
         Self { stream, unused: Vec::new(), capabilities }
     }
 
-    /// Logs in at this address.
-    pub async fn login(address: Box<str>, who: &Credentials) -> Result<Self, Trouble> {
-        let stream = Stream::dial(address).await?;
+    /// Logs in at this address, with TLS if there is any to use.
+    pub async fn login(address: Box<str>, who: &Credentials, tls: Option<&ClientTls>) -> Result<Self, Trouble> {
+        let stream = Stream::dial(address.clone()).await?;
+        let identity = Identity { tls: tls.is_some(), ..who.identity() };
         let mut line = Self::quiet(stream, who.capabilities);
         let mut login = Login::Greeting;
         loop {
             let (header, payload) = line.packet().await?;
             let mut answer = Vec::new();
-            match login.take(header.sequence, &payload, &who.identity(), &mut answer)? {
+            match login.take(header.sequence, &payload, &identity, &mut answer)? {
                 Step::More(next) => login = next,
+                Step::Secure(next) => {
+                    login = next;
+                    let rest = answer.split_off(SSL_REQUEST);
+                    line.stream.write_all(&answer).await?;
+                    if let Some(tls) = tls {
+                        line.stream.secure_to(tls, &address)?;
+                    }
+                    answer = rest;
+                }
                 Step::Done { .. } => return Ok(line),
                 Step::Refused(fault) => return Err(Trouble::Refused(fault)),
             }

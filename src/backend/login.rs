@@ -8,7 +8,8 @@ use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
 use crate::wire::challenge::{NATIVE, SCRAMBLE, SWITCH, Switch};
 use crate::wire::err::{ERR, Error};
-use crate::wire::handshake::{Greeting, Response};
+pub use crate::wire::handshake::SSL_REQUEST;
+use crate::wire::handshake::{self, Greeting, Response};
 use crate::wire::ok::{OK, Ok as OkPacket};
 use crate::wire::packet;
 
@@ -29,6 +30,8 @@ pub struct Identity<'a> {
     pub collation: u8,
     /// The client's connection attributes as sent.
     pub attributes: &'a [u8],
+    /// All of it goes in TLS.
+    pub tls: bool,
 }
 
 /// An [`Identity`] that outlives its session.
@@ -58,6 +61,7 @@ impl Credentials {
             packet_max: self.packet_max,
             collation: self.collation,
             attributes: &self.attributes,
+            tls: false,
         }
     }
 }
@@ -86,6 +90,8 @@ const WRONG_ANSWER: [u8; 64] = [0; 64];
 pub enum Step {
     /// Wait for the node's next packet.
     More(Login),
+    /// The same. The first [`SSL_REQUEST`] bytes of the answer are the wish for TLS, the rest comes within it.
+    Secure(Login),
     /// Logged in.
     Done {
         /// The node's id for this connection.
@@ -104,8 +110,19 @@ impl Login {
             (_, Some(&ERR)) => Ok(Step::Refused(refusal(payload)?)),
             (Self::Greeting, _) => {
                 let greeting = Greeting::parse(payload)?;
+                let next = Self::Answered { thread: greeting.thread, switches: 0 };
+                if !who.tls {
+                    respond(&greeting, sequence, who, out);
+                    return Ok(Step::More(next));
+                }
+                if !greeting.capabilities.contains(Capabilities::SSL) {
+                    return Err(Malformed("the node does not offer TLS"));
+                }
+                let sequence = sequence.wrapping_add(1);
+                let capabilities = asked_of(&greeting, who);
+                handshake::put_ssl_request(out, sequence, capabilities, who.packet_max, who.collation);
                 respond(&greeting, sequence, who, out);
-                Ok(Step::More(Self::Answered { thread: greeting.thread, switches: 0 }))
+                Ok(Step::Secure(next))
             }
             (Self::Answered { thread, .. }, Some(&OK)) => {
                 Ok(Step::Done { thread, status: OkPacket::parse(payload)?.status })
@@ -124,9 +141,14 @@ impl Login {
     }
 }
 
-fn respond(greeting: &Greeting, sequence: u8, who: &Identity, out: &mut Vec<u8>) {
+fn asked_of(greeting: &Greeting, who: &Identity) -> Capabilities {
     let wanted = who.capabilities.towards_node(who.schema.is_some(), !who.attributes.is_empty());
-    let capabilities = wanted & (greeting.capabilities | Capabilities::REQUIRED | Capabilities::CONNECT_WITH_DB);
+    let tls = if who.tls { Capabilities::SSL } else { Capabilities::empty() };
+    wanted & (greeting.capabilities | Capabilities::REQUIRED | Capabilities::CONNECT_WITH_DB) | tls
+}
+
+fn respond(greeting: &Greeting, sequence: u8, who: &Identity, out: &mut Vec<u8>) {
+    let capabilities = asked_of(greeting, who);
     let mut answer = Vec::with_capacity(SCRAMBLE);
     put_answer(&mut answer, who, &greeting.scramble);
     let response = Response {
@@ -168,6 +190,7 @@ mod tests {
             packet_max: 1 << 24,
             collation: 45,
             attributes: b"",
+            tls: false,
         }
     }
 
@@ -206,6 +229,24 @@ mod tests {
         assert_eq!(out[3], 3);
         let done = login.take(4, b"\0\0\0\x02\0\0\0", &who, &mut out);
         assert_eq!(done, Ok(Step::Done { thread: 12, status: Status::AUTOCOMMIT }));
+    }
+
+    #[test]
+    fn a_login_in_tls() {
+        let who = Identity { tls: true, ..who(None) };
+        let mut out = Vec::new();
+        assert!(Login::Greeting.take(0, &greeting(), &who, &mut out).is_err(), "not offered");
+        let mut payload = Vec::new();
+        let capabilities = Capabilities::SUPPORTED | Capabilities::SSL;
+        Greeting { capabilities, ..Greeting::parse(&greeting()).unwrap() }.put(&mut payload);
+        let step = Login::Greeting.take(0, &payload, &who, &mut out).unwrap();
+        assert_eq!(step, Step::Secure(Login::Answered { thread: 12, switches: 0 }));
+        let (request, rest) = out.split_at(SSL_REQUEST);
+        let (header, payload) = packet::first(request).unwrap();
+        assert!(header.sequence == 1 && handshake::is_ssl_request(payload));
+        let (header, payload) = packet::first(rest).unwrap();
+        assert_eq!((header.sequence, header.total()), (2, rest.len()));
+        assert!(Response::parse(payload).unwrap().capabilities.contains(Capabilities::SSL));
     }
 
     #[test]

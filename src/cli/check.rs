@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::net::tls::ServerTls;
+use crate::net::tls::{ClientTls, ServerTls};
 
 /// Read a configuration and print what is in force, defaults included
 #[derive(clap::Args)]
@@ -24,6 +24,12 @@ pub fn run(args: Args) -> ExitCode {
         let loaded = listener.tls.as_ref().map(|tls| ServerTls::load(&tls.certificate, &tls.key));
         if let Some(Err(why)) = loaded {
             return super::failed(format!("TLS of listener '{}': {why}", listener.name));
+        }
+    }
+    if let Some(tls) = &config.cluster.tls {
+        let shown = tls.shown.as_ref().map(|(certificate, key)| (&**certificate, &**key));
+        if let Err(why) = ClientTls::load(tls.ca.as_deref(), shown) {
+            return super::failed(format!("TLS with nodes: {why}"));
         }
     }
     ExitCode::SUCCESS

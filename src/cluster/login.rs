@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use mysql_async::{Conn, Error, Opts};
+use mysql_async::{ClientIdentity, Conn, Error, Opts, SslOpts};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+
+use crate::config::Config;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -15,6 +17,21 @@ pub enum NoLogin {
     Nonsense,
     /// Nothing has come of it in time.
     Late,
+}
+
+/// What the library needs to speak TLS with nodes; none if that is not spoken.
+pub fn ssl(config: &Config) -> Option<SslOpts> {
+    let tls = config.cluster.tls.as_ref()?;
+    let shown = tls.shown.clone().map(|(certificate, key)| ClientIdentity::new(certificate.into(), key.into()));
+    // The library wants some roots even where nobody is verified: then it has its own.
+    let roots = tls.ca.iter().map(|ca| ca.clone().into()).collect();
+    let options = SslOpts::default()
+        .with_disable_built_in_roots(tls.ca.is_some())
+        .with_root_certs(roots)
+        .with_client_identity(shown);
+    Some(
+        options.with_danger_accept_invalid_certs(tls.ca.is_none()).with_danger_skip_domain_validation(tls.ca.is_none()),
+    )
 }
 
 /// Logs in, within this time. In a task of its own: the library has been seen to panic at a greeting of nonsense.

@@ -15,7 +15,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::judge::Observation;
-use super::login::{NoLogin, log_in};
+use super::login::{NoLogin, log_in, ssl};
 use super::wsrep::{Facts, QUERY};
 use crate::config::model::{Address, Config, Kind, Node};
 use crate::wire::handshake::Greeting;
@@ -71,6 +71,7 @@ impl Probe {
             .user(Some(&*config.site.user))
             .pass(Some(config.site.password.reveal()))
             .prefer_socket(false)
+            .ssl_opts(ssl(config))
             .max_allowed_packet(Some(PACKET_BYTES_MAX))
             .wait_timeout(Some(WAIT_TIMEOUT_S))
             .stmt_cache_size(0);
@@ -197,6 +198,7 @@ fn trouble(error: &Error) -> Trouble {
             Trouble::Seen(Observation::Nonsense(format!("{message} (error {code})").into()))
         }
         Error::Io(IoError::Io(error)) => Trouble::Broken(error.to_string().into()),
+        Error::Io(IoError::Tls(error)) => Trouble::Seen(Observation::Nonsense(format!("no TLS: {error}").into())),
         Error::Driver(DriverError::ConnectionClosed) => Trouble::Broken("the connection was closed".into()),
         Error::Driver(_) | Error::Other(_) | Error::Url(_) => {
             Trouble::Seen(Observation::Nonsense("it answers with something other than MariaDB's protocol".into()))

@@ -101,7 +101,25 @@ fn cluster(cluster: &file::Cluster) -> Result<Cluster, ConfigError> {
         failback: cluster.failback.unwrap_or(false),
         switch_wait: switch_wait(cluster)?,
         available_when_donor: cluster.available_when_donor.unwrap_or(false),
+        tls: cluster.tls.as_ref().map(node_tls).transpose()?,
     })
+}
+
+fn node_tls(given: &Spanned<file::NodeTls>) -> Result<NodeTls, ConfigError> {
+    let tls = given.get_ref().clone();
+    let wrong = |message: &str| Err(ConfigError::at_offset(given.span().start, message));
+    let ca = match (tls.ca, tls.verify.unwrap_or(true)) {
+        (None, true) => {
+            return wrong("nodes are to be verified: name the `ca` that vouches for them, or set `verify = false`");
+        }
+        (Some(_), false) => return wrong("`ca` verifies nodes, and `verify = false` says that they are not to be"),
+        (ca, _) => ca,
+    };
+    match (tls.certificate, tls.key) {
+        (None, None) => Ok(NodeTls { ca, shown: None }),
+        (Some(certificate), Some(key)) => Ok(NodeTls { ca, shown: Some((certificate, key)) }),
+        _ => wrong("`certificate` and `key` belong together"),
+    }
 }
 
 fn probe_interval(cluster: &file::Cluster) -> Result<Duration, ConfigError> {
@@ -178,6 +196,7 @@ fn listeners(file: &file::File) -> Result<Box<[Listener]>, ConfigError> {
                     key: tls.key.clone(),
                     require: tls.require.unwrap_or(false),
                 }),
+                proxy_protocol: listener.proxy_protocol.iter().map(|network| network.0).collect(),
             })
         })
         .collect()

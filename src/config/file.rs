@@ -4,10 +4,11 @@
 //! itself is judged here, so that the reader names its line; what depends on other values is judged by the model.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use serde::de::{Deserialize, Deserializer, Error, Visitor};
 use toml::Spanned;
 
@@ -64,6 +65,7 @@ pub(super) struct Cluster {
     pub failback: Option<bool>,
     pub switch_wait: Option<Spanned<Interval>>,
     pub available_when_donor: Option<bool>,
+    pub tls: Option<Spanned<NodeTls>>,
 }
 
 #[derive(serde::Deserialize)]
@@ -81,6 +83,17 @@ pub(super) struct Listener {
     pub address: Spanned<SocketAddr>,
     pub service: Service,
     pub tls: Option<Tls>,
+    #[serde(default)]
+    pub proxy_protocol: Vec<Network>,
+}
+
+#[derive(Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NodeTls {
+    pub ca: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub verify: Option<bool>,
 }
 
 #[derive(serde::Deserialize)]
@@ -152,6 +165,10 @@ pub(super) struct Interval(pub Duration);
 #[derive(Clone, Copy)]
 pub(super) struct Count(pub u32);
 
+/// Addresses: a network, or one alone.
+#[derive(Clone, Copy)]
+pub(super) struct Network(pub IpNet);
+
 /// Where a link's remote is: one address or a list of them.
 pub(super) struct Remote(pub Vec<Address>);
 
@@ -166,6 +183,13 @@ impl<'de> Deserialize<'de> for Interval {
         deserializer.deserialize_str(Text(INTERVAL, |text: &str| {
             parse_duration(text).filter(|duration| !duration.is_zero()).map(Interval)
         }))
+    }
+}
+
+impl<'de> Deserialize<'de> for Network {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let read = |text: &str| text.parse().ok().or_else(|| text.parse().ok().map(IpAddr::into)).map(Network);
+        deserializer.deserialize_str(Text("an address or a network, such as \"10.0.0.0/8\"", read))
     }
 }
 

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::routing::causal::CausalReads;
 use crate::routing::reader::Policy;
 use crate::routing::writer::WriterLoss;
@@ -151,6 +153,18 @@ pub struct Cluster {
     pub switch_wait: Duration,
     /// Does a donor whose snapshot method doesn't block it stay in use?
     pub available_when_donor: bool,
+    /// What it takes to speak TLS with nodes; none if that is not spoken.
+    pub tls: Option<NodeTls>,
+}
+
+/// TLS with nodes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NodeTls {
+    /// A PEM file with the certificates that vouch for those of nodes, which must be for their host names or addresses; none if every
+    /// node is believed.
+    pub ca: Option<PathBuf>,
+    /// The PEM files of a certificate, and of its key, to show to nodes that ask.
+    pub shown: Option<(PathBuf, PathBuf)>,
 }
 
 /// What the nodes are.
@@ -239,6 +253,8 @@ pub struct Listener {
     pub service: Service,
     /// What they need who speak TLS with it; none if they can't.
     pub tls: Option<Tls>,
+    /// Whoever comes from there says by the PROXY protocol for whom.
+    pub proxy_protocol: Box<[IpNet]>,
 }
 
 /// TLS of a listener.

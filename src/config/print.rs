@@ -1,12 +1,13 @@
 //! The effective configuration as TOML: every default filled in, secrets as `***`.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::routing::reader::Policy;
 
 use super::duration::print_duration;
-use super::model::{Config, Kind, LogLevel, OutcomePolicy, ReadWriteSplit, Threads};
+use super::model::{Config, Kind, LogLevel, NodeTls, OutcomePolicy, ReadWriteSplit, Threads};
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -34,6 +35,9 @@ impl fmt::Display for Config {
         writeln!(f, "write_timeout = {}\nfailback = {}", time(cluster.write_timeout), cluster.failback)?;
         writeln!(f, "switch_wait = {}", time(cluster.switch_wait))?;
         writeln!(f, "available_when_donor = {}", cluster.available_when_donor)?;
+        if let Some(tls) = &cluster.tls {
+            print_node_tls(f, tls)?;
+        }
         self.print_peers(f)?;
         print_split(f, split)?;
         writeln!(
@@ -77,6 +81,10 @@ impl Config {
         for listener in &self.listeners {
             let (name, service) = (text(&listener.name), listener.service.name());
             writeln!(f, "\n[[listener]]\nname = {name}\naddress = \"{}\"\nservice = \"{service}\"", listener.address)?;
+            if !listener.proxy_protocol.is_empty() {
+                let networks = listener.proxy_protocol.iter().map(|network| format!("\"{network}\""));
+                writeln!(f, "proxy_protocol = [{}]", networks.collect::<Vec<_>>().join(", "))?;
+            }
             if let Some(tls) = &listener.tls {
                 let (certificate, key) = (tls.certificate.to_string_lossy(), tls.key.to_string_lossy());
                 let (certificate, key) = (text(&certificate), text(&key));
@@ -91,6 +99,16 @@ impl Config {
         }
         Ok(())
     }
+}
+
+fn print_node_tls(f: &mut fmt::Formatter<'_>, tls: &NodeTls) -> fmt::Result {
+    let file = |path: &Path| text(&path.to_string_lossy());
+    let mut settings: Vec<String> = tls.ca.iter().map(|ca| format!("ca = {}", file(ca))).collect();
+    if let Some((certificate, key)) = &tls.shown {
+        settings.push(format!("certificate = {}, key = {}", file(certificate), file(key)));
+    }
+    settings.push(format!("verify = {}", tls.ca.is_some()));
+    writeln!(f, "tls = {{ {} }}", settings.join(", "))
 }
 
 fn print_split(f: &mut fmt::Formatter<'_>, split: &ReadWriteSplit) -> fmt::Result {

@@ -66,7 +66,7 @@ fn fills_in_the_defaults() {
 
 #[test]
 fn what_is_printed_reads_the_same_and_hides_the_secret() {
-    let more = "[cluster]\nread_timeout = \"1500ms\"\n[limits]\nsessions_max = 7\n";
+    let more = "[cluster]\ntls = { verify = false, certificate = \"/c\", key = \"/k\" }\nread_timeout = \"1500ms\"\n[limits]\nsessions_max = 7\n";
     let config = read(&format!("{SMALL}{LINK}{more}")).unwrap();
     let printed = config.to_string();
     assert!(!printed.contains("s3"), "{printed}");
@@ -332,4 +332,37 @@ fn differences_are_named_by_their_settings() {
         + SMALL.split_once("[[node]]").unwrap().1;
     let found = differences(&read(&format!("{SMALL}{node}")).unwrap(), &read(&swapped).unwrap());
     assert_eq!(found.into_iter().collect::<Vec<_>>(), ["node (their order)"]);
+}
+
+#[test]
+fn tls_with_nodes_says_whom_to_believe() {
+    for (tls, why) in [
+        ("ca = \"/ca\"", None),
+        ("ca = \"/ca\", certificate = \"/c\", key = \"/k\"", None),
+        ("verify = false", None),
+        ("", Some("name the `ca`")),
+        ("ca = \"/ca\", verify = false", Some("are not to be")),
+        ("ca = \"/ca\", key = \"/k\"", Some("belong together")),
+    ] {
+        let said = read(&format!("{SMALL}\n[cluster]\ntls = {{ {tls} }}")).map_err(|error| error.to_string());
+        assert_eq!(said.is_ok(), why.is_none(), "{tls}");
+        assert!(
+            said.err().is_none_or(|said| said.contains(why.unwrap()) && said.starts_with("configuration:17:")),
+            "{tls}"
+        );
+    }
+}
+
+#[test]
+fn balancers_are_networks_or_addresses() {
+    let with = |balancers: &str| {
+        let listener = "service = \"read-write-split\"";
+        read(&SMALL.replacen(listener, &format!("{listener}\nproxy_protocol = {balancers}"), 1))
+    };
+    let config = with("[\"10.0.0.0/8\", \"192.168.56.70\", \"::1\"]").unwrap();
+    let networks: Vec<_> = config.listeners[0].proxy_protocol.iter().map(ToString::to_string).collect();
+    assert_eq!(networks, ["10.0.0.0/8", "192.168.56.70/32", "::1/128"]);
+    assert_eq!(read(&config.to_string().replace("***", "${SECRET}")).unwrap(), config);
+    let error = with("[\"10.0.0.0/99\"]").unwrap_err().to_string();
+    assert!(error.starts_with("configuration:15:") && error.contains("such as \"10.0.0.0/8\""), "{error}");
 }

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod listener;
 pub mod pipe;
+pub mod proxy_header;
 pub mod signals;
 pub mod stream;
 pub mod tls;

@@ -6,7 +6,7 @@
 use std::task::{Context, Poll};
 
 use super::stream::Stream;
-use super::tls::ServerTls;
+use super::tls::{ClientTls, ServerTls};
 use crate::wire::compress::Frames;
 
 /// Least room for new bytes in the shared buffer.
@@ -110,6 +110,12 @@ impl Pipe {
     /// From here on bytes come and go in TLS, this side as the server.
     pub fn secure(&mut self, tls: &ServerTls) {
         self.stream.secure(tls);
+    }
+
+    /// From here on bytes come and go in TLS with the node at `host:port`.
+    pub fn secure_to(&mut self, tls: &ClientTls, address: &str) {
+        // Who is no host name has no certificate.
+        self.broken |= self.stream.secure_to(tls, address).is_err();
     }
 
     /// Gives back what was read before the pipe was [`secure`](Self::secure).

@@ -7,9 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
-use super::tls::{Handshake, Rewound, ServerTls};
+use super::tls::{ClientTls, Handshake, Rewound, ServerTls};
 
 /// A connected stream.
 pub struct Stream(Transport);
@@ -61,6 +61,14 @@ impl Stream {
             Transport::Plain(socket) => Transport::Shaking(Box::new(tls.accept(socket))),
             other => other,
         };
+    }
+
+    /// From here on all is TLS with the node at `host:port`.
+    pub fn secure_to(&mut self, tls: &ClientTls, address: &str) -> io::Result<()> {
+        if let Transport::Plain(socket) = std::mem::replace(&mut self.0, Transport::Gone) {
+            self.0 = Transport::Shaking(Box::new(tls.connect(socket, address)?));
+        }
+        Ok(())
     }
 
     /// Gives back what was read of a stream before it was [`secure`](Self::secure).

@@ -1,4 +1,4 @@
-//! TLS of a listener: what it needs of files, and the bytes of a client that come before it.
+//! TLS with clients and nodes: what it needs of files, and the bytes that come before it.
 //!
 //! rustls does all of it, TLS 1.2 and 1.3, by ring.
 
@@ -11,14 +11,14 @@ use std::task::{Context, Poll};
 use std::{fmt, io};
 
 use arc_swap::ArcSwap;
-use rustls::ServerConfig;
-use rustls::crypto::ring;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
-use tokio_rustls::{Accept, TlsAcceptor};
+use tokio_rustls::{Accept, Connect, TlsAcceptor, TlsConnector, TlsStream};
 
 /// Permission bits of a file that let anybody but its owner at it.
 const OTHERS: u32 = 0o077;
@@ -36,19 +36,7 @@ impl fmt::Debug for ServerTls {
 impl ServerTls {
     /// Reads a certificate, with those that vouch for it behind it, and its key, both in PEM. What is wrong is said with the file's name.
     pub fn load(certificate: &Path, key: &Path) -> Result<Self, String> {
-        let fail = |path: &Path, why: &dyn fmt::Display| format!("{}: {why}", path.display());
-        let chain = CertificateDer::pem_file_iter(certificate)
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| fail(certificate, &error))?;
-        if chain.is_empty() {
-            return Err(fail(certificate, &"no certificate in it"));
-        }
-        let file = File::open(key).map_err(|error| fail(key, &error))?;
-        let mode = file.metadata().map_err(|error| fail(key, &error))?.permissions().mode() & 0o7777;
-        if mode & OTHERS != 0 {
-            return Err(format!("{0}: others can open this key (mode {mode:04o}): run `chmod 600 {0}`", key.display()));
-        }
-        let secret = PrivateKeyDer::from_pem_reader(io::BufReader::new(file)).map_err(|error| fail(key, &error))?;
+        let (chain, secret) = (certificates(certificate)?, key_of(key)?);
         ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
@@ -64,32 +52,161 @@ impl ServerTls {
     /// Begins TLS on a connection.
     pub(super) fn accept(&self, socket: TcpStream) -> Handshake {
         let socket = Rewound { socket, before: Vec::new(), used: 0 };
-        Handshake(TlsAcceptor::from(self.0.load_full()).accept(socket))
+        Handshake::Accept(TlsAcceptor::from(self.0.load_full()).accept(socket))
+    }
+}
+
+/// What nodes must show, and what they are shown.
+#[derive(Clone)]
+pub struct ClientTls(Arc<ClientConfig>);
+
+impl fmt::Debug for ClientTls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ClientTls")
+    }
+}
+
+impl ClientTls {
+    /// Reads the certificates that vouch for nodes, or believes any node if there are none; and what to show to nodes that ask, a
+    /// certificate and its key.
+    pub fn load(ca: Option<&Path>, shown: Option<(&Path, &Path)>) -> Result<Self, String> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let builder = match ca {
+            Some(ca) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in certificates(ca)? {
+                    roots.add(certificate).map_err(|error| fail(ca, &error))?;
+                }
+                builder.with_root_certificates(roots)
+            }
+            None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
+        };
+        let config = match shown {
+            Some((certificate, key)) => builder
+                .with_client_auth_cert(certificates(certificate)?, key_of(key)?)
+                .map_err(|error| fail(certificate, &error))?,
+            None => builder.with_no_client_auth(),
+        };
+        Ok(Self(Arc::new(config)))
+    }
+
+    /// Begins TLS on a connection to `host:port`.
+    pub(super) fn connect(&self, socket: TcpStream, address: &str) -> io::Result<Handshake> {
+        let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
+        let socket = Rewound { socket, before: Vec::new(), used: 0 };
+        Ok(Handshake::Connect(TlsConnector::from(self.0.clone()).connect(name, socket)))
+    }
+}
+
+fn fail(path: &Path, why: &dyn fmt::Display) -> String {
+    format!("{}: {why}", path.display())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let chain = CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fail(path, &error))?;
+    if chain.is_empty() { Err(fail(path, &"no certificate in it")) } else { Ok(chain) }
+}
+
+/// A key that nobody else can read.
+fn key_of(path: &Path) -> Result<PrivateKeyDer<'static>, String> {
+    let file = File::open(path).map_err(|error| fail(path, &error))?;
+    let mode = file.metadata().map_err(|error| fail(path, &error))?.permissions().mode() & 0o7777;
+    if mode & OTHERS != 0 {
+        return Err(format!("{0}: others can open this key (mode {mode:04o}): run `chmod 600 {0}`", path.display()));
+    }
+    PrivateKeyDer::from_pem_reader(io::BufReader::new(file)).map_err(|error| fail(path, &error))
+}
+
+/// Believes that any node is who it says: TLS against those who only listen.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
     }
 }
 
 /// A connection whose TLS has begun.
-pub struct Handshake(Accept<Rewound>);
+pub enum Handshake {
+    /// A client's.
+    Accept(Accept<Rewound>),
+    /// To a node.
+    Connect(Connect<Rewound>),
+}
 
 impl Handshake {
     /// What had been read already when TLS began.
     pub(super) fn rewind(&mut self, bytes: &[u8]) {
-        if let Some(socket) = self.0.get_mut() {
+        let socket = match self {
+            Self::Accept(accept) => accept.get_mut(),
+            Self::Connect(connect) => connect.get_mut(),
+        };
+        if let Some(socket) = socket {
             socket.before.extend_from_slice(bytes);
         }
     }
 
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<io::Result<TlsStream<Rewound>>> {
-        let shaken = Pin::new(&mut self.0).poll(context);
-        if let Poll::Ready(Err(error)) = &shaken {
-            tracing::debug!("TLS with a client has failed: {error}");
+        match self {
+            Self::Accept(accept) => Pin::new(accept)
+                .poll(context)
+                .map_ok(TlsStream::Server)
+                .map_err(|error| told(error, "TLS with a client has failed")),
+            Self::Connect(connect) => Pin::new(connect)
+                .poll(context)
+                .map_ok(TlsStream::Client)
+                .map_err(|error| told(error, "TLS with a node has failed")),
         }
-        shaken
     }
 
     pub(super) fn socket(&self) -> Option<&TcpStream> {
-        self.0.get_ref().map(|socket| &socket.socket)
+        let socket = match self {
+            Self::Accept(accept) => accept.get_ref(),
+            Self::Connect(connect) => connect.get_ref(),
+        };
+        socket.map(|socket| &socket.socket)
     }
+}
+
+fn told(error: io::Error, what: &str) -> io::Error {
+    tracing::debug!("{what}: {error}");
+    error
 }
 
 /// A socket, and what was read from it before its reader had it.

@@ -10,6 +10,7 @@ use crate::backend::line::{Line, Trouble};
 use crate::backend::login::Credentials;
 use crate::config::Config;
 use crate::config::print_duration;
+use crate::net::tls::ClientTls;
 use crate::wire::capability::Capabilities;
 
 /// Nothing that is sent or awaited here is near this.
@@ -20,13 +21,14 @@ const COLLATION: u8 = 45;
 /// The service user's way in.
 pub struct Access {
     who: Credentials,
+    tls: Option<ClientTls>,
     connect_timeout: Duration,
     answer_timeout: Duration,
 }
 
 impl Access {
     /// As configured.
-    pub fn new(config: &Config) -> Self {
+    pub fn new(config: &Config, tls: Option<ClientTls>) -> Self {
         let who = Credentials {
             user: config.site.user.as_bytes().into(),
             password: Sha1Password::of(config.site.password.reveal().as_bytes()),
@@ -37,6 +39,7 @@ impl Access {
         };
         Self {
             who,
+            tls,
             connect_timeout: config.cluster.connect_timeout,
             answer_timeout: config.cluster.read_timeout.max(config.cluster.write_timeout),
         }
@@ -44,7 +47,7 @@ impl Access {
 
     /// A connection to a node.
     pub async fn line(&self, address: Box<str>) -> Result<Line, Trouble> {
-        within("no connection", self.connect_timeout, Line::login(address, &self.who)).await
+        within("no connection", self.connect_timeout, Line::login(address, &self.who, self.tls.as_ref())).await
     }
 
     /// The rows of a statement.

@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::cluster::view::{NodeId, ViewHandle};
 use crate::config::Config;
 use crate::gtid::{Gtid, Position};
+use crate::net::tls::ClientTls;
 use crate::sql::marker::Marker;
 
 pub use service::Service;
@@ -74,9 +75,9 @@ struct Asked {
 
 impl Resolver {
     /// One, and the service that answers.
-    pub fn new(config: Arc<Config>, view: ViewHandle) -> (Self, Service) {
+    pub fn new(config: Arc<Config>, view: ViewHandle, tls: Option<ClientTls>) -> (Self, Service) {
         let (questions, inbox) = mpsc::unbounded_channel();
-        (Self { questions }, Service::new(config, view, inbox))
+        (Self { questions }, Service::new(config, view, tls, inbox))
     }
 
     /// Asks now; the answer comes with the future, at the latest after `outcome_wait` and a little. It needs no timers.

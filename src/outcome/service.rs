@@ -20,6 +20,7 @@ use crate::cluster::view::{NodeId, ViewHandle};
 use crate::config::Config;
 use crate::config::model::OutcomePolicy;
 use crate::config::print_duration;
+use crate::net::tls::ClientTls;
 
 /// How often the cluster is looked at while somebody waits.
 const LOOK_PERIOD: Duration = Duration::from_millis(100);
@@ -49,8 +50,13 @@ struct Case {
 }
 
 impl Service {
-    pub(super) fn new(config: Arc<Config>, view: ViewHandle, inbox: mpsc::UnboundedReceiver<Asked>) -> Self {
-        let access = Arc::new(Access::new(&config));
+    pub(super) fn new(
+        config: Arc<Config>,
+        view: ViewHandle,
+        tls: Option<ClientTls>,
+        inbox: mpsc::UnboundedReceiver<Asked>,
+    ) -> Self {
+        let access = Arc::new(Access::new(&config, tls));
         Self { config, view, access, inbox, wardens: Vec::new(), cases: BTreeMap::new(), last_number: 0, told: false }
     }
 

@@ -117,7 +117,7 @@ pub async fn approach(
     let deadline = Instant::now() + endpoint.connect_timeout;
     let mut line = endpoint
         .clock
-        .timeout_at(deadline, Line::login(node.address.clone(), wanted.who))
+        .timeout_at(deadline, Line::login(node.address.clone(), wanted.who, endpoint.tls.as_ref()))
         .await
         .map_err(|_| late())??;
     let held = match wanted.request.position {
@@ -137,7 +137,8 @@ pub async fn approach(
     };
     let prove = async {
         let Some(landmark) = wanted.landmark else { return Ok(()) };
-        prove(Line::login(node.address.clone(), wanted.who).await?, landmark, &held, endpoint.group_bytes_max).await
+        let line = Line::login(node.address.clone(), wanted.who, endpoint.tls.as_ref()).await?;
+        prove(line, landmark, &held, endpoint.group_bytes_max).await
     };
     let sends = async { tokio::try_join!(begin, prove) };
     let deadline = Instant::now() + endpoint.connect_timeout;

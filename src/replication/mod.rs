@@ -25,6 +25,7 @@ use crate::backend::handover::Heir;
 use crate::cluster::view::ViewHandle;
 use crate::config::Config;
 use crate::net::clock::Clock;
+use crate::net::tls::ClientTls;
 use crate::telemetry::counters::Counters;
 use roster::Roster;
 
@@ -51,11 +52,19 @@ pub struct Endpoint {
     pub group_bytes_max: usize,
     /// Where a longer one is kept.
     pub state_dir: PathBuf,
+    /// What is needed to speak TLS with nodes, if that is spoken.
+    pub tls: Option<ClientTls>,
 }
 
 impl Endpoint {
     /// As configured.
-    pub fn new(config: &Config, view: ViewHandle, counters: Arc<Counters>, roster: Arc<Roster>) -> Self {
+    pub fn new(
+        config: &Config,
+        view: ViewHandle,
+        counters: Arc<Counters>,
+        roster: Arc<Roster>,
+        tls: Option<ClientTls>,
+    ) -> Self {
         Self {
             view,
             counters,
@@ -67,6 +76,7 @@ impl Endpoint {
             stall_timeout: config.limits.stall_timeout,
             group_bytes_max: config.replication.group_bytes_max as usize,
             state_dir: config.site.state_dir.clone(),
+            tls,
         }
     }
 

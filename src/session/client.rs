@@ -43,7 +43,7 @@ impl Client {
         }
     }
 
-    pub(super) fn identity(&self) -> Identity<'_> {
+    pub(super) fn identity(&self, tls: bool) -> Identity<'_> {
         Identity {
             user: &self.user,
             password: self.password.as_ref(),
@@ -52,6 +52,7 @@ impl Client {
             packet_max: self.packet_max,
             collation: self.collation,
             attributes: &self.attributes,
+            tls,
         }
     }
 

@@ -60,6 +60,8 @@ pub enum Action {
     },
     /// All that the client sends from here on is TLS, and so is what it is sent; to be told by `Machine::on_secured`.
     Secure,
+    /// What is written from here on goes in TLS, once the node has shaken hands.
+    SecureNode(Slot),
     /// Open a connection to a node for this slot.
     Dial {
         /// The slot, free until now.
@@ -174,6 +176,8 @@ pub struct Settings {
     pub outcome: bool,
     /// How long a statement waits for a node that can run it.
     pub writer_wait: Duration,
+    /// TLS is spoken with nodes.
+    pub node_tls: bool,
     /// Sessions lend their node connections between transactions.
     pub multiplex: bool,
     /// A connection may serve one session after the other.
@@ -287,6 +291,11 @@ impl Desk {
         let value = write(&mut self.own);
         self.actions.push(Action::Write { to, range: start..self.own.len() });
         value
+    }
+
+    /// Writes what stands in `own` from here on.
+    pub(super) fn write_from(&mut self, to: Peer, start: usize) {
+        self.actions.push(Action::Write { to, range: start..self.own.len() });
     }
 
     /// Appends an action.

@@ -8,6 +8,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::fault::{Fault, Retry};
 use crate::net::listener;
+use crate::net::proxy_header;
 use crate::net::stream::Stream;
 use crate::wire::err;
 
@@ -51,9 +52,40 @@ impl Worker {
     fn admit(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, listener: usize) {
         let registry = &self.shared.registry;
         let (id, place) = registry.assign(self.place);
+        let through_balancer = self.shared.balancers.get(listener).is_some_and(|known| known.contain(address.ip()));
+        if through_balancer {
+            tokio::task::spawn_local(self.clone().introduce(id, place, socket, address, listener));
+        } else {
+            self.seat(id, place, socket, address, listener);
+        }
+    }
+
+    /// Hears from a balancer whom it has brought.
+    async fn introduce(
+        self: Rc<Self>,
+        id: u32,
+        place: usize,
+        mut socket: TcpStream,
+        balancer: SocketAddr,
+        listener: usize,
+    ) {
+        let limit = self.shared.settings.handshake_timeout;
+        let said = self.shared.clock.timeout(limit, proxy_header::read(&mut socket, balancer)).await;
+        match said.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+            Ok(client) => self.seat(id, place, socket, client, listener),
+            Err(error) => {
+                tracing::warn!(%balancer, "a client was not introduced as the PROXY protocol has it: {error}");
+                self.shared.registry.forget(id);
+            }
+        }
+    }
+
+    /// Serves a client, or has its worker do that.
+    fn seat(self: &Rc<Self>, id: u32, place: usize, socket: TcpStream, address: SocketAddr, listener: usize) {
         if place == self.place {
             return self.serve(id, Stream::accepted(socket), address, listener);
         }
+        let registry = &self.shared.registry;
         let handed_on = socket
             .into_std()
             .is_ok_and(|socket| registry.order(id, Order::Serve(id, Accepted { socket, address, listener })));

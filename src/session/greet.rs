@@ -232,6 +232,8 @@ impl Machine {
             scramble: &greet.scramble,
             answer: &greet.answer,
             schema: self.client.schema.as_deref(),
+            secure: self.client.secure,
+            secure_to_nodes: desk.settings.node_tls,
         };
         match desk.accounts.admit(&login) {
             Ok(admitted) => {

@@ -145,6 +145,13 @@ impl Task {
         NodeEnd::Dialling(Box::pin(Stream::dial(address)), seat)
     }
 
+    pub(super) fn secure_node(&mut self, slot: Slot, bench: &Bench) {
+        let Some(NodeEnd::Open(pipe, seat)) = self.nodes.get_mut(usize::from(slot)) else { return };
+        if let (Some(tls), Some(node)) = (self.worker.node_tls(), bench.desk.view.node(seat.node())) {
+            pipe.secure_to(tls, &node.address);
+        }
+    }
+
     /// The line has come to this session.
     fn seated(&mut self, place: usize, permit: Permit, bench: &mut Bench) {
         let NodeEnd::Queued(queued) = self.vacate(place as Slot) else { return };

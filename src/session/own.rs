@@ -2,7 +2,7 @@
 
 use tracing::warn;
 
-use crate::backend::login::Step;
+use crate::backend::login::{SSL_REQUEST, Step};
 use crate::backend::pool::Kept;
 use crate::fault::{Fault, Retry};
 use crate::wire::Malformed;
@@ -11,7 +11,7 @@ use crate::wire::packet::{self, HEADER};
 use crate::wire::reply::{Kind, Part, ReplyTracker};
 
 use super::conn::{Phase, Purpose};
-use super::desk::{Desk, Peer, Slot};
+use super::desk::{Action, Desk, Peer, Slot};
 use super::loss::{Refusal, refusal};
 use super::machine::{Machine, Phase as MachinePhase};
 use super::prepared::statement_id;
@@ -30,10 +30,20 @@ impl Machine {
         };
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return Ok(0) };
         let Phase::LoggingIn(login) = conn.phase else { return Ok(0) };
-        let who = self.client.identity();
-        let step = desk.write(Peer::Node(slot), |out| login.take(header.sequence, payload, &who, out))?;
-        match step {
-            Step::More(login) => conn.phase = Phase::LoggingIn(login),
+        let who = self.client.identity(desk.settings.node_tls);
+        let start = desk.own.len();
+        match login.take(header.sequence, payload, &who, &mut desk.own)? {
+            Step::More(login) => {
+                conn.phase = Phase::LoggingIn(login);
+                desk.write_from(Peer::Node(slot), start);
+            }
+            Step::Secure(login) => {
+                conn.phase = Phase::LoggingIn(login);
+                let to = Peer::Node(slot);
+                desk.act(Action::Write { to, range: start..start + SSL_REQUEST });
+                desk.act(Action::SecureNode(slot));
+                desk.write_from(to, start + SSL_REQUEST);
+            }
             Step::Done { thread, status } => {
                 conn.kept = Kept { thread, status, ..conn.kept };
                 conn.phase = Phase::Ready;

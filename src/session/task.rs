@@ -345,6 +345,7 @@ impl Task {
                 }
                 Action::Compress => self.client.compress(),
                 Action::Secure => self.secure(),
+                Action::SecureNode(slot) => self.secure_node(*slot, bench),
                 Action::RefreshAccounts => self.start_errand(self.worker.accounts_errand(&bench.desk)),
                 Action::Suspect(node) => self.worker.suspect(*node),
                 Action::FindSession { id, ends } => self.start_errand(self.worker.find_errand(*id, *ends)),

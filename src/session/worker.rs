@@ -26,8 +26,9 @@ use crate::backend::pool::Pool;
 use crate::backend::seats::{self, Seats};
 use crate::cluster::view::{Duty, NodeId, ViewHandle};
 use crate::net::clock::Clock;
+use crate::net::proxy_header::Balancers;
 use crate::net::stream::Stream;
-use crate::net::tls::ServerTls;
+use crate::net::tls::{ClientTls, ServerTls};
 use crate::outcome::{Question, Resolver};
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
@@ -80,6 +81,10 @@ pub struct Shared {
     pub replication: Box<[bool]>,
     /// What TLS needs, by listener.
     pub tls: Box<[Option<ListenerTls>]>,
+    /// Who introduces clients by the PROXY protocol, by listener.
+    pub balancers: Box<[Balancers]>,
+    /// What is needed to speak TLS with nodes, if that is spoken.
+    pub node_tls: Option<ClientTls>,
     /// Goes on with clients that begin a dump.
     pub heir: Heir,
     /// Finds out whether interrupted writes happened.
@@ -340,6 +345,10 @@ impl Worker {
 
     pub(super) fn tls(&self, listener: usize) -> Option<&ListenerTls> {
         self.shared.tls.get(listener)?.as_ref()
+    }
+
+    pub(super) fn node_tls(&self) -> Option<&ClientTls> {
+        self.shared.node_tls.as_ref()
     }
 
     pub(super) fn multiplexes(&self) -> bool {

@@ -4,6 +4,7 @@ use super::Malformed;
 use super::capability::{Capabilities, Status};
 use super::challenge::{NATIVE, SCRAMBLE};
 use super::cursor::{Cursor, put_lenenc_bytes, put_nul_bytes};
+use super::packet;
 
 /// The only protocol version in use.
 const PROTOCOL: u8 = 10;
@@ -106,6 +107,23 @@ pub fn is_ssl_request(payload: &[u8]) -> bool {
     payload.len() == RESPONSE_FIXED && u64::from(payload[1]) << 8 & Capabilities::SSL.bits() != 0
 }
 
+/// The whole packet with which a client asks for TLS; its response comes within it, numbered behind this.
+pub fn put_ssl_request(out: &mut Vec<u8>, sequence: u8, capabilities: Capabilities, packet_max: u32, collation: u8) {
+    packet::put(out, sequence, |out| put_fixed(out, capabilities, packet_max, collation));
+}
+
+/// Length of that packet.
+pub const SSL_REQUEST: usize = packet::HEADER + RESPONSE_FIXED;
+
+fn put_fixed(out: &mut Vec<u8>, capabilities: Capabilities, packet_max: u32, collation: u8) {
+    let bits = capabilities.bits();
+    out.extend_from_slice(&(bits as u32).to_le_bytes());
+    out.extend_from_slice(&packet_max.to_le_bytes());
+    out.push(collation);
+    out.extend_from_slice(&[0; 19]);
+    out.extend_from_slice(&((bits >> 32) as u32).to_le_bytes());
+}
+
 impl<'a> Response<'a> {
     /// Reads a response's payload. One of before 4.1 is refused.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Malformed> {
@@ -142,12 +160,7 @@ impl<'a> Response<'a> {
 
     /// Appends the response's payload; the flags say which fields are in it.
     pub fn put(&self, out: &mut Vec<u8>) {
-        let bits = self.capabilities.bits();
-        out.extend_from_slice(&(bits as u32).to_le_bytes());
-        out.extend_from_slice(&self.packet_max.to_le_bytes());
-        out.push(self.collation);
-        out.extend_from_slice(&[0; 19]);
-        out.extend_from_slice(&((bits >> 32) as u32).to_le_bytes());
+        put_fixed(out, self.capabilities, self.packet_max, self.collation);
         put_nul_bytes(out, self.user);
         put_lenenc_bytes(out, self.answer);
         if let Some(schema) = self.schema {

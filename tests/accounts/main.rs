@@ -48,7 +48,16 @@ const SCRAMBLE: &[u8; 20] = b"a scramble, 20 bytes";
 fn admit<'a>(accounts: &'a Accounts, client: &Client, proxy: IpAddr) -> Result<Admitted<'a>, Refusal> {
     let (user, answer) = (login_name(client.user.as_bytes()), client.answer(SCRAMBLE));
     let schema = client.schema.map(str::as_bytes);
-    let login = Login { user, client: client.from, proxy, scramble: SCRAMBLE, answer: &answer, schema };
+    let login = Login {
+        user,
+        client: client.from,
+        proxy,
+        scramble: SCRAMBLE,
+        answer: &answer,
+        schema,
+        secure: false,
+        secure_to_nodes: false,
+    };
     let refusal = |fault: Fault| (fault.code, String::from_utf8_lossy(&fault.state).into_owned(), fault.message.into());
     accounts.admit(&login).map_err(refusal)
 }

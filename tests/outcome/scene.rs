@@ -80,7 +80,7 @@ impl<'a> Scene<'a> {
         let view = ViewHandle::new(first_view(&config));
         let (_, requests) = Orders::new(config.cluster.switch_wait);
         BEHIND.spawn(watch(config.clone(), view.clone(), requests));
-        let (resolver, service) = Resolver::new(config, view.clone());
+        let (resolver, service) = Resolver::new(config, view.clone(), None);
         BEHIND.spawn(service.run());
         let scene = Self { lab, view, resolver, _folder: folder };
         scene.wait_until_fit();

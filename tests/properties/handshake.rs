@@ -3,7 +3,7 @@
 //! Input: a byte that says whose bytes these are, and these.
 
 use oarlock::auth::native::Sha1Password;
-use oarlock::backend::login::{Identity, Login, Step};
+use oarlock::backend::login::{Identity, Login, SSL_REQUEST, Step};
 use oarlock::wire::capability::Capabilities;
 use oarlock::wire::challenge::Switch;
 use oarlock::wire::err::Error;
@@ -63,6 +63,12 @@ fn challenge(payload: &[u8]) {
 
 /// A node that says anything while the session logs in there.
 fn node_login(bytes: &[u8]) {
+    for tls in [false, true] {
+        node_login_with(bytes, tls);
+    }
+}
+
+fn node_login_with(bytes: &[u8], tls: bool) {
     let password = Sha1Password::of(b"secret");
     let who = Identity {
         user: b"app",
@@ -72,6 +78,7 @@ fn node_login(bytes: &[u8]) {
         packet_max: 1 << 24,
         collation: 45,
         attributes: b"",
+        tls,
     };
     let (mut login, mut at) = (Login::Greeting, 0);
     while let Some((header, payload)) = packet::first(&bytes[at..]) {
@@ -81,6 +88,16 @@ fn node_login(bytes: &[u8]) {
             Ok(Step::More(next)) => {
                 let (answer, _) = packet::first(&out).expect("a whole packet");
                 assert_eq!((answer.total(), answer.sequence), (out.len(), header.sequence.wrapping_add(1)));
+                login = next;
+            }
+            Ok(Step::Secure(next)) => {
+                let (request, _) = packet::first(&out).expect("a whole packet");
+                assert_eq!((request.total(), request.sequence), (SSL_REQUEST, header.sequence.wrapping_add(1)));
+                let (answer, _) = packet::first(&out[SSL_REQUEST..]).expect("a whole packet");
+                assert_eq!(
+                    (answer.total() + SSL_REQUEST, answer.sequence),
+                    (out.len(), header.sequence.wrapping_add(2))
+                );
                 login = next;
             }
             Ok(Step::Done { .. } | Step::Refused(_)) | Err(_) => {

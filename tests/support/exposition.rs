@@ -93,6 +93,11 @@ impl Exposition {
         self.samples.iter().filter(fits).map(|sample| sample.value).sum()
     }
 
+    /// All names that are described.
+    pub fn families(&self) -> impl Iterator<Item = &str> {
+        self.families.keys().map(String::as_str)
+    }
+
     /// Everything wrong with it.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = self.faults.clone();

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use oarlock::auth::account::{Account, Auth};
+use oarlock::auth::account::{Account, Auth, Requirement};
 use oarlock::auth::accounts::{Accounts, Naming};
 use oarlock::auth::grants::Grants;
 use oarlock::auth::pattern::HostPattern;
@@ -221,7 +221,7 @@ impl Stage {
             Action::Close(slot) | Action::Abort(slot) => self.ends[usize::from(*slot)] = End::Closed,
             Action::Arm(deadline) => self.deadline = *deadline,
             Action::Compress => {}
-            Action::Secure => unreachable!("TLS is not offered here"),
+            Action::Secure | Action::SecureNode(_) => unreachable!("TLS is not spoken here"),
             Action::RefreshAccounts => self.errand = Some(Errand::Accounts),
             Action::FindSession { id, .. } => self.errand = Some(Errand::Find(*id)),
             Action::FindSessions(Sought::Thread(id)) => self.errand = Some(Errand::Find(*id)),
@@ -264,6 +264,7 @@ fn settings() -> Settings {
         outcome: false,
         replay_bytes_max: 1 << 16,
         writer_wait: Duration::from_secs(30),
+        node_tls: false,
         multiplex: true,
         resets: true,
         keeps_connections: true,
@@ -303,7 +304,7 @@ fn accounts() -> Accounts {
         auth: [Auth::Native(None)].into(),
         access: u64::MAX,
         locked: false,
-        needs_tls: false,
+        requires: Requirement::Nothing,
         default_role: "".into(),
         is_role: false,
     };

@@ -133,7 +133,7 @@ impl<'a> Translation<'a> {
             ("master_failure_mode", _) if value == "error_on_write" && replays() => {
                 taken("[read-write-split] writer_wait: reads go on, writes wait, then get an error")
             }
-            ("master_failure_mode", _) => different("reads go on; writes wait (writer_wait), then get an error"),
+            ("master_failure_mode", _) => self.writer_loss(value),
             ("slave_selection_criteria", _) => self.readers(value),
             ("causal_reads", _) => self.causal_reads(value),
             ("causal_reads_timeout", _) => different("2s, then the writer reads"),
@@ -145,6 +145,18 @@ impl<'a> Translation<'a> {
             }
             ("max_slave_connections", _) => different("a session reads on one node as long as that does well"),
             _ => self.service_setting(service, setting),
+        }
+    }
+
+    fn writer_loss(&mut self, value: &str) -> Fate {
+        match value {
+            "error_on_write" => self.split.set("writer_loss", text("error-on-write")),
+            "fail_instantly" => self.split.set("writer_loss", text("disconnect")),
+            "fail_on_write" => {
+                self.split.set("writer_loss", text("error-on-write"));
+                different("[read-write-split] writer_loss = \"error-on-write\": an error, and the session goes on")
+            }
+            _ => lost(),
         }
     }
 
@@ -191,6 +203,11 @@ impl<'a> Translation<'a> {
             block.set("name", name(&called.name));
             block.set("address", text(&address));
             block.set("service", text(service));
+            let balancers = listener.list("proxy_protocol_networks");
+            if !balancers.is_empty() && balancers != ["*"] {
+                let networks: Vec<_> = balancers.into_iter().map(text).collect();
+                block.set("proxy_protocol", format!("[{}]", networks.join(", ")));
+            }
             if let Some((certificate, key)) = tls_files(listener) {
                 let (certificate, key) = (self.string(certificate), self.string(key));
                 block.set("tls", format!("{{ certificate = {certificate}, key = {key}, require = true }}"));
@@ -202,6 +219,8 @@ impl<'a> Translation<'a> {
 
     fn listener_setting(&mut self, listener: &'a Section, setting: &'a Setting) -> Fate {
         match (&*setting.key, &*setting.value) {
+            ("proxy_protocol_networks", "*") => Fate::Lost("name the networks of the balancers".to_owned()),
+            ("proxy_protocol_networks", _) => taken("[[listener]] proxy_protocol"),
             ("ssl", value) if truth(value) == Some(false) => taken("no TLS"),
             ("ssl" | "ssl_cert" | "ssl_key", _) if tls_files(listener).is_some() => taken("[[listener]] tls"),
             ("type" | "service", _) => taken("[[listener]] service"),

@@ -115,8 +115,15 @@ impl<'a> Translation<'a> {
         }
     }
 
-    fn server_setting(&mut self, _: &'a Section, setting: &'a Setting) -> Fate {
+    fn server_setting(&mut self, server: &'a Section, setting: &'a Setting) -> Fate {
+        let ssl = server.get("ssl").and_then(truth) == Some(true);
         match (&*setting.key, &*setting.value) {
+            ("ssl", _) if ssl => self.node_tls(server),
+            ("ssl", value) if truth(value) == Some(false) => taken("no TLS with nodes"),
+            ("ssl_ca" | "ssl_ca_cert" | "ssl_cert" | "ssl_key" | "ssl_verify_peer_certificate", _) if ssl => {
+                taken("[cluster] tls")
+            }
+            ("ssl_verify_peer_host", value) if ssl && truth(value) == Some(true) => taken("[cluster] tls"),
             ("type", _) => taken("[[node]]"),
             ("address" | "port", _) => taken("[[node]] address"),
             ("priority", _) => taken("[[node]] priority"),
@@ -131,6 +138,26 @@ impl<'a> Translation<'a> {
                 self.limits.set("connections_max", value)
             }
             _ => lost(),
+        }
+    }
+
+    /// One for all nodes.
+    fn node_tls(&mut self, server: &Section) -> Fate {
+        let on = |key| server.get(key).and_then(truth) == Some(true);
+        let ca =
+            server.get("ssl_ca").or_else(|| server.get("ssl_ca_cert")).filter(|_| on("ssl_verify_peer_certificate"));
+        let mut settings = match ca {
+            Some(ca) => format!("ca = {}", self.string(ca)),
+            None => "verify = false".to_owned(),
+        };
+        if let Some((certificate, key)) = server.get("ssl_cert").zip(server.get("ssl_key")) {
+            settings.push_str(&format!(", certificate = {}, key = {}", self.string(certificate), self.string(key)));
+        }
+        let fate = self.cluster.set("tls", format!("{{ {settings} }}"));
+        if ca.is_some() && !on("ssl_verify_peer_host") {
+            different("[cluster] tls: host names are verified, too")
+        } else {
+            fate
         }
     }
 

@@ -125,8 +125,8 @@ fn what_differs_is_said() {
         ("cluster=M", "cluster=M\nfilters=F", "maxscale.cnf:24: [S] filters=F -> no counterpart"),
         (
             "cluster=M",
-            "cluster=M\nmaster_failure_mode=fail_instantly",
-            "maxscale.cnf:24: [S] master_failure_mode=fail_instantly -> reads go on; writes wait (writer_wait), then get an error",
+            "cluster=M\nmaster_failure_mode=fail_on_write",
+            "maxscale.cnf:24: [S] master_failure_mode=fail_on_write -> [read-write-split] writer_loss = \"error-on-write\": an error, and the session goes on",
         ),
         (
             "servers=a, b",
@@ -147,6 +147,19 @@ fn what_differs_is_said() {
 #[test]
 fn values_are_translated() {
     for (old, new, written) in [
+        ("cluster=M", "cluster=M\nmaster_failure_mode=fail_instantly", "writer_loss = \"disconnect\""),
+        ("cluster=M", "cluster=M\nmaster_failure_mode=error_on_write", "writer_loss = \"error-on-write\""),
+        (
+            "port=4006",
+            "port=4006\nproxy_protocol_networks=10.0.0.0/8, ::1",
+            "proxy_protocol = [\"10.0.0.0/8\", \"::1\"]",
+        ),
+        ("port=3307", "port=3307\nssl=true", "tls = { verify = false }"),
+        (
+            "port=3307",
+            "port=3307\nssl=true\nssl_ca=/ca\nssl_cert=/c\nssl_key=/k\nssl_verify_peer_certificate=true\nssl_verify_peer_host=true",
+            "tls = { ca = \"/ca\", certificate = \"/c\", key = \"/k\" }",
+        ),
         ("servers=a, b", "servers=a, b\nmonitor_interval=2500ms", "probe_interval = \"2500ms\""),
         ("servers=a, b", "servers=a, b\nmonitor-interval=10min", "probe_interval = \"10m\""),
         ("servers=a, b", "servers=a,\n  b\nbackend_read_timeout=7", "read_timeout = \"7s\""),

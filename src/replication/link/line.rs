@@ -7,14 +7,14 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, ServerError as Refusal, Value};
+use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, ServerError as Refusal, SslOpts, Value};
 use tokio::time::timeout;
 
 use super::lease::{LOCK, holder, mark};
 use super::status::{
     CHANNELS_QUERY, Channel, Facts, LeaseMark, MEMBERS_QUERY, NodeStatus, QUERY, ServerError, Trouble,
 };
-use crate::cluster::login::{NoLogin, log_in};
+use crate::cluster::login::{NoLogin, log_in, ssl};
 use crate::config::Config;
 use crate::config::model::{Address, Kind, Link};
 
@@ -49,7 +49,7 @@ impl Line {
             Kind::Galera => ", wsrep_sync_wait = 0",
             Kind::Standalone => "",
         };
-        Self::new(address, &config.site.user, config.site.password.reveal(), wsrep, config)
+        Self::new(address, &config.site.user, config.site.password.reveal(), wsrep, ssl(config), config)
     }
 
     /// The lease can be taken on it, and shows something of these links.
@@ -60,10 +60,17 @@ impl Line {
 
     /// To a remote, as the link's own user.
     pub fn to_remote(address: &Address, link: &Link, config: &Config) -> Self {
-        Self::new(address, &link.user, link.password.reveal(), "", config)
+        Self::new(address, &link.user, link.password.reveal(), "", None, config)
     }
 
-    fn new(address: &Address, user: &str, password: &str, settings: &str, config: &Config) -> Self {
+    fn new(
+        address: &Address,
+        user: &str,
+        password: &str,
+        settings: &str,
+        tls: Option<SslOpts>,
+        config: &Config,
+    ) -> Self {
         let idle = IDLE_MAX.as_secs();
         let opts = OptsBuilder::default()
             .ip_or_hostname(&*address.host)
@@ -71,6 +78,7 @@ impl Line {
             .user(Some(user))
             .pass(Some(password))
             .prefer_socket(false)
+            .ssl_opts(tls)
             .max_allowed_packet(Some(PACKET_BYTES_MAX))
             .wait_timeout(Some(idle as usize))
             .stmt_cache_size(0)
@@ -248,6 +256,7 @@ fn trouble(error: &Error) -> Trouble {
             Trouble::Refused(ServerError { code: *code, text: message.as_str().into() })
         }
         Error::Io(IoError::Io(error)) => lost(error),
+        Error::Io(IoError::Tls(error)) => Trouble::Lost(format!("no TLS: {error}").into()),
         Error::Driver(DriverError::ConnectionClosed) => lost("the connection was closed"),
         _ => lost("it answers with something other than MariaDB's protocol"),
     }
