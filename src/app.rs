@@ -17,6 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::admin::console;
 use crate::admin::health::Stage;
 use crate::admin::http::{self, Sources};
 use crate::admin::reload::Reloads;
@@ -139,11 +140,7 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
         reloads,
         stage: stage_seen,
     };
-    tokio::spawn(async move {
-        if let Err(error) = http::serve(admin, sources).await {
-            tracing::error!(%error, "the admin API has ended");
-        }
-    });
+    serve_operators(admin, sources).await?;
     tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone(), node_orders));
     if !shared.config.links.is_empty() {
         let reconciler = Reconciler::new(shared.config.clone(), shared.view.clone(), links, link_orders);
@@ -174,6 +171,26 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
     wait_until_drained(&shared, &mut signals).await;
     data_plane.stop();
     tracing::info!("oarlock ends");
+    Ok(())
+}
+
+/// Starts the admin API on this socket, and the console if there is one.
+async fn serve_operators(admin: TcpListener, sources: Sources) -> Result<(), StartError> {
+    if let Some(address) = sources.config.admin.console {
+        let what = format!("the console cannot listen on {address}");
+        let socket = TcpListener::bind(address).await.map_err(StartError::of(what))?;
+        let sources = sources.clone();
+        tokio::spawn(async move {
+            if let Err(error) = console::serve(socket, sources).await {
+                tracing::error!(%error, "the console has ended");
+            }
+        });
+    }
+    tokio::spawn(async move {
+        if let Err(error) = http::serve(admin, sources).await {
+            tracing::error!(%error, "the admin API has ended");
+        }
+    });
     Ok(())
 }
 

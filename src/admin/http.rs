@@ -144,7 +144,7 @@ fn metrics(sources: &Sources) -> impl IntoResponse + use<> {
     ([(header::CONTENT_TYPE, prometheus::MEDIA_TYPE)], metrics::text(sources))
 }
 
-fn servers(sources: &Sources) -> Vec<Server> {
+pub(super) fn servers(sources: &Sources) -> Vec<Server> {
     let view = sources.view.load();
     let server = |(node, configured): (&NodeView, &Node)| {
         let connections = sources.counters.connections(node.id);
@@ -161,12 +161,12 @@ fn servers(sources: &Sources) -> Vec<Server> {
     view.nodes.iter().zip(&sources.config.nodes).map(server).collect()
 }
 
-fn links(sources: &Sources) -> Vec<LinkReport> {
+pub(super) fn links(sources: &Sources) -> Vec<LinkReport> {
     sources.links.reports().to_vec()
 }
 
 /// All sessions, asked one by one.
-async fn sessions(sources: &Sources) -> Vec<Portrait> {
+pub(super) async fn sessions(sources: &Sources) -> Vec<Portrait> {
     let services: Vec<&str> = sources.config.listeners.iter().map(|listener| &*listener.name).collect();
     sources.registry.portraits(&services).await
 }
@@ -203,7 +203,7 @@ async fn order_link(
     sources.links.order(name, order).await.map(Json).map_err(|error| (StatusCode::CONFLICT, error))
 }
 
-fn services(sources: &Sources) -> Vec<Service> {
+pub(super) fn services(sources: &Sources) -> Vec<Service> {
     let service = |(listener, counters): (&Listener, &ServiceCounters)| Service {
         service: listener.name.to_string(),
         router: listener.service.name().to_owned(),

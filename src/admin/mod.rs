@@ -1,5 +1,6 @@
-//! What an operator sees: the JSON API on the admin address, metrics, and whether the proxy is ready.
+//! What an operator sees: the JSON API on the admin address, metrics, whether the proxy is ready, and the SQL console.
 
+pub mod console;
 pub mod health;
 pub mod http;
 pub mod metrics;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -253,15 +254,20 @@ fn link_time(
 const LINK_TIME_MAX: Duration = Duration::from_secs(3600);
 
 fn admin(admin: &file::Admin) -> Result<Admin, ConfigError> {
-    let Some(address) = &admin.address else { return Ok(Admin { address: ADMIN_ADDRESS }) };
-    if !address.get_ref().ip().is_loopback() {
-        let message = format!(
-            "the admin address {} is open to others; use a loopback address such as \"{ADMIN_ADDRESS}\"",
-            address.get_ref()
-        );
-        return Err(ConfigError::at_offset(address.span().start, message));
+    let address = admin.address.as_ref().map(|address| loopback("admin", address, ADMIN_ADDRESS)).transpose()?;
+    let console = admin.console.as_ref().map(|address| loopback("console", address, CONSOLE_ADDRESS)).transpose()?;
+    Ok(Admin { address: address.unwrap_or(ADMIN_ADDRESS), console })
+}
+
+fn loopback(what: &str, address: &Spanned<SocketAddr>, example: SocketAddr) -> Result<SocketAddr, ConfigError> {
+    if address.get_ref().ip().is_loopback() {
+        return Ok(*address.get_ref());
     }
-    Ok(Admin { address: *address.get_ref() })
+    let message = format!(
+        "the {what} address {} is open to others; use a loopback address such as \"{example}\"",
+        address.get_ref()
+    );
+    Err(ConfigError::at_offset(address.span().start, message))
 }
 
 /// Names end up in file names, tables and logs.

@@ -141,6 +141,7 @@ pub(super) struct Replication {
 #[serde(deny_unknown_fields)]
 pub(super) struct Admin {
     pub address: Option<Spanned<SocketAddr>>,
+    pub console: Option<Spanned<SocketAddr>>,
 }
 
 #[derive(Default, serde::Deserialize)]

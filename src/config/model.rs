@@ -36,6 +36,8 @@ pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 
 /// Where the key of sealed secrets is, where nothing is said.
 pub const KEY_FILE: &str = "/etc/oarlock/key";
+/// Where the SQL console listens usually.
+pub(super) const CONSOLE_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4009);
 
 pub(super) const STATE_DIR: &str = "/var/lib/oarlock";
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -365,6 +367,8 @@ pub struct Replication {
 pub struct Admin {
     /// Where it listens; always a loopback address.
     pub address: SocketAddr,
+    /// Where the SQL console listens, if there is one; a loopback address, too.
+    pub console: Option<SocketAddr>,
 }
 
 /// What a peer may use up.

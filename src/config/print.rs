@@ -48,6 +48,9 @@ impl fmt::Display for Config {
             replication.group_bytes_max
         )?;
         writeln!(f, "\n[admin]\naddress = \"{}\"", self.admin.address)?;
+        if let Some(console) = self.admin.console {
+            writeln!(f, "console = \"{console}\"")?;
+        }
         writeln!(f, "\n[limits]\nsessions_max = {}\nprepared_max = {}", limits.sessions_max, limits.prepared_max)?;
         writeln!(
             f,

@@ -87,7 +87,7 @@ fn errors_name_the_line_and_the_nearest_name() {
         ),
         ("", "[cluster]\nkind = \"galra\"\n", "configuration:16: unknown value `galra`; did you mean `galera`?"),
         ("", "[cluster]\nkind = \"x\"\n", "configuration:16: unknown value `x`; valid here: galera, standalone"),
-        ("", "[admin]\nport = 1\n", "configuration:16: unknown setting `port`; valid here: address"),
+        ("", "[admin]\nport = 1\n", "configuration:16: unknown setting `port`; valid here: address, console"),
         (
             "",
             "[[remote]]\nname = \"dr\"\n",
@@ -123,6 +123,11 @@ fn errors_name_the_line_and_the_nearest_name() {
             "configuration:9: invalid value: string \"a:b\", expected `host:port`, such as \"192.168.56.71:3306\"",
         ),
         ("0.0.0.0:4006", "4006", "configuration:13: invalid socket address syntax"),
+        (
+            "",
+            "[admin]\nconsole = \"10.1.2.3:4009\"\n",
+            "configuration:16: the console address 10.1.2.3:4009 is open to others; use a loopback address such as \"127.0.0.1:4009\"",
+        ),
         (
             "",
             "[admin]\naddress = \"0.0.0.0:4008\"\n",

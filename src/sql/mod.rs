@@ -8,7 +8,7 @@ mod function;
 mod head;
 pub mod hint;
 mod keyword;
-mod lexer;
+pub(crate) mod lexer;
 pub mod marker;
 mod scan;
 mod session;

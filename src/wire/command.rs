@@ -111,6 +111,8 @@ pub const REGISTER_SLAVE: u8 = 0x15;
 pub const STMT_PREPARE: u8 = 0x16;
 /// The byte of COM_STMT_EXECUTE.
 pub const STMT_EXECUTE: u8 = 0x17;
+/// The byte of COM_STMT_SEND_LONG_DATA.
+pub const STMT_SEND_LONG_DATA: u8 = 0x18;
 /// The byte of COM_STMT_CLOSE.
 pub const STMT_CLOSE: u8 = 0x19;
 /// The byte of COM_RESET_CONNECTION.

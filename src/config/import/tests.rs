@@ -68,12 +68,13 @@ fn the_primary_site_of_the_guide_comes_over_without_a_remark() {
         (&*link.name, link.remote[0].to_string(), &*link.user),
         ("DR-MaxScale", "192.168.56.80:4007".to_owned(), "repl_user")
     );
-    // All else is as in the example of this site.
+    // All else is as in the example of this site, but for the console, which the other program does not have.
     let example = include_str!("../../../config/primary-dc.toml");
     let example = parse(example, |_| Some("SecretP@ssw0rd".to_owned()), |_| Err(String::new())).unwrap().config;
     config.nodes.clone_from(&example.nodes);
     config.listeners.clone_from(&example.listeners);
     config.links[0].name.clone_from(&example.links[0].name);
+    config.admin.clone_from(&example.admin);
     assert_eq!(config, example);
 }
 
