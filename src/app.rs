@@ -206,7 +206,7 @@ impl DataPlane {
     /// Binds the listeners, and starts to load the accounts and to serve.
     fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>) -> Result<Self, StartError> {
         let config = &shared.config;
-        let node_tls = node_tls(config)?;
+        let node_tls = node_tls(config).map_err(|why| StartError::of("cannot start")(io::Error::other(why)))?;
         let (directory, loader) = Directory::new(shared.view.clone(), service(config));
         tokio::spawn(loader.run());
         let (view, counters, roster) = (shared.view.clone(), shared.counters.clone(), shared.roster.clone());
@@ -278,18 +278,12 @@ async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>, 
     service::ready();
 }
 
-fn node_tls(config: &Config) -> Result<Option<ClientTls>, StartError> {
+fn node_tls(config: &Config) -> Result<Option<ClientTls>, String> {
     let load = |tls: &model::NodeTls| {
         let shown = tls.shown.as_ref().map(|(certificate, key)| (&**certificate, &**key));
         ClientTls::load(tls.ca.as_deref(), shown)
     };
-    config
-        .cluster
-        .tls
-        .as_ref()
-        .map(load)
-        .transpose()
-        .map_err(|why| StartError::of("TLS with nodes")(io::Error::other(why)))
+    config.cluster.tls.as_ref().map(load).transpose().map_err(|why| format!("TLS with nodes: {why}"))
 }
 
 fn listener_tls(config: &Config) -> Result<Box<[Option<ListenerTls>]>, StartError> {

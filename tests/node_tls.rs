@@ -19,11 +19,16 @@ const SECURE_USER: &str = "careful";
 /// A certificate for any address that the lab may give to the node, and its key, which the server's own user can read.
 fn certificate(folder: &Path) -> (String, String) {
     fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
+    let (certificate, key) = (path(folder, "node.pem"), path(folder, "node.key"));
+    renew(&certificate, &key);
+    (certificate, key)
+}
+
+fn renew(certificate: &str, key: &str) {
     let names: Vec<_> = (0..=255).flat_map(|network| [80, 81].map(|host| format!("127.71.{network}.{host}"))).collect();
     let made = rcgen::generate_simple_self_signed(names).unwrap();
-    fs::write(folder.join("node.pem"), made.cert.pem()).unwrap();
-    fs::write(folder.join("node.key"), made.signing_key.serialize_pem()).unwrap();
-    (path(folder, "node.pem"), path(folder, "node.key"))
+    fs::write(certificate, made.cert.pem()).unwrap();
+    fs::write(key, made.signing_key.serialize_pem()).unwrap();
 }
 
 struct Scene {
@@ -41,7 +46,8 @@ impl Scene {
         let text = text.replacen("[cluster]\n", &format!("[cluster]\ntls = {{ {tls} }}\n"), 1);
         let own = format!("tls = {{ certificate = \"{}\", key = \"{}\" }}\n", self.certificate, self.key);
         let listener = "service = \"read-write-split\"\n";
-        Proxy::launch(address, &text.replace(listener, &format!("{listener}{own}")))
+        let text = text.replace(listener, &format!("{listener}{own}"));
+        Proxy::launch(address, &format!("{text}\n[read-write-split]\nwriter_wait = \"2s\"\n"))
     }
 
     fn start(&self, tls: &str) -> Proxy {
@@ -68,6 +74,7 @@ fn the_proxy_speaks_tls_with_nodes() {
     large_pieces_pass(&proxy);
     accounts_may_require_it(&scene, &proxy);
     replicas_read_through_it(&scene, &proxy);
+    certificates_are_renewed(&scene, &proxy, &key);
     drop(proxy);
     strangers_are_not_believed(&scene, folder.path());
     let proxy = scene.start("verify = false");
@@ -131,6 +138,18 @@ fn replicas_read_through_it(scene: &Scene, proxy: &Proxy) {
         .unwrap();
     let read = succeeded(&output);
     assert!(read.contains("CREATE TABLE shop.followed"), "{read}");
+}
+
+/// The node has another one, which the same file vouches for once it has been read again.
+fn certificates_are_renewed(scene: &Scene, proxy: &Proxy, key: &str) {
+    renew(&scene.certificate, key);
+    scene.server.sql("FLUSH SSL").unwrap();
+    let reads = || proxy.client(&["-e", "SELECT 1"]).status.success();
+    assert!(!reads(), "a stranger");
+    fs::write(&scene.key, fs::read(key).unwrap()).unwrap();
+    let said = succeeded(&proxy.command(&["reload"]));
+    assert_eq!(said, "in force now: certificate of applications, certificates of nodes");
+    assert!(until(START_MAX, reads), "{}", proxy.log());
 }
 
 /// Whose certificate nobody vouches for is no node, and operators see why.

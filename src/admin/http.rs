@@ -6,7 +6,7 @@
 //! [`Replica`], [`Portrait`] and [`Answer`] are its shapes, both ways: the command line reads what is written here. Orders are taken as `application/json` only, which a browser does not send to another
 //! site unasked.
 //!
-//! For other programs: `GET /metrics`, `GET /live`, and `GET /ready`, which is 503 as long as no writes can be served.
+//! `GET /v1/openapi.json` describes it all. For other programs: `GET /metrics`, `GET /live`, and `GET /ready`, which is 503 as long as no writes can be served.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -114,6 +114,9 @@ pub struct Sources {
     pub stage: watch::Receiver<Stage>,
 }
 
+/// All of this for programs, as OpenAPI has it.
+const OPENAPI: &str = include_str!("openapi.json");
+
 /// Answers on this socket until the task is dropped.
 pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()> {
     let routes = Router::new()
@@ -126,6 +129,7 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()>
         .route("/v1/sessions", get(async |State(sources): State<Sources>| Json(sessions(&sources).await)))
         .route("/v1/sessions/{id}", delete(end_session))
         .route("/v1/reload", post(reload))
+        .route("/v1/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], OPENAPI)))
         .route("/live", get(async || "live"))
         .route("/ready", get(async |State(sources): State<Sources>| is_ready(&sources)))
         .route("/metrics", get(async |State(sources): State<Sources>| metrics(&sources)))

@@ -11,7 +11,7 @@ use super::service;
 use crate::admin::reload::Report;
 use crate::config::model::{Listener, Tls};
 use crate::config::{self, Config, differences};
-use crate::net::tls::ServerTls;
+use crate::net::tls::{ClientTls, ServerTls};
 use crate::session::worker;
 use crate::telemetry::log;
 
@@ -47,7 +47,7 @@ impl Reload {
 
     fn apply(&mut self) -> Result<Report, String> {
         let new = config::load(&self.path).map_err(|error| error.to_string())?;
-        let fresh = self.certificates(&new)?;
+        let (fresh, to_nodes) = (self.certificates(&new)?, self.to_nodes(&new)?);
         let mut waiting = differences(&self.config, &new);
         let mut applied = Vec::new();
         for (listener, server) in fresh {
@@ -57,6 +57,10 @@ impl Reload {
                 tls.server.renew(&server);
                 applied.push(format!("certificate of {listener}"));
             }
+        }
+        if let (Some(tls), Some(fresh)) = (&self.data.node_tls, to_nodes) {
+            tls.renew(&fresh);
+            applied.push("certificates of nodes".to_owned());
         }
         if waiting.remove("site.log") {
             log::set(new.site.log);
@@ -76,6 +80,11 @@ impl Reload {
         };
         let with_tls = new.listeners.iter().filter_map(|listener| Some((listener, listener.tls.as_ref()?)));
         with_tls.filter(|(listener, _)| had(&listener.name)).map(load).collect()
+    }
+
+    /// If the files are the same as at the start, what is in them now.
+    fn to_nodes(&self, new: &Config) -> Result<Option<ClientTls>, String> {
+        if new.cluster.tls != self.config.cluster.tls { Ok(None) } else { super::node_tls(new) }
     }
 
     fn place(&self, name: &str) -> Option<usize> {

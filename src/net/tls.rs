@@ -58,7 +58,7 @@ impl ServerTls {
 
 /// What nodes must show, and what they are shown.
 #[derive(Clone)]
-pub struct ClientTls(Arc<ClientConfig>);
+pub struct ClientTls(Arc<ArcSwap<ClientConfig>>);
 
 impl fmt::Debug for ClientTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,7 +90,12 @@ impl ClientTls {
                 .map_err(|error| fail(certificate, &error))?,
             None => builder.with_no_client_auth(),
         };
-        Ok(Self(Arc::new(config)))
+        Ok(Self(Arc::new(ArcSwap::from_pointee(config))))
+    }
+
+    /// Connections from now on are made with this instead, wherever a copy of it is used.
+    pub fn renew(&self, fresh: &Self) {
+        self.0.store(fresh.0.load_full());
     }
 
     /// Begins TLS on a connection to `host:port`.
@@ -98,7 +103,7 @@ impl ClientTls {
         let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
         let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
         let socket = Rewound { socket, before: Vec::new(), used: 0 };
-        Ok(Handshake::Connect(TlsConnector::from(self.0.clone()).connect(name, socket)))
+        Ok(Handshake::Connect(TlsConnector::from(self.0.load_full()).connect(name, socket)))
     }
 }
 
