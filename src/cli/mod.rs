@@ -4,11 +4,12 @@
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 mod audit;
 mod check;
 mod classify;
+mod completions;
 mod import;
 mod kill;
 mod lab;
@@ -42,6 +43,7 @@ enum Command {
     Classify(classify::Args),
     Seal(seal::Args),
     Import(import::Args),
+    Completions(completions::Args),
     Lab(lab::Args),
 }
 
@@ -61,6 +63,7 @@ pub fn main() -> ExitCode {
         Command::Classify(args) => classify::run(args),
         Command::Import(args) => import::run(args),
         Command::Seal(args) => seal::run(args),
+        Command::Completions(args) => completions::run(args, Cli::command()),
         Command::Lab(args) => lab::run(args),
     }
 }
@@ -73,9 +76,20 @@ fn failed(why: impl std::fmt::Display) -> ExitCode {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     #[test]
     fn arguments_are_consistent() {
-        use clap::CommandFactory;
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn shells_complete_every_subcommand() {
+        let mut script = Vec::new();
+        clap_complete::generate(clap_complete::Shell::Bash, &mut super::Cli::command(), "oarlock", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for command in super::Cli::command().get_subcommands() {
+            assert!(script.contains(command.get_name()), "{}", command.get_name());
+        }
     }
 }
