@@ -145,6 +145,9 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
     if !shared.config.links.is_empty() {
         let reconciler = Reconciler::new(shared.config.clone(), shared.view.clone(), links, link_orders);
         tokio::spawn(reconciler.map_err(StartError::of("cannot drive the links"))?.run());
+    } else {
+        // Whoever orders something of a link hears at once that there are none.
+        drop(link_orders);
     }
     tokio::spawn({
         let (counters, view) = (shared.counters.clone(), shared.view.clone());

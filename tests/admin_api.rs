@@ -59,7 +59,7 @@ fn orders_are_answered_as_described(api: &Api) {
     api.expect("POST", link, "/v1/links/nobody", json(json!({"order": 7})), 422);
     api.expect("POST", "/v1/reload", "/v1/reload", json(Value::Null), 200);
     for (path, real) in [(server, "/v1/servers/server-81"), (link, "/v1/links/nobody"), ("/v1/reload", "/v1/reload")] {
-        api.expect("POST", path, real, Some(("application/json", "{".to_owned())), 400);
+        api.expect("POST", path, real, Some(("application/json", "nonsense".to_owned())), 400);
         api.expect("POST", path, real, Some(("text/plain", "\"drain\"".to_owned())), 415);
     }
 }

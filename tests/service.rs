@@ -1,4 +1,4 @@
-//! What systemd hears of the process: the notifications of a unit of the type notify-reload with a watchdog.
+//! What systemd hears of the process: the notifications of a unit of the type notify with a watchdog.
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
