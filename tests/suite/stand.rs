@@ -97,6 +97,7 @@ pub enum Kind {
 
 /// A server or a cluster, and where its tests connect.
 pub struct Stand {
+    kind: Kind,
     lab: Lab,
     pub proxy: Option<Proxy>,
     /// What makes a node of a cluster, which has an address of its own, one of 127.0.0.1.
@@ -109,6 +110,14 @@ pub struct Stand {
 }
 
 impl Stand {
+    /// One like this one.
+    pub fn another(&self) -> Self {
+        match self.proxy {
+            Some(_) => Self::proxied(self.kind),
+            None => Self::direct(self.kind),
+        }
+    }
+
     /// Without a proxy: the tests connect to the server, or to one node of the cluster.
     pub fn direct(kind: Kind) -> Self {
         let port = free_port();
@@ -126,7 +135,7 @@ impl Stand {
         let options = OPTIONS.iter().chain(by_kind).chain([&files]);
         let lab = options.fold(order, |order, (name, value)| order.option(name, value)).start().unwrap();
         let relay = (kind == Kind::Cluster).then(|| relay(port, lab.nodes()[0].address()));
-        let mut stand = Self { lab, proxy: None, relay, port, settings: BTreeMap::new(), threads: 0 };
+        let mut stand = Self { kind, lab, proxy: None, relay, port, settings: BTreeMap::new(), threads: 0 };
         lay_out(&stand.vardir());
         stand.server().sql(SCHEMA_MTR).unwrap();
         stand.server().sql(&SERVICE_ACCOUNTS.replace("PASSWORD", SITE_PASSWORD)).unwrap();
