@@ -198,6 +198,7 @@ fn judge<'a>(lexer: &mut Lexer<'a>, before: Token<'a>, before_end: usize, token:
             SELECT => (Nature::Dependent, Facts::empty()),
             FROM => (Nature::Volatile, Facts::empty()),
             INTO => (Nature::Volatile, Facts::INTO),
+            SESSION_STATUS | OPTIMIZER_TRACE | PROFILING => (Nature::Volatile, Facts::PREVIOUS),
             UPDATE | LOCK => (Nature::Volatile, Facts::LOCKING),
             key if scan::volatile_word(key) => (Nature::Volatile, Facts::VOLATILE),
             _ => (Nature::Constant, Facts::empty()),

@@ -144,6 +144,9 @@ SELECT * FROM t HAVING @x := a
 (SELECT @a := 1)
 WITH x AS (SELECT @a := 1) SELECT * FROM x
 -- expect diagnostics
+SELECT trace FROM information_schema.OPTIMIZER_TRACE
+SELECT SUM(duration) FROM information_schema.profiling
+SELECT * FROM information_schema.session_status
 SELECT @@warning_count
 SELECT @@error_count, @@session.warning_count
 SHOW WARNINGS
