@@ -157,7 +157,7 @@ impl SessionState {
         }
     }
 
-    fn pin(&mut self, pin: Pins, slot: Slot) {
+    pub(super) fn pin(&mut self, pin: Pins, slot: Slot) {
         self.pins |= pin;
         self.pinned.get_or_insert(slot);
     }

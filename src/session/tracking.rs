@@ -5,19 +5,24 @@
 
 use crate::gtid::Gtid;
 use crate::sql::effect::Change;
+use crate::sql::statement::{Class, Traits};
 use crate::wire::capability::Status;
-use crate::wire::ok::Ok as OkPacket;
+use crate::wire::ok::{Ok as OkPacket, Untold};
 
 use super::desk::{Desk, Peer, Slot};
 use super::machine::Machine;
+use super::state::Pins;
+use super::work::After;
 
 /// The GTID under which the connection's last transaction was committed.
 pub(super) const LAST_GTID: &[u8] = b"last_gtid";
 /// The list of tracked variables, as a key of a session effect.
 const LIST: &[u8] = b"@@session_track_system_variables";
-/// Asks for what the session needs. Refused where the list is `*`, which has it.
-pub(super) const ASK: &[u8] =
-    b"SET SESSION session_track_system_variables=CONCAT(@@session_track_system_variables,',last_gtid')";
+/// Whether to be told that something in the session has changed, as a key of a session effect.
+const STATE_CHANGE: &[u8] = b"@@session_track_state_change";
+/// Asks for what the session needs. Refused where the list is `*`, which has most of it.
+pub(super) const ASK: &[u8] = b"SET SESSION session_track_state_change=1,\
+    session_track_system_variables=CONCAT(@@session_track_system_variables,',last_gtid')";
 
 /// What the session knows of its own writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,40 +35,71 @@ pub(super) struct Written {
     pub(super) strays: bool,
     /// The client itself asks to be told of GTIDs.
     pub(super) told_to_client: bool,
+    /// It asks to be told that something in the session has changed.
+    pub(super) changes_told_to_client: bool,
 }
 
 impl Written {
     /// The client has changed a session setting by this statement.
     pub(super) fn changed(&mut self, change: &Change, text: &[u8]) -> bool {
-        let lists = change.keys.contains(LIST);
+        let (lists, of_changes) = (change.keys.contains(LIST), change.keys.contains(STATE_CHANGE));
         if lists {
             let named = |name: &[u8]| memchr::memmem::find(&text.to_ascii_lowercase(), name).is_some();
             self.told_to_client = named(LAST_GTID) || named(b"*");
         }
-        lists
+        if of_changes {
+            self.changes_told_to_client = turns_on(text, &STATE_CHANGE[2..]);
+        }
+        lists || of_changes
     }
 
     /// The session is as new, but for what it has written.
     pub(super) fn reset(self) -> Self {
-        Self { told_to_client: false, ..self }
+        Self { told_to_client: false, changes_told_to_client: false, ..self }
+    }
+
+    fn untold(&self) -> Untold<'static> {
+        Untold {
+            variable: Some(LAST_GTID).filter(|_| !self.told_to_client),
+            state_change: !self.changes_told_to_client,
+        }
     }
 }
 
 impl Machine {
     /// An OK packet of the client's command with tracking data has come: takes note of it, and writes to the client what it may see of it.
     pub(super) fn take_tracking(&mut self, slot: Slot, ok: &OkPacket<'_>, sequence: u8, desk: &mut Desk) -> Seen {
-        let gtid = ok.tracked_variable(LAST_GTID);
-        if let Some(gtid) = gtid {
+        if ok.tells_state_change() && ok.tracked_schema().is_none() {
+            self.note_state_change(slot);
+        }
+        if let Some(gtid) = ok.tracked_variable(LAST_GTID) {
             self.note_gtid(slot, gtid, desk);
         }
+        let untold = self.state.written.untold();
         if !self.tracks() {
             desk.write(Peer::Client, |out| ok.put_untracked(out, sequence));
-        } else if gtid.is_some() && !self.state.written.told_to_client {
-            desk.write(Peer::Client, |out| ok.put_without(LAST_GTID, out, sequence));
+        } else if ok.tells(untold) {
+            desk.write(Peer::Client, |out| ok.put_without(untold, out, sequence));
         } else {
             return Seen::AsItIs;
         }
         Seen::Rewritten
+    }
+
+    /// Something in the session has changed on this connection. Where the text does not say what, stored code has done it: what a trigger
+    /// leaves are user variables, as a rule; a procedure or a function may leave anything.
+    fn note_state_change(&mut self, slot: Slot) {
+        let Some(work) = &self.work else { return };
+        let (After::Statement(verdict) | After::Execute(verdict)) = work.after else { return };
+        let said = Traits::TAINTS_VARIABLES | Traits::TEMPORARY_TABLE | Traits::UNREPEATABLE | Traits::IMPLICIT_COMMIT;
+        let stored = Traits::MAY_COMMIT | Traits::LEAVES_UNKNOWN;
+        // Rows that end without an OK packet have left it to this one to tell of what they have changed.
+        let late = self.state.written.untold;
+        if late || verdict.traits.intersects(stored) {
+            self.state.pin(Pins::SETTINGS, slot);
+        } else if verdict.class == Class::Write && !verdict.traits.intersects(said) {
+            self.state.pin(Pins::VARIABLES, slot);
+        }
     }
 
     fn note_gtid(&mut self, slot: Slot, text: &[u8], desk: &mut Desk) {
@@ -98,6 +134,15 @@ impl Machine {
     pub(super) fn note_untold(&mut self, status: Status) {
         self.state.written.untold |= status.contains(Status::SESSION_STATE_CHANGED);
     }
+}
+
+/// Whether a SET turns this on.
+fn turns_on(text: &[u8], name: &[u8]) -> bool {
+    let text = text.to_ascii_lowercase();
+    let Some(at) = memchr::memmem::rfind(&text, name) else { return false };
+    let value = text[at + name.len()..].iter().skip_while(|byte| b" \t\r\n`:='\"".contains(byte));
+    let value: Vec<u8> = value.copied().collect();
+    !["0", "off", "false", "default"].iter().any(|off| value.starts_with(off.as_bytes()))
 }
 
 /// What became of a packet with tracking data.

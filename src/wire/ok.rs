@@ -15,6 +15,7 @@ pub const EOF_LENGTH_MAX: usize = 8;
 /// Types of tracking data (server: `enum_session_state_type`).
 const TRACK_VARIABLE: u8 = 0;
 const TRACK_SCHEMA: u8 = 1;
+const TRACK_STATE_CHANGE: u8 = 2;
 
 /// An OK payload, borrowed (server: `net_send_ok` in sql/protocol.cc).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,22 @@ pub struct Ok<'a> {
     pub info: &'a [u8],
     /// Session tracking data, empty if there is none.
     pub tracking: &'a [u8],
+}
+
+/// What of the tracking data a client has not asked to be told.
+#[derive(Clone, Copy, Debug)]
+pub struct Untold<'a> {
+    /// The value of this system variable.
+    pub variable: Option<&'a [u8]>,
+    /// That something in the session has changed.
+    pub state_change: bool,
+}
+
+impl Untold<'_> {
+    fn has(&self, kind: u8, data: &[u8]) -> bool {
+        let variable = || self.variable.is_some_and(|name| value_of(name, data).is_some());
+        (kind == TRACK_VARIABLE && variable()) || (kind == TRACK_STATE_CHANGE && self.state_change)
+    }
 }
 
 impl<'a> Ok<'a> {
@@ -61,6 +78,16 @@ impl<'a> Ok<'a> {
         self.tracked().filter(|(kind, _)| *kind == TRACK_VARIABLE).find_map(|(_, data)| value_of(name, data))
     }
 
+    /// Whether the tracking data says that something in the session has changed: settings, user variables, temporary tables, ...
+    pub fn tells_state_change(&self) -> bool {
+        self.tracked().any(|(kind, _)| kind == TRACK_STATE_CHANGE)
+    }
+
+    /// Whether the tracking data tells any of this.
+    pub fn tells(&self, untold: Untold<'_>) -> bool {
+        self.tracked().any(|(kind, data)| untold.has(kind, data))
+    }
+
     /// The pieces of the tracking data: their type, and what they say.
     fn tracked(&self) -> impl Iterator<Item = (u8, &'a [u8])> {
         let mut cursor = Cursor::new(self.tracking);
@@ -72,9 +99,9 @@ impl<'a> Ok<'a> {
         packet::put(out, sequence, |out| self.put_head(self.status - Status::SESSION_STATE_CHANGED, out))
     }
 
-    /// Appends this as a packet that says nothing of a system variable which the client has not asked to be told of.
-    pub fn put_without(&self, name: &[u8], out: &mut Vec<u8>, sequence: u8) -> u8 {
-        let others = || self.tracked().filter(|(kind, data)| *kind != TRACK_VARIABLE || value_of(name, data).is_none());
+    /// Appends this as a packet without what the client has not asked to be told.
+    pub fn put_without(&self, untold: Untold<'_>, out: &mut Vec<u8>, sequence: u8) -> u8 {
+        let others = || self.tracked().filter(|(kind, data)| !untold.has(*kind, data));
         if others().next().is_none() {
             return self.put_untracked(out, sequence);
         }
@@ -212,14 +239,19 @@ mod tests {
         assert_eq!(ok.tracked_variable(b"autocommit"), None);
         let quiet = |ok: &Ok<'_>| {
             let mut out = Vec::new();
-            ok.put_without(b"last_gtid", &mut out, 1);
+            let untold = Untold { variable: Some(b"last_gtid"), state_change: true };
+            ok.put_without(untold, &mut out, 1);
             out.split_off(packet::HEADER)
         };
         let told = quiet(&ok);
         let told = Ok::parse(&told).unwrap();
         assert_eq!((told.tracked_variable(b"last_gtid"), told.tracked_variable(b"time")), (None, Some(&b"UTC"[..])));
         assert_eq!((told.tracked_schema(), told.status), (Some(&b"db"[..]), ok.status));
-        let alone = quiet(&Ok { tracking: &tracking[11..29], info: b"hi", ..ok });
+        assert!(!ok.tells_state_change());
+        let both = [b"\x02\x01\x31", &tracking[11..29]].concat();
+        let alone = Ok { tracking: &both, info: b"hi", ..ok };
+        assert!(alone.tells_state_change());
+        let alone = quiet(&alone);
         assert_eq!(alone, [OK, 1, 0, 2, 0, 0, 0, 2, b'h', b'i']);
     }
 

@@ -172,7 +172,7 @@ mod tests {
             ("SELECT WSREP_SYNC_WAIT_UPTO_GTID('70-7000-12',2)", &[], wait),
             ("SET autocommit = 0", &[], Statement::Set(vec![Setting::Autocommit(false)])),
             (
-                "SET SESSION session_track_system_variables=CONCAT(@@session_track_system_variables,',last_gtid')",
+                "SET SESSION session_track_state_change=1,session_track_system_variables=CONCAT(@@session_track_system_variables,',last_gtid')",
                 &[],
                 Statement::Set(vec![Setting::TracksGtids]),
             ),

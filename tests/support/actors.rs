@@ -244,7 +244,7 @@ impl Node {
         out.extend_from_slice(&(self.status().bits() | more).to_le_bytes());
         out.extend_from_slice(&[0, 0]);
         if more & Status::SESSION_STATE_CHANGED.bits() != 0 {
-            out.extend_from_slice(b"\0\x04\x02\x01\x31\x00");
+            out.extend_from_slice(b"\0\x04\x05\x01\x54\x00");
         }
     }
 
