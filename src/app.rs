@@ -226,6 +226,7 @@ impl DataPlane {
             directory,
             counters: shared.counters.clone(),
             definitions: AtomicU64::new(0),
+            defaults_set: AtomicU64::new(0),
             registry: shared.registry.clone(),
             clock: Clock::current(),
             replication: config
@@ -323,7 +324,7 @@ fn settings(config: &Config) -> Settings {
         node_tls: config.cluster.tls.is_some(),
         multiplex: config.read_write_split.multiplex,
         keeps_connections: config.limits.idle_connections_max > 0 || config.read_write_split.multiplex,
-        resets: config.cluster.kind == model::Kind::Standalone,
+        galera: config.cluster.kind == model::Kind::Galera,
         connections_max: if bounded { config.limits.connections_max as usize } else { usize::MAX },
         connection_wait: config.limits.connection_wait,
         prepared_max: config.limits.prepared_max as usize,

@@ -83,6 +83,7 @@ fn no_session_is_stuck_when_all_is_well_again() {
         let mut play = chaos(dice, None, None);
         play.stage.desk.view = Arc::new(stage::view(3));
         play.stage.event(|machine, desk| machine.on_view(desk));
+        play.stage.event(|machine, desk| machine.on_spared(desk));
         for _ in 0..5 {
             play.settle(dice, false);
             play.stage.pass_deadline();
@@ -530,11 +531,34 @@ fn a_session_that_is_killed_ends_without_a_word() {
         play.client(&stage::command(0x03, text.as_bytes()));
         let Found::At { node, thread: 77 | 78 } = play.stage.machine.sought(true) else { panic!("{text}") };
         if spared {
-            play.stage.machine.on_spared();
+            play.stage.event(|machine, desk| machine.on_spared(desk));
         }
         let place = play.stage.ends.iter().position(|end| *end == End::Open(node)).unwrap();
         play.stage.node_closed(place as Slot);
         assert_eq!((play.stage.hung_up, play.stage.to_client.is_empty()), (!spared, !spared), "{text}");
+    }
+}
+
+/// The KILL goes to where the session was seen. What it began elsewhere by then would go on without it.
+#[test]
+fn a_session_that_is_to_be_killed_begins_nothing() {
+    let dice = &mut Dice::new(0);
+    for spared in [false, true] {
+        let mut play = Play::start();
+        play.client(&stage::login(stage::usual()));
+        play.settle(dice, false);
+        play.stage.machine.sought(true);
+        play.client(&stage::command(0x03, b"SELECT SLEEP(30)"));
+        play.settle(dice, false);
+        let sent = |play: &Play| play.stage.sent.values().any(|bytes| bytes.ends_with(b"SELECT SLEEP(30)"));
+        assert!(!sent(&play));
+        if spared {
+            play.stage.event(|machine, desk| machine.on_spared(desk));
+            play.settle(dice, false);
+        } else {
+            play.stage.event(|machine, desk| machine.on_end(desk));
+        }
+        assert_eq!((sent(&play), play.stage.hung_up), (spared, !spared));
     }
 }
 

@@ -41,6 +41,7 @@ fn connections_are_used_again_and_nothing_is_left_on_them() {
     locks_go_with_the_session(&proxy, node);
     a_dead_connection_is_not_felt(&proxy, node);
     changed_accounts_get_new_connections(&proxy, node);
+    changed_defaults_get_new_connections(&proxy, node);
     drop(proxy);
     none_are_kept_past_init_connect(lab, node);
 }
@@ -121,6 +122,26 @@ fn changed_accounts_get_new_connections(proxy: &Proxy, node: &Node) {
     assert_eq!(proxy.sql("SELECT CONNECTION_ID()"), before);
     node.sql("CREATE USER newcomer").unwrap();
     assert!(until(SEEN_MAX, || proxy.sql("SELECT CONNECTION_ID()") != before), "the accounts have changed");
+}
+
+/// What SET GLOBAL sets is what the next session begins with: at once where this proxy has seen it, else when the node has been probed.
+fn changed_defaults_get_new_connections(proxy: &Proxy, node: &Node) {
+    let ask = "SELECT @@lock_wait_timeout, @@sql_mode = 'ANSI_QUOTES', @@tx_isolation";
+    let new = |isolation: &str| format!("77\t1\t{isolation}");
+    proxy.sql(ask);
+    proxy.sql("SET @@global.lock_wait_timeout = 77, GLOBAL sql_mode = ANSI_QUOTES");
+    assert_eq!(proxy.sql(ask), new("REPEATABLE-READ"));
+    proxy.sql("SET GLOBAL TRANSACTION ISOLATION LEVEL READ COMMITTED");
+    assert_eq!(proxy.sql(ask), new("READ-COMMITTED"));
+    let elsewhere =
+        ["lock_wait_timeout = 78", "lock_wait_timeout = DEFAULT, sql_mode = DEFAULT, tx_isolation = DEFAULT"];
+    for change in elsewhere {
+        let thread = proxy.sql("SELECT CONNECTION_ID()");
+        node.sql(&format!("SET GLOBAL {change}")).unwrap();
+        let new = support::succeeded(&support::client(node.address(), &["-N", "-e", ask]));
+        assert!(until(SEEN_MAX, || proxy.sql(ask) == new), "{change}: {}", proxy.sql(ask));
+        assert_ne!(proxy.sql("SELECT CONNECTION_ID()"), thread);
+    }
 }
 
 fn old_ones_are_closed(lab: &Lab, node: &Node) {

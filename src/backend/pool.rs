@@ -29,6 +29,8 @@ pub struct Fit {
     pub user: Box<[u8]>,
     /// The generation of the accounts under which it was opened: a node keeps global privileges as they were at the login.
     pub accounts: u64,
+    /// What it began with.
+    pub defaults: Defaults,
     /// The capabilities of the handshake.
     pub capabilities: u64,
     /// The longest packet of the handshake, in bytes.
@@ -37,6 +39,16 @@ pub struct Fit {
     pub collation: u8,
     /// The current schema.
     pub schema: Option<Box<[u8]>>,
+}
+
+/// What a new connection begins with, which SET GLOBAL changes: not the values, but how often they were changed when it was opened, at
+/// least.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Defaults {
+    /// Through this proxy.
+    pub set: u64,
+    /// As the probes of nodes have seen.
+    pub seen: u64,
 }
 
 /// What must be known of a connection to go on with it.
@@ -50,6 +62,8 @@ pub struct Kept {
     pub reset: Reset,
     /// When its schema was there.
     pub schema_seen: Sighting,
+    /// What it began with, at its login or at its reset.
+    pub defaults: Defaults,
 }
 
 /// When something was seen that a definition (DDL) may end.
@@ -146,11 +160,11 @@ impl Pool {
         self.idle.iter().filter(|(fit, _)| fit.node == node).map(|(_, idle)| idle.len()).sum()
     }
 
-    /// Closes what has been kept long enough, and what is of nodes that are not to be used.
-    pub fn tidy(&mut self, view: &ClusterView, now: Instant) {
+    /// Closes what has been kept long enough, what is of nodes that are not to be used, and what new connections are unlike.
+    pub fn tidy(&mut self, view: &ClusterView, defaults: Defaults, now: Instant) {
         let age_max = self.age_max;
         for (fit, idle) in &mut self.idle {
-            let usable = view.node(fit.node).is_some_and(|node| node.usable());
+            let usable = fit.defaults == defaults && view.node(fit.node).is_some_and(|node| node.usable());
             idle.retain_mut(|idle| {
                 let keep = usable && now.saturating_duration_since(idle.since) < age_max;
                 if !keep {

@@ -107,6 +107,8 @@ pub struct ClusterView {
     pub term: Term,
     /// The domain in which a GTID means the same on all nodes; none if there is no such domain.
     pub gtid_domain: Option<u32>,
+    /// How often a node was seen to have other settings for its new connections than before.
+    pub defaults: u64,
 }
 
 impl ClusterView {

@@ -108,6 +108,8 @@ struct Watch {
     view: ViewHandle,
     histories: Box<[History]>,
     contacts: Box<[Option<Contact>]>,
+    /// How often a node's new connections were seen to begin with other settings than before.
+    defaults: u64,
     writer: Option<NodeId>,
     /// Since when it has been on its way from one view into the next.
     writer_awaited: Option<Instant>,
@@ -136,8 +138,21 @@ impl Watch {
         let histories = config.nodes.iter().map(|_| History::default()).collect();
         let contacts = config.nodes.iter().map(|_| None).collect();
         let writer = remembered.map(|place| NodeId(place as u16));
-        let (term, switch, askers) = (Term::begin(), None, Vec::new());
-        Self { histories, contacts, writer, writer_awaited: None, memory, duties, term, switch, askers, config, view }
+        let (term, switch, askers, defaults) = (Term::begin(), None, Vec::new(), 0);
+        Self {
+            histories,
+            contacts,
+            defaults,
+            writer,
+            writer_awaited: None,
+            memory,
+            duties,
+            term,
+            switch,
+            askers,
+            config,
+            view,
+        }
     }
 
     fn note(&mut self, (id, report): (NodeId, Report)) {
@@ -145,7 +160,11 @@ impl Watch {
         match report {
             Report::Silent => self.histories[place].fall_silent(),
             Report::Observed(observation, contact) => {
+                let defaults = |history: &History| history.facts().map(|facts| facts.defaults);
+                let before = defaults(&self.histories[place]);
                 self.histories[place].add(observation);
+                let after = defaults(&self.histories[place]);
+                self.defaults += u64::from(before.zip(after).is_some_and(|(before, after)| before != after));
                 self.contacts[place] = contact;
                 let domain = self.view.load().gtid_domain;
                 if let (Some(switch), Some(facts)) = (&mut self.switch, self.histories[place].facts()) {
@@ -171,13 +190,15 @@ impl Watch {
             .collect();
         let chosen = self.choose_writer(&nodes);
         let (writer, successor) = self.in_office(chosen, &current, &nodes);
-        let same_routes = (current.writer, current.successor, current.gtid_domain) == (writer, successor, gtid_domain)
+        let defaults = self.defaults;
+        let before = (current.writer, current.successor, current.gtid_domain, current.defaults);
+        let same_routes = before == (writer, successor, gtid_domain, defaults)
             && current.nodes.iter().zip(&nodes).all(|(before, after)| is_same_route(before, after));
         let version = current.version + u64::from(!same_routes);
         log_changes(&current, &nodes, writer, successor);
         drop(current);
         let term = self.term.0.clone();
-        self.view.publish(ClusterView { version, nodes, writer, successor, term, gtid_domain });
+        self.view.publish(ClusterView { version, nodes, writer, successor, term, gtid_domain, defaults });
         if let (Some(switch), Some(successor)) = (&self.switch, successor) {
             switch.asks(successor).into_iter().for_each(|node| self.view.suspect(node));
         } else {

@@ -16,7 +16,9 @@ pub const QUERY: &str = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM inform
     UNION ALL SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES \
     WHERE VARIABLE_NAME IN ('auto_increment_increment', 'auto_increment_offset', 'binlog_annotate_row_events', 'gtid_binlog_pos', 'gtid_slave_pos', 'log_bin', 'log_slave_updates', \
     'read_only', 'wsrep_desync', 'wsrep_gtid_domain_id', 'wsrep_gtid_mode', 'wsrep_on', 'wsrep_reject_queries', \
-    'wsrep_sst_donor_rejects_queries', 'wsrep_sst_method')";
+    'wsrep_sst_donor_rejects_queries', 'wsrep_sst_method') \
+    UNION ALL SELECT 'defaults', BIT_XOR(CRC32(CONCAT(VARIABLE_NAME, '=', GLOBAL_VALUE))) \
+    FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_SCOPE = 'SESSION'";
 
 /// Facts of one server at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Facts {
     pub wsrep: Option<Wsrep>,
     /// The first setting that keeps its writes from being found in a binary log.
     pub untraced: Option<&'static str>,
+    /// Differs where a new connection would begin with other settings: the global values of all session variables in one number.
+    pub defaults: u32,
 }
 
 /// Facts of a Galera node.
@@ -118,7 +122,8 @@ impl Facts {
         let number = |name| rows.parse::<u16>(name).ok();
         let auto_increment = number("auto_increment_increment").zip(number("auto_increment_offset"));
         let untraced = untraced(&rows, wsrep.is_some());
-        Ok(Self { read_only: is_on(rows.text("read_only")?), auto_increment, position, wsrep, untraced })
+        let (read_only, defaults) = (is_on(rows.text("read_only")?), rows.parse("defaults")?);
+        Ok(Self { read_only, auto_increment, position, wsrep, untraced, defaults })
     }
 }
 
@@ -186,6 +191,7 @@ pub(super) mod tests {
             ("wsrep_local_state", "4"),
             ("wsrep_ready", "ON"),
             ("binlog_annotate_row_events", "ON"),
+            ("defaults", "1"),
             ("gtid_binlog_pos", "70-7000-9"),
             ("gtid_slave_pos", "81-8000-12"),
             ("log_bin", "ON"),

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::backend::login::Login;
-use crate::backend::pool::{Kept, Reset, Sighting};
+use crate::backend::pool::{Defaults, Kept, Reset, Sighting};
 use crate::cluster::view::NodeId;
 use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
@@ -82,9 +82,9 @@ pub(super) struct NodeConn {
 }
 
 impl NodeConn {
-    pub(super) fn dialling(node: NodeId, now: Sighting) -> Self {
+    pub(super) fn dialling(node: NodeId, now: Sighting, defaults: Defaults) -> Self {
         let tracker = ReplyTracker::idle(Capabilities::empty());
-        let kept = Kept { thread: 0, status: Status::empty(), reset: Reset::Done, schema_seen: now };
+        let kept = Kept { thread: 0, status: Status::empty(), reset: Reset::Done, schema_seen: now, defaults };
         Self {
             node,
             of_writer: false,

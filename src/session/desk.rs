@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::auth::accounts::Accounts;
-use crate::backend::pool::{Fit, Kept, Sighting};
+use crate::backend::pool::{Defaults, Fit, Kept, Sighting};
 use crate::cluster::view::{ClusterView, Health, NodeId};
 use crate::outcome::Question;
 use crate::routing::causal::{CausalReads, Progress};
@@ -108,6 +108,8 @@ pub enum Action {
     SpareSession(u32),
     /// A definition went through, which may have dropped a schema: tell all workers.
     Define,
+    /// A SET GLOBAL went through, which may have changed what new connections begin with: tell all workers.
+    SetDefaults,
     /// Write what is to be written to the client, then close it.
     Hangup,
     /// The session is over, but not its client, which begins a dump: hand both and this node connection over.
@@ -182,9 +184,10 @@ pub struct Settings {
     pub multiplex: bool,
     /// A connection may serve one session after the other.
     pub keeps_connections: bool,
-    /// A connection that was reset is as a new one. On a Galera node it is not: `wsrep_sync_wait` is ignored on it (measured; the
-    /// server takes it for none of a client any more), and with it go the reads that see what was written.
-    pub resets: bool,
+    /// The nodes are Galera's. A connection that was reset is not as a new one there: `wsrep_sync_wait` is ignored on it (measured;
+    /// the server takes it for none of a client any more), and with it go the reads that see what was written. A definition may yet
+    /// be executed whose node gave up waiting.
+    pub galera: bool,
     /// The most connections to each node, over all workers.
     pub connections_max: usize,
     /// How long a session waits for one of them.
@@ -210,6 +213,8 @@ pub struct Desk {
     pub now_us: u64,
     /// The definitions that have gone through this proxy, as far as this worker has heard.
     pub definitions: u64,
+    /// The SET GLOBALs, likewise.
+    pub defaults_set: u64,
     /// The cluster.
     pub view: Arc<ClusterView>,
     /// This worker's share of each node's load, by node.
@@ -239,6 +244,7 @@ impl Desk {
             own: Vec::new(),
             now_us: 0,
             definitions: 0,
+            defaults_set: 0,
             view,
             loads,
             tally,
@@ -357,6 +363,11 @@ impl Desk {
     /// What is seen now.
     pub(super) fn sighting(&self) -> Sighting {
         Sighting { at_us: self.now_us, definitions: self.definitions }
+    }
+
+    /// What a connection begins with that is opened now.
+    pub fn defaults(&self) -> Defaults {
+        Defaults { set: self.defaults_set, seen: self.view.defaults }
     }
 
     /// A time this far from now.

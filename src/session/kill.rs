@@ -22,6 +22,17 @@ pub(super) const FIRST_ID: u32 = 1 << 30;
 
 const KILL: Verdict = Verdict { class: Class::Kill, traits: Traits::empty(), why: "KILL" };
 
+/// What a session knows of a KILL that may end it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sentence {
+    None,
+    /// Its user's sessions are to end: if it loses a connection before another command has succeeded, that is why.
+    OfUser,
+    /// It is to end itself, and will hear whether it does. Until then it begins nothing: the node that is told of the KILL is the one
+    /// that it was seen at, and nobody would end what another one begins to run.
+    Own,
+}
+
 /// What a KILL asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Order {
@@ -109,7 +120,9 @@ impl Machine {
 
     /// A KILL looks for this session. If it is to end, and then loses a node connection, it ends as its client expects.
     pub fn sought(&mut self, ends: bool) -> Found {
-        self.condemned |= ends;
+        if ends {
+            self.sentence = Sentence::Own;
+        }
         if let Some(work) = &mut self.work {
             work.killed = true;
         }
@@ -117,8 +130,15 @@ impl Machine {
     }
 
     /// The KILL that looked for this session came to nothing.
-    pub fn on_spared(&mut self) {
-        self.condemned = false;
+    pub fn on_spared(&mut self, desk: &mut Desk) {
+        self.sentence = Sentence::None;
+        self.advance(None, desk);
+    }
+
+    /// Whether the command under way has to wait until it is known whether the session ends. A KILL of its own need not.
+    pub(super) fn is_withheld(&self) -> bool {
+        let kills = self.work.as_ref().is_some_and(|work| matches!(work.after, After::Kill { .. }));
+        self.sentence == Sentence::Own && !kills
     }
 
     /// A KILL looks for sessions. This one tells whether it has the node connection in question. If its user is to be killed, the
@@ -133,7 +153,9 @@ impl Machine {
                 Some(Holder { session: self.id, node: conn.node })
             }
             Sought::User(user) => {
-                self.condemned |= *self.client.user == **user;
+                if *self.client.user == **user && self.sentence == Sentence::None {
+                    self.sentence = Sentence::OfUser;
+                }
                 None
             }
         }

@@ -21,6 +21,7 @@ use crate::wire::reply::Shape;
 
 use super::conn::Phase as ConnPhase;
 use super::desk::{Desk, Peer, Slot};
+use super::kill::Sentence;
 use super::machine::{Machine, Phase};
 use super::resume::Loss;
 use super::work::{After, Stage, Target, Work};
@@ -41,7 +42,7 @@ impl Machine {
         desk.tally.count(Event::ConnectionLost);
         let writes = conn.of_writer && desk.settings.writer_loss == WriterLoss::Disconnect;
         self.drop_conn(slot, desk);
-        if self.condemned || (writes && self.is_serving()) {
+        if self.sentence != Sentence::None || (writes && self.is_serving()) {
             return self.hang_up(desk);
         }
         let pinned = self.state.pinned == Some(slot);

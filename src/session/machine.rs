@@ -21,6 +21,7 @@ use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::greet::Greet;
 use super::journal::Journal;
+use super::kill::Sentence;
 use super::loss::Refusal;
 use super::mark::Trail;
 use super::portrait::class_of;
@@ -71,8 +72,8 @@ pub struct Machine {
     pub(super) reader: Option<NodeId>,
     /// COM_CHANGE_USERs that were refused.
     pub(super) failed_changes: u8,
-    /// A KILL for this session is under way.
-    pub(super) condemned: bool,
+    /// The KILL for this session that is under way.
+    pub(super) sentence: Sentence,
     /// What the open transaction has done.
     pub(super) journal: Option<Box<Journal>>,
     /// The marks of what is being written.
@@ -106,7 +107,7 @@ impl Machine {
             work: None,
             reader: None,
             failed_changes: 0,
-            condemned: false,
+            sentence: Sentence::None,
             journal: None,
             trail: Trail::default(),
             statements: 0,

@@ -97,7 +97,7 @@ impl Task {
 
     fn take_over(&mut self, place: usize, bench: &mut Bench) {
         if let NodeEnd::TakenOver(pipe, kept, seat) = self.vacate(place as Slot) {
-            self.worker.hear_of_definitions(&mut bench.desk);
+            self.worker.hear_of_changes(&mut bench.desk);
             self.nodes[place] = NodeEnd::Open(pipe, seat);
             self.machine.on_taken_over(place as Slot, kept, &mut bench.desk);
         }

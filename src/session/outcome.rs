@@ -20,6 +20,7 @@ use crate::wire::packet::HEADER;
 
 use super::command::is_rollback;
 use super::desk::{Action, Desk, Peer, Slot};
+use super::kill::Sentence;
 use super::loss::{commits, harmless, is_doomed, transaction_lost, unknown_outcome};
 use super::machine::Machine;
 use super::mark::verdict;
@@ -82,9 +83,9 @@ impl Machine {
         let open = match error.code {
             _ if is_doomed(error) => may_commit,
             // It was not executed in its order in time; it may be yet.
-            1205 => ddl,
+            1205 => ddl && desk.settings.galera,
             _ => false,
-        } && !self.condemned;
+        } && self.sentence == Sentence::None;
         let Some(conn) = self.conns.get(usize::from(slot)).filter(|_| open) else { return false };
         let (node, thread) = (conn.node, conn.kept.thread);
         let pinned = self.state.pinned == Some(slot);

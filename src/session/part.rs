@@ -19,6 +19,7 @@ use crate::wire::reply::Shape;
 
 use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
+use super::kill::Sentence;
 use super::machine::Machine;
 use super::work::{After, Work};
 
@@ -35,7 +36,7 @@ impl Machine {
         let conn = self.conns.get(usize::from(slot))?;
         // A command that waits for another node must not keep this one from whoever waits here.
         let idle = self.is_serving() && conn.is_quiet() && !conn.tied && self.is_free(slot);
-        let bound = self.state.next_transaction_set || self.prepared.holds_data() || self.condemned;
+        let bound = self.state.next_transaction_set || self.prepared.holds_data() || self.sentence != Sentence::None;
         (idle && !bound).then_some(conn.spare_from_us)
     }
 
@@ -119,7 +120,7 @@ impl Machine {
             conn.spotless && self.state.transaction != Some(slot) && self.prepared.on(slot).count() <= CLOSES_MAX;
         // What a handshake alone sets, a reset does not bring back.
         let keeps = desk.settings.keeps_connections
-            && (clean || desk.settings.resets)
+            && (clean || !desk.settings.galera)
             && self.state.is_resettable(conn.sent)
             && !self.client.capabilities.intersects(Capabilities::ONLY_AT_LOGIN)
             && desk.accounts.keeps_connections();
@@ -142,9 +143,9 @@ impl Machine {
                 desk.write(Peer::Node(slot), |out| command::put(out, INIT_DB, schema));
                 1
             });
-            Kept { reset: Reset::Sent(answers), schema_seen: desk.sighting(), ..conn.kept }
+            Kept { reset: Reset::Sent(answers), schema_seen: desk.sighting(), defaults: desk.defaults(), ..conn.kept }
         };
-        let fit = self.fit(conn.node);
+        let fit = self.fit(conn.node, kept.defaults);
         self.forget_conn(slot, desk);
         desk.act(Action::Keep { slot, fit, kept });
     }

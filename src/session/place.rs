@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::backend::pool::Fit;
+use crate::backend::pool::{Defaults, Fit};
 use crate::cluster::view::{ClusterView, NodeId};
 use crate::fault::Fault;
 use crate::routing::reader;
@@ -41,6 +41,9 @@ impl Machine {
         let Some(work) = &self.work else { return };
         if work.stage != Stage::Waiting {
             return;
+        }
+        if self.is_withheld() {
+            return self.keep_packet(&source, desk);
         }
         let slot = match work.slot {
             Some(slot) => slot,
@@ -122,7 +125,8 @@ impl Machine {
             return place as Slot;
         }
         let place = self.conns.iter().position(|conn| !conn.is_open()).unwrap_or(self.conns.len());
-        let mut conn = NodeConn::dialling(node, desk.sighting());
+        let defaults = desk.defaults();
+        let mut conn = NodeConn::dialling(node, desk.sighting(), defaults);
         conn.of_writer = desk.view.writer == Some(node);
         match self.conns.get_mut(place) {
             Some(closed) => *closed = conn,
@@ -136,20 +140,21 @@ impl Machine {
         if let Some(load) = desk.load(node) {
             load.connections += 1;
         }
-        desk.act(Action::Dial { slot, fit: self.fit(node) });
+        desk.act(Action::Dial { slot, fit: self.fit(node, defaults) });
         let deadline = desk.after(desk.settings.connect_timeout);
         self.arm(Some(deadline), desk);
         slot
     }
 
     /// What a connection must be, or is, to serve a session like this one.
-    pub(super) fn fit(&self, node: NodeId) -> Fit {
+    pub(super) fn fit(&self, node: NodeId, defaults: Defaults) -> Fit {
         let client = &self.client;
         let capabilities = client.capabilities.towards_node(false, false);
         Fit {
             node,
             user: client.user.clone(),
             accounts: client.accounts,
+            defaults,
             capabilities: capabilities.bits(),
             packet_max: client.packet_max,
             collation: client.collation,

@@ -14,6 +14,7 @@ use crate::wire::upload::Upload;
 
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Slot};
+use super::kill::Sentence;
 use super::loss::{DEADLOCK, Refusal, commits, fault_of, is_doomed, refusal};
 use super::machine::Machine;
 use super::prepared::{Held, set_statement_id, statement_id};
@@ -268,6 +269,9 @@ impl Machine {
                 if verdict.traits.intersects(Traits::IMPLICIT_COMMIT | Traits::MAY_COMMIT) {
                     desk.act(Action::Define);
                 }
+                if verdict.traits.contains(Traits::SETS_GLOBAL) {
+                    desk.act(Action::SetDefaults);
+                }
                 self.state.ran(verdict, slot);
             }
             After::Effect(verdict) if !status.contains(Status::MORE_RESULTS) => {
@@ -378,7 +382,10 @@ impl Machine {
             return;
         }
         let after = work.after;
-        self.condemned &= matches!(after, After::Statement(verdict) if verdict.class == Class::Kill);
+        let kills = matches!(after, After::Statement(verdict) if verdict.class == Class::Kill);
+        if self.sentence == Sentence::OfUser && !kills {
+            self.sentence = Sentence::None;
+        }
         self.finish(desk);
         if self.is_left_behind(slot, desk) {
             return self.lose(slot, desk);
@@ -395,7 +402,7 @@ impl Machine {
                 conn.tied = false;
                 conn.forget_settings();
             }
-            if !desk.settings.resets {
+            if desk.settings.galera {
                 self.part(slot, desk);
                 self.state.previous_gone = false;
             }
@@ -424,8 +431,8 @@ fn unfit(error: &Error) -> bool {
     matches!(error.code, 1053 | 1927) || (error.code == 1047 && error.message.starts_with(b"WSREP"))
 }
 
-/// Whether a node misses what a statement names: schema, column, table, routine. A reader may be behind, or the writer has it for
-/// this session alone: a temporary table that a procedure has made.
+/// Whether a node misses what a statement names: schema, column, table, routine, tables below a MERGE table. A reader may be behind,
+/// or the writer has it for this session alone: a temporary table that a procedure has made.
 pub(super) fn lacks(error: &Error) -> bool {
-    matches!(error.code, 1049 | 1054 | 1146 | 1305)
+    matches!(error.code, 1049 | 1054 | 1146 | 1168 | 1305)
 }

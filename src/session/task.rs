@@ -144,7 +144,8 @@ impl Task {
             let _ = easel.send((listener, self.machine.portrait(&bench.desk)));
         }
         if heard.spared {
-            self.machine.on_spared();
+            self.machine.on_spared(&mut bench.desk);
+            self.perform(bench);
         }
         if heard.view {
             self.machine.on_view(&mut bench.desk);
@@ -283,7 +284,7 @@ impl Task {
     fn feed(&mut self, count: usize, bench: &mut Bench) -> usize {
         if self.machine.is_greeting() {
             self.worker.refresh_accounts(&mut bench.desk);
-            self.worker.hear_of_definitions(&mut bench.desk);
+            self.worker.hear_of_changes(&mut bench.desk);
         }
         bench.lay_out_scramble();
         if self.machine.wants_client() {
@@ -354,6 +355,7 @@ impl Task {
                 Action::EndSession(id) => self.worker.end_session(*id),
                 Action::SpareSession(id) => self.worker.spare_session(*id),
                 Action::Define => self.worker.define(),
+                Action::SetDefaults => self.worker.set_defaults(&bench.desk.view),
                 // The machine has ended: the turn ends with it once the client has all that was written.
                 Action::Hangup => {}
                 Action::HandOver { slot, node } => self.left = Some((*slot, *node)),

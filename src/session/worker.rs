@@ -24,7 +24,7 @@ use crate::auth::directory::Directory;
 use crate::backend::handover::Heir;
 use crate::backend::pool::Pool;
 use crate::backend::seats::{self, Seats};
-use crate::cluster::view::{Duty, NodeId, ViewHandle};
+use crate::cluster::view::{ClusterView, Duty, NodeId, ViewHandle};
 use crate::net::clock::Clock;
 use crate::net::proxy_header::Balancers;
 use crate::net::stream::Stream;
@@ -73,6 +73,8 @@ pub struct Shared {
     pub counters: Arc<Counters>,
     /// Definitions that have gone through this proxy.
     pub definitions: AtomicU64,
+    /// SET GLOBALs that have.
+    pub defaults_set: AtomicU64,
     /// All sessions.
     pub registry: Arc<Registry>,
     /// The timers of the workers.
@@ -314,8 +316,9 @@ impl Worker {
     }
 
     pub(super) fn tidy_pool(&self) {
-        let bench = self.bench();
-        self.pool.borrow_mut().tidy(&bench.desk.view, std::time::Instant::now());
+        let mut bench = self.bench();
+        self.hear_of_changes(&mut bench.desk);
+        self.pool.borrow_mut().tidy(&bench.desk.view, bench.desk.defaults(), std::time::Instant::now());
     }
 
     /// Seats may be on offer now that were not when somebody began to wait.
@@ -367,8 +370,15 @@ impl Worker {
         self.shared.definitions.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn hear_of_definitions(&self, desk: &mut Desk) {
+    /// The probes look at once, so that they notice if somebody else changes it back.
+    pub(super) fn set_defaults(&self, view: &ClusterView) {
+        self.shared.defaults_set.fetch_add(1, Ordering::Relaxed);
+        view.nodes.iter().for_each(|node| self.suspect(node.id));
+    }
+
+    pub(super) fn hear_of_changes(&self, desk: &mut Desk) {
         desk.definitions = self.shared.definitions.load(Ordering::Relaxed);
+        desk.defaults_set = self.shared.defaults_set.load(Ordering::Relaxed);
     }
 
     pub(super) fn accounts_errand(&self, desk: &Desk) -> Errand {

@@ -34,6 +34,11 @@ pub(super) fn set(lexer: &mut Lexer<'_>, mode: LexMode) -> Verdict {
     }
 }
 
+fn is_off(value: &[u8]) -> bool {
+    let off: [&[u8]; 4] = [b"0", b"OFF", b"FALSE", b"DEFAULT"];
+    off.iter().any(|off| value.eq_ignore_ascii_case(off))
+}
+
 /// What the assignments of one SET come to.
 #[derive(Default)]
 struct SetFacts {
@@ -41,6 +46,8 @@ struct SetFacts {
     session: bool,
     /// GLOBAL, accounts, what is not understood.
     writer: bool,
+    /// GLOBAL, or perhaps.
+    global: bool,
     /// Changes an account.
     account: bool,
     next_transaction: bool,
@@ -59,11 +66,16 @@ impl SetFacts {
         self.once |= assignment.nature == Nature::Volatile;
         match assignment.target {
             Target::Variable(_) => self.variables = true,
-            Target::System { global: true, .. } | Target::GlobalTransaction => self.writer = true,
+            Target::System { global: true, .. } | Target::GlobalTransaction => {
+                self.writer = true;
+                self.global = true;
+            }
             Target::System { name, .. } => {
                 self.session = true;
                 self.once |=
                     matches!(name.key, INSERT_ID | LAST_INSERT_ID | IDENTITY | GTID_SEQ_NO | RAND_SEED1 | RAND_SEED2);
+                // `WHERE id IS NULL` finds the row that was inserted last, which one connection knows.
+                self.once |= name.key == SQL_AUTO_IS_NULL && !is_off(assignment.value);
                 self.sql_mode |= name.key == SQL_MODE;
             }
             Target::Names | Target::CharacterSet | Target::Role | Target::SessionTransaction => self.session = true,
@@ -74,6 +86,7 @@ impl SetFacts {
             }
             Target::Other => {
                 self.writer = true;
+                self.global = true;
                 self.session = true;
             }
         }
@@ -88,6 +101,7 @@ impl SetFacts {
             return verdict(Class::Diagnostics, Traits::TAINTS_VARIABLES, self.facts, why);
         }
         if self.writer || self.once || mixed || doubtful {
+            traits.set(Traits::SETS_GLOBAL, self.global || doubtful);
             traits.set(Traits::UNREPEATABLE, self.session || doubtful);
             traits.set(Traits::TAINTS_VARIABLES, self.variables || doubtful);
             traits.set(Traits::IMPLICIT_COMMIT, self.account);

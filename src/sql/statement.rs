@@ -102,6 +102,8 @@ bitflags! {
         const LEAVES_UNKNOWN = 1 << 16;
         /// Reads what goes on in a node: the writer is asked, so that two answers are of one node.
         const NODE_STATE = 1 << 17;
+        /// Sets a global variable, so that new connections may begin with another value.
+        const SETS_GLOBAL = 1 << 18;
     }
 }
 

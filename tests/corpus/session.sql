@@ -233,11 +233,13 @@ SET last_insert_id = 5
 SET identity = 5
 SET @@identity = 5
 SET rand_seed1 = 1, rand_seed2 = 2
+SET sql_auto_is_null = 1
 SET wait_timeout = f() + 100
 -- alone
 SET gtid_seq_no = 100000
 SET @a = NOW(), time_zone = '+00:00'
 SET NAMES utf8, @a = NOW()
+-- expect write UNREPEATABLE SETS_GLOBAL
 -- after SET GLOBAL sort_buffer_size = DEFAULT
 SET GLOBAL sort_buffer_size = 100000, SESSION wait_timeout = 100
 -- after SET GLOBAL sort_buffer_size = DEFAULT
@@ -303,6 +305,7 @@ SET @@session.tx_read_only = 0
 -- alone
 SET gtid_domain_id = 5
 -- expect diagnostics TAINTS_VARIABLES
+SET @trace = (SELECT JSON_EXTRACT(trace, '$**.table') FROM INFORMATION_SCHEMA.OPTIMIZER_TRACE)
 SET @a = FOUND_ROWS()
 SET @a = FOUND_ROWS(), @b = ROW_COUNT()
 SET @a = @@warning_count

@@ -19,6 +19,10 @@ const HELD_MAX: usize = HEADER + PAYLOAD_MAX;
 /// What the client may send while the session does not listen, in bytes; the rest stays with the client.
 const AHEAD_MAX: usize = 16 << 10;
 
+/// How often a deadline passes before the client is heard: the replay of a transaction, which a node refuses each time, is given up after
+/// so many attempts.
+const ROUNDS_MAX: usize = 80;
+
 /// Any bytes will do.
 pub fn holds(data: &[u8]) {
     let Some((kind, bytes)) = data.split_first() else { return };
@@ -109,11 +113,13 @@ fn client_sends(play: &mut Play, bytes: &[u8]) {
 fn listens_again(play: &mut Play) {
     play.stage.desk.view = Arc::new(stage::view(3));
     play.stage.event(|machine, desk| machine.on_view(desk));
-    for _ in 0..5 {
+    play.stage.event(|machine, desk| machine.on_spared(desk));
+    let mut rounds = 0..ROUNDS_MAX;
+    while !(play.stage.machine.is_ended() || play.stage.machine.wants_client()) {
+        assert!(rounds.next().is_some(), "the session is stuck");
         play.settle(&mut Dice::new(0), false);
         play.stage.pass_deadline();
     }
-    assert!(play.stage.machine.is_ended() || play.stage.machine.wants_client(), "the session is stuck");
 }
 
 /// Bytes behind two that say how many; as many as there are.

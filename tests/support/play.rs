@@ -71,7 +71,8 @@ impl Play {
                     let reset = [Reset::Unneeded, Reset::Done, Reset::Unneeded][self.taken_over % 3];
                     let definitions = self.stage.desk.definitions + (self.taken_over % 2) as u64;
                     let schema_seen = Sighting { at_us: self.stage.desk.now_us, definitions };
-                    let kept = Kept { thread: 78, status: Status::AUTOCOMMIT, reset, schema_seen };
+                    let defaults = self.stage.desk.defaults();
+                    let kept = Kept { thread: 78, status: Status::AUTOCOMMIT, reset, schema_seen, defaults };
                     self.stage.taken_over(place as Slot, kept);
                     moved = true;
                 }
@@ -190,7 +191,7 @@ pub fn rare(dice: &mut Dice, stage: &mut Stage) {
         1 => stage.event(|machine, desk| machine.on_end(desk)),
         2 => stage.event(|machine, desk| machine.on_client_closed(desk)),
         3 => drop(stage.machine.sought(true)),
-        4 => stage.machine.on_spared(),
+        4 => stage.event(|machine, desk| machine.on_spared(desk)),
         6..=9 => {
             let node = NodeId(dice.below(3) as u16);
             stage.event(|machine, desk| machine.on_asked_for(node, desk));

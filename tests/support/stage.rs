@@ -231,6 +231,7 @@ impl Stage {
             Action::EndSession(id) => self.ended.push(*id),
             Action::SpareSession(id) => self.spared.push(*id),
             Action::Define => self.desk.definitions += 1,
+            Action::SetDefaults => self.desk.defaults_set += 1,
             Action::Hangup => self.hung_up = true,
             Action::HandOver { .. } => unreachable!("only sessions of the replication service end so"),
         }
@@ -266,7 +267,7 @@ fn settings() -> Settings {
         writer_wait: Duration::from_secs(30),
         node_tls: false,
         multiplex: true,
-        resets: true,
+        galera: false,
         keeps_connections: true,
         connections_max: 4,
         connection_wait: Duration::from_secs(10),
