@@ -14,6 +14,7 @@ use crate::fault::{Fault, Retry};
 use crate::sql::statement::{Class, Traits, Verdict};
 use crate::wire::capability::Capabilities;
 use crate::wire::command::{self, INIT_DB, QUERY, QUIT, RESET_CONNECTION, STMT_CLOSE};
+use crate::wire::ok::{OK, Ok as OkPacket};
 use crate::wire::packet::{HEADER, Header};
 use crate::wire::reply::Shape;
 
@@ -29,6 +30,10 @@ const FOLLOW_UP: Duration = Duration::from_millis(500);
 const CLOSES_MAX: usize = 16;
 /// Tells what LAST_INSERT_ID() is.
 const ASK_INSERT_ID: &[u8] = b"SELECT LAST_INSERT_ID()";
+/// How a statement sets it.
+const LAST_INSERT_ID: &[u8] = b"last_insert_id";
+/// Traits of statements whose OK packets don't tell what they have made of it.
+const UNTOLD_IDS: Traits = Traits::MAY_COMMIT.union(Traits::LEAVES_UNKNOWN).union(Traits::MULTI);
 
 impl Machine {
     /// From when on the session can do without this connection, in microseconds of the desk's clock. None: not as things are.
@@ -76,14 +81,34 @@ impl Machine {
     }
 
     /// A command is about to run on a connection: what it may leave there.
-    pub(super) fn note_traces(&mut self, slot: Slot) {
+    pub(super) fn note_traces(&mut self, slot: Slot, command: &[u8], desk: &Desk) {
         let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return };
         conn.spotless &= work.is_spotless();
         conn.foreign = false;
         let Some(verdict) = verdict(work) else { return };
         conn.tied |= verdict.traits.intersects(Traits::MAY_COMMIT | Traits::LEAVES_UNKNOWN);
         if verdict.class == Class::Write {
+            let known = self.state.insert_id_at.is_none() && work.upload.is_none();
             self.state.insert_id_at = Some(slot);
+            let tells = known && desk.settings.multiplex && !verdict.traits.intersects(UNTOLD_IDS);
+            let tells = tells && tells_insert_id(self.text(command));
+            if let Some(work) = &mut self.work {
+                work.tells_insert_id = tells;
+            }
+        }
+    }
+
+    /// The statement text of a command that is about to be sent.
+    fn text<'a>(&'a self, command: &'a [u8]) -> &'a [u8] {
+        let statement = self.work.as_ref().and_then(|work| work.statement).and_then(|id| self.prepared.get(id));
+        statement.map_or(command, |statement| &statement.packet).get(HEADER + 1..).unwrap_or_default()
+    }
+
+    /// An OK packet of the client's command has come. If that would have told of a new LAST_INSERT_ID(), and does not, it is as it was.
+    pub(super) fn note_insert_id(&mut self, packet: &[u8]) {
+        let told = |payload| OkPacket::parse(payload).is_ok_and(|ok| ok.marker == OK && ok.insert_id == 0);
+        if self.work.as_ref().is_some_and(|work| work.tells_insert_id) && told(&packet[HEADER..]) {
+            self.state.insert_id_at = None;
         }
     }
 
@@ -182,6 +207,17 @@ fn verdict(work: &Work) -> Option<Verdict> {
     }
 }
 
+/// Whether the OK packet of this statement tells of any new value of LAST_INSERT_ID() but one that the statement itself sets to 0
+/// (server: `mysql_insert` and `mysql_update`; DELETE does not tell what LAST_INSERT_ID(expression) in it has set).
+fn tells_insert_id(text: &[u8]) -> bool {
+    let text = text.trim_ascii_start();
+    let begins = |word: &[u8]| text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word));
+    let named =
+        |at| text[at..].get(..LAST_INSERT_ID.len()).is_some_and(|name| name.eq_ignore_ascii_case(LAST_INSERT_ID));
+    let sets = || memchr::memchr2_iter(b'l', b'L', text).any(named);
+    (begins(b"update") || begins(b"insert") || begins(b"replace")) && !sets()
+}
+
 /// The value in the packets of a result of one row and one column, its end left out. None if there is no row.
 fn insert_id(mut packets: &[u8]) -> Option<u64> {
     let mut last = &packets[..0];
@@ -192,4 +228,21 @@ fn insert_id(mut packets: &[u8]) -> Option<u64> {
     let (length, digits) = last.split_first()?;
     let digits = (usize::from(*length) == digits.len()).then_some(digits)?;
     std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_tells_of_an_insert_id() {
+        for text in ["UPDATE t SET a = 1", " insert INTO t VALUES (1)", "REPLACE t VALUES (1)"] {
+            assert!(tells_insert_id(text.as_bytes()), "{text}");
+        }
+        for text in
+            ["DELETE FROM t", "DO 1", "UPDATE t SET a = Last_Insert_Id(a + 1)", "INSERT t SELECT last_insert_id(0)", ""]
+        {
+            assert!(!tells_insert_id(text.as_bytes()), "{text}");
+        }
+    }
 }

@@ -116,6 +116,7 @@ impl Machine {
             Kind::Ok(status) => {
                 self.trail.changed |= bytes[range.start + HEADER + 1] != 0 && work.may_change_data();
                 work.warned |= ok::warnings(&bytes[range.start + HEADER..range.end]) > 0;
+                self.note_insert_id(&bytes[range.clone()]);
                 self.state.observe(status, slot);
                 if status.contains(Status::SESSION_STATE_CHANGED) {
                     self.deliver(slot, &bytes[*run..at], *run, true, desk);

@@ -113,6 +113,8 @@ pub(super) struct Work {
     pub(super) killed: bool,
     /// A write that may run again if a node says that it did not happen.
     pub(super) redo: bool,
+    /// If it changes LAST_INSERT_ID(), which nobody but its connection would know then, its OK packet says so.
+    pub(super) tells_insert_id: bool,
     /// How its text was marked.
     pub(super) mark: Option<Mark>,
     /// It is part of a transaction that could run again, or opens one.
@@ -152,6 +154,7 @@ impl Work {
             replied: false,
             killed: false,
             redo: false,
+            tells_insert_id: false,
             mark: None,
             journaled: false,
             avoided: NodeSet::default(),
