@@ -16,6 +16,7 @@ fn a_cluster_behind_one_address() {
     session_state(&proxy);
     prepared_statements(&proxy);
     diagnostics(&proxy);
+    stored_code(&proxy);
 }
 
 fn placement(proxy: &Proxy) {
@@ -55,6 +56,20 @@ fn session_state(proxy: &Proxy) {
     // What comes before a dependent SET still counts on a connection made later.
     let sql = "SET @x = 1; SET @y = @x + 1; SET @x = 10; SELECT @x, @y, @@wsrep_node_name = 'galera-71'";
     assert_eq!(proxy.sql(sql), "10\t2\t0");
+}
+
+/// What stored code leaves in a session is there for all that follows.
+fn stored_code(proxy: &Proxy) {
+    proxy.sql(
+        "CREATE TABLE shop.logged (a INT);
+        CREATE TRIGGER shop.logs BEFORE INSERT ON shop.logged FOR EACH ROW SET @logged = NEW.a;
+        CREATE PROCEDURE shop.settles(days INT) SET SESSION default_week_format = days;
+        CREATE PROCEDURE shop.hides() CREATE TEMPORARY TABLE shop.logged SELECT 9 AS a",
+    );
+    let read = "SELECT @logged, @@default_week_format, (SELECT MAX(a) FROM shop.logged)";
+    assert_eq!(proxy.sql(&format!("INSERT INTO shop.logged VALUES (3); {read}")), "3\t0\t3");
+    assert_eq!(proxy.sql(&format!("CALL shop.settles(5); {read}")), "NULL\t5\t3");
+    assert_eq!(proxy.sql(&format!("CALL shop.hides(); {read}")), "NULL\t0\t9");
 }
 
 fn prepared_statements(proxy: &Proxy) {

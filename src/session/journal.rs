@@ -126,7 +126,7 @@ impl Journal {
                 self.insert_id = ok.insert_id;
             }
             Kind::Err => self.digest.update(&Error::parse(&bytes[HEADER..])?.code.to_le_bytes()),
-            Kind::Eof(_) | Kind::Prepared => {}
+            Kind::ColumnsEnd | Kind::Eof(_) | Kind::Prepared => {}
             Kind::Infile => self.spoil(),
         }
         Ok(())

@@ -113,6 +113,7 @@ impl Machine {
         }
         match part.kind {
             Kind::Opaque => {}
+            Kind::ColumnsEnd => self.untrack_eof(slot, &mut bytes[range.start + HEADER..range.end]),
             Kind::Ok(status) => {
                 self.trail.changed |= bytes[range.start + HEADER + 1] != 0 && work.may_change_data();
                 work.warned |= ok::warnings(&bytes[range.start + HEADER..range.end]) > 0;
@@ -131,12 +132,8 @@ impl Machine {
             }
             Kind::Eof(status) => {
                 work.warned |= ok::warnings(&bytes[range.start + HEADER..range.end]) > 0;
-                // It tells of the GTID alone, which comes with the next OK packet.
-                let gtid_only = work.may_change_data() && !self.state.written.told_to_client;
                 self.note_untold(status);
-                if gtid_only || !self.tracks() {
-                    ok::untrack_eof(&mut bytes[range.start + HEADER..range.end]);
-                }
+                self.untrack_eof(slot, &mut bytes[range.start + HEADER..range.end]);
                 self.state.observe(status, slot);
                 self.bind_cursor(slot, status);
                 self.succeeded(slot, status, desk);

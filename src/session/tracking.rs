@@ -4,13 +4,15 @@
 //! client sees of session tracking stays what it has asked for itself.
 
 use crate::gtid::Gtid;
-use crate::sql::effect::Change;
+use crate::sql::effect::{self, Change};
 use crate::sql::statement::{Class, Traits};
 use crate::wire::capability::Status;
-use crate::wire::ok::{Ok as OkPacket, Untold};
+use crate::wire::ok::{self, Ok as OkPacket, Untold};
+use crate::wire::packet::HEADER;
 
 use super::desk::{Desk, Peer, Slot};
 use super::machine::Machine;
+use super::mark::verdict;
 use super::state::Pins;
 use super::work::After;
 
@@ -67,6 +69,16 @@ impl Written {
 }
 
 impl Machine {
+    /// What the client has not asked to be told once the command under way, which succeeds, is in force.
+    fn untold(&self) -> Untold<'static> {
+        let mut written = self.state.written;
+        if let Some(work) = self.work.as_ref().filter(|work| matches!(work.after, After::Effect(_))) {
+            let text = work.packet.get(HEADER + 1..).unwrap_or_default();
+            written.changed(&effect::change(text, self.state.mode), text);
+        }
+        written.untold()
+    }
+
     /// An OK packet of the client's command with tracking data has come: takes note of it, and writes to the client what it may see of it.
     pub(super) fn take_tracking(&mut self, slot: Slot, ok: &OkPacket<'_>, sequence: u8, desk: &mut Desk) -> Seen {
         if ok.tells_state_change() && ok.tracked_schema().is_none() {
@@ -75,7 +87,7 @@ impl Machine {
         if let Some(gtid) = ok.tracked_variable(LAST_GTID) {
             self.note_gtid(slot, gtid, desk);
         }
-        let untold = self.state.written.untold();
+        let untold = self.untold();
         if !self.tracks() {
             desk.write(Peer::Client, |out| ok.put_untracked(out, sequence));
         } else if ok.tells(untold) {
@@ -91,7 +103,11 @@ impl Machine {
     fn note_state_change(&mut self, slot: Slot) {
         let Some(work) = &self.work else { return };
         let (After::Statement(verdict) | After::Execute(verdict)) = work.after else { return };
-        let said = Traits::TAINTS_VARIABLES | Traits::TEMPORARY_TABLE | Traits::UNREPEATABLE | Traits::IMPLICIT_COMMIT;
+        let said = Traits::TAINTS_VARIABLES
+            | Traits::TEMPORARY_TABLE
+            | Traits::UNREPEATABLE
+            | Traits::IMPLICIT_COMMIT
+            | Traits::OWN_SETTINGS;
         let stored = Traits::MAY_COMMIT | Traits::LEAVES_UNKNOWN;
         // Rows that end without an OK packet have left it to this one to tell of what they have changed.
         let late = self.state.written.untold;
@@ -128,6 +144,18 @@ impl Machine {
             self.state.written.untold = true;
         }
         self.trail.changed &= !over;
+    }
+
+    /// Takes from an EOF packet of the client's command that something has changed, if that is only what the client has not asked to be
+    /// told: the GTID, which comes with the next OK packet, or what SET STATEMENT sets.
+    pub(super) fn untrack_eof(&self, slot: Slot, payload: &mut [u8]) {
+        let asked = self.conns.get(usize::from(slot)).is_some_and(|conn| conn.asked.is_some());
+        let (Some(work), written) = (&self.work, &self.state.written) else { return };
+        let sets = verdict(work).is_some_and(|verdict| verdict.traits.contains(Traits::OWN_SETTINGS));
+        let gtid = work.may_change_data() && !written.told_to_client;
+        if !self.tracks() || gtid || (asked && sets && !written.changes_told_to_client) {
+            ok::untrack_eof(payload);
+        }
     }
 
     /// The rows of a client's command end with this status, which can't say under which GTID something was committed.

@@ -117,7 +117,7 @@ impl SetFacts {
 
     /// SET STATEMENT ... FOR `inner`.
     fn for_statement(&self, inner: Verdict) -> Verdict {
-        let mut traits = inner.traits;
+        let mut traits = inner.traits | Traits::OWN_SETTINGS;
         match inner.class {
             Class::Read | Class::Diagnostics if !self.once && !self.writer && !self.sql_mode => {
                 traits.set(Traits::READS_VARIABLE, inner_reads_variable(inner, self.facts));

@@ -180,6 +180,9 @@ fn value<'a>(lexer: &mut Lexer<'a>, target: Target<'a>, spans_commas: bool) -> (
 /// What one token of a value adds to it.
 fn judge<'a>(lexer: &mut Lexer<'a>, before: Token<'a>, before_end: usize, token: Token<'a>) -> (Nature, Facts) {
     match (before, token) {
+        (Token::Mark(b'.'), Token::Word(Word { key: SESSION_STATUS | OPTIMIZER_TRACE | PROFILING, .. })) => {
+            (Nature::Volatile, Facts::PREVIOUS)
+        }
         // A column or a sequence; but `.5e3` is a number.
         (Token::Mark(b'.'), Token::Word(word)) if !word.text[0].is_ascii_digit() => (Nature::Volatile, Facts::empty()),
         (Token::Mark(b'.'), Token::Quoted(_)) => (Nature::Volatile, Facts::empty()),
@@ -198,7 +201,6 @@ fn judge<'a>(lexer: &mut Lexer<'a>, before: Token<'a>, before_end: usize, token:
             SELECT => (Nature::Dependent, Facts::empty()),
             FROM => (Nature::Volatile, Facts::empty()),
             INTO => (Nature::Volatile, Facts::INTO),
-            SESSION_STATUS | OPTIMIZER_TRACE | PROFILING => (Nature::Volatile, Facts::PREVIOUS),
             UPDATE | LOCK => (Nature::Volatile, Facts::LOCKING),
             key if scan::volatile_word(key) => (Nature::Volatile, Facts::VOLATILE),
             _ => (Nature::Constant, Facts::empty()),

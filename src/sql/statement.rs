@@ -104,6 +104,8 @@ bitflags! {
         const NODE_STATE = 1 << 17;
         /// Sets a global variable, so that new connections may begin with another value.
         const SETS_GLOBAL = 1 << 18;
+        /// SET STATEMENT: sets something for as long as it runs.
+        const OWN_SETTINGS = 1 << 19;
     }
 }
 

@@ -45,6 +45,8 @@ pub enum Kind {
     Opaque,
     /// An OK packet, or one that ends rows where EOF is deprecated.
     Ok(Status),
+    /// The EOF between columns and rows, if it says that something in the session has changed.
+    ColumnsEnd,
     /// A classic EOF that ends rows.
     Eof(Status),
     /// An ERR packet.
@@ -199,6 +201,9 @@ impl ReplyTracker {
                 let status = eof_status(payload)?;
                 if self.shape == Shape::Cursor && status.contains(Status::CURSOR_EXISTS) {
                     return Ok(Seen::Status(header, Kind::Eof(status), State::Done));
+                }
+                if status.contains(Status::SESSION_STATE_CHANGED) {
+                    return Ok(Seen::Status(header, Kind::ColumnsEnd, State::Rows));
                 }
                 self.opaque(header, State::Rows)
             }
