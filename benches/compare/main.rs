@@ -6,7 +6,7 @@
 //! `BENCH_SECONDS` is the length of one measurement (5), `BENCH_ROUNDS` how many of them count by their median (3),
 //! `BENCH_SESSIONS` the number of idle sessions (9900), `BENCH_CLIENTS` that of mostly idle ones over few connections (5000),
 //! `BENCH_TAKEOVERS` the rounds of each kind of takeover (10), `BENCH_BACKLOG` the MB of a replica's backlog (2000),
-//! `BENCH_ONLY` = `idle`, `crowd`, `sysbench`, the name of one of its workloads, `takeover` or `backlog` for a part of it.
+//! `BENCH_ONLY` = `idle`, `crowd`, `safety`, `sysbench`, the name of one of its workloads, `takeover` or `backlog` for a part of it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails says so and ends")]
 
@@ -25,18 +25,23 @@ mod process;
 mod raw_client;
 #[path = "../../tests/support/replica.rs"]
 mod replica;
+mod safety;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod sysbench;
 mod takeover;
 
 use std::net::SocketAddrV4;
+use std::time::Duration;
 
 use haproxy::Haproxy;
 use oarlock::lab::{Lab, Site};
 use process::Usage;
 use support::Proxy;
 use sysbench::{Run, Workload};
+
+/// From the start of a proxy until a client can log in.
+const START_MAX: Duration = Duration::from_secs(30);
 
 /// One way from sysbench to the nodes.
 struct Way {
@@ -68,6 +73,9 @@ fn main() {
     }
     if wanted("crowd") {
         crowd::measure(setting("BENCH_CLIENTS", 5000), setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
+    }
+    if wanted("safety") {
+        safety::measure(setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
     }
     if wanted("takeover") {
         takeover::measure(setting("BENCH_TAKEOVERS", 10));
@@ -129,12 +137,13 @@ fn run(way: &Way, workload: Workload, threads: usize, seconds: usize) -> Run {
     run
 }
 
+fn median(runs: &[Run], value: fn(&Run) -> f64) -> f64 {
+    let mut values: Vec<f64> = runs.iter().map(value).collect();
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
 fn report(workload: Workload, threads: usize, ways: &[Way; 3], runs: &[Vec<Run>; 3]) {
-    let median = |of: &[Run], value: fn(&Run) -> f64| {
-        let mut values: Vec<f64> = of.iter().map(value).collect();
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
     for (way, runs) in ways.iter().zip(runs) {
         print!("{:<14}{threads:>8} {:<9}", workload.name(), way.name);
         print!("{:>10.0}{:>10.2}", median(runs, |run| run.qps), median(runs, |run| run.p95_ms));

@@ -20,6 +20,8 @@ pub enum Workload {
     ReadWrite,
     /// A connection for each query.
     Logins,
+    /// Nine reads and a write, each by itself.
+    Mixed,
 }
 
 impl Workload {
@@ -31,6 +33,7 @@ impl Workload {
             Self::ReadOnly => "read_only",
             Self::ReadWrite => "read_write",
             Self::Logins => "logins",
+            Self::Mixed => "mixed",
         }
     }
 
@@ -43,12 +46,13 @@ impl Workload {
     fn script(self) -> String {
         match self {
             Self::Logins => concat!(env!("CARGO_MANIFEST_DIR"), "/benches/compare/logins.lua").to_owned(),
+            Self::Mixed => concat!(env!("CARGO_MANIFEST_DIR"), "/benches/compare/mixed.lua").to_owned(),
             _ => format!("oltp_{}", self.name()),
         }
     }
 
     pub fn writes(self) -> bool {
-        self == Self::ReadWrite
+        matches!(self, Self::ReadWrite | Self::Mixed)
     }
 }
 

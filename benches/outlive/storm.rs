@@ -1,11 +1,11 @@
 //! 32 clients on few rows, through the proxy and directly, where they try again themselves: transfers a second, what they were told, and how
-//! many deadlocks their node has found. Both reach it by the same line.
+//! many deadlocks their node has found. Nothing else stands between them and the node.
 
 use std::time::Duration;
 
-use oarlock::lab::Lab;
+use oarlock::lab::{Lab, Site};
 
-use crate::arena::{Arena, clients_runtime, line};
+use crate::arena::{Arena, clients_runtime};
 use crate::client::{Habit, Trade};
 use crate::driver::Kind;
 
@@ -18,7 +18,8 @@ const LENGTH: Duration = Duration::from_secs(10);
 
 pub fn measure(rounds: u64) {
     let lab = Lab::builder().galera(3).start().unwrap();
-    let mut arena = Arena::start(&lab, clients_runtime(), "");
+    let text = lab.config_toml(Site::Primary, lab.proxy_address(Site::Primary));
+    let mut arena = Arena::before(&lab, clients_runtime(), &text, Vec::new());
     arena.orders.accounts.store(ROWS, std::sync::atomic::Ordering::Relaxed);
     let habit = |_| Habit {
         kind: Kind::Text,
@@ -31,7 +32,7 @@ pub fn measure(rounds: u64) {
     let mut ratios = Vec::new();
     for round in 1..=rounds.max(3) {
         let writer = arena.writer();
-        let direct = line(&lab, writer);
+        let direct = lab.nodes()[writer].address();
         let deadlocks = || lab.nodes()[writer].value(DEADLOCKS).unwrap().unwrap().parse::<u64>().unwrap();
         let mut rates = [0.0; 2];
         for (rate, (way, address)) in rates.iter_mut().zip([("direct", direct), ("oarlock", arena.proxy.address())]) {

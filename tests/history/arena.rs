@@ -36,14 +36,20 @@ pub struct Arena<'a> {
     clients: Vec<JoinHandle<Record>>,
 }
 
-/// Where a node is reached by its line, as the proxy reaches it.
-pub fn line(lab: &Lab, place: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(lab.address(91 + place as u8), 3306)
-}
-
 impl<'a> Arena<'a> {
     /// Everything but the clients. `more` comes at the end of the proxy's configuration.
     pub fn start(lab: &'a Lab, runtime: Handle, more: &str) -> Self {
+        let (mut text, mut relays) = (lab.config_toml(Site::Primary, lab.proxy_address(Site::Primary)), Vec::new());
+        for (host, node) in (91..).zip(lab.nodes()) {
+            let line = SocketAddrV4::new(lab.address(host), 3306);
+            relays.push(runtime.block_on(Relay::start(line, node.address())));
+            text = text.replace(&format!("\"{}\"", node.address()), &format!("\"{line}\""));
+        }
+        Self::before(lab, runtime, &format!("{text}{more}"), relays)
+    }
+
+    /// The same with a proxy of this configuration, which knows the lines, if there are any.
+    pub fn before(lab: &'a Lab, runtime: Handle, text: &str, relays: Vec<Relay>) -> Self {
         let node = &lab.nodes()[0];
         node.sql(SCHEMA).unwrap();
         node.sql(&format!(
@@ -54,16 +60,8 @@ impl<'a> Arena<'a> {
         for node in lab.nodes() {
             assert_eq!(table(node, "SELECT COUNT(*) FROM bank.account")[0][0].as_deref(), Some(&*ACCOUNTS.to_string()));
         }
-        let address = lab.proxy_address(Site::Primary);
-        let mut text = lab.config_toml(Site::Primary, address);
-        text = text.replacen("[site]\n", "[site]\nlog = \"info\"\nstate_dir = \"STATE\"\n", 1);
-        let mut relays = Vec::new();
-        for (place, node) in lab.nodes().iter().enumerate() {
-            let line = line(lab, place);
-            relays.push(runtime.block_on(Relay::start(line, node.address())));
-            text = text.replace(&format!("\"{}\"", node.address()), &format!("\"{line}\""));
-        }
-        let proxy = Proxy::launch(address, &format!("{text}{more}"));
+        let text = text.replacen("[site]\n", "[site]\nlog = \"info\"\nstate_dir = \"STATE\"\n", 1);
+        let proxy = Proxy::launch(lab.proxy_address(Site::Primary), &text);
         let ready = until(SOON, || proxy.client(&["-e", "SELECT 1"]).status.success());
         assert!(ready, "no client can log in; its log:\n{}", proxy.log());
         let beats = lab.nodes().iter().map(|node| Beat::start(&runtime, SocketAddr::V4(node.address()))).collect();
