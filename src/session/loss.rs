@@ -13,7 +13,6 @@ use crate::routing::writer::WriterLoss;
 use crate::sql::effect;
 use crate::sql::statement::{Class, LexMode, Traits};
 use crate::telemetry::tally::Event;
-use crate::wire::capability::Status;
 use crate::wire::command::Command;
 use crate::wire::err::{self, Error};
 use crate::wire::packet::HEADER;
@@ -38,7 +37,7 @@ impl Machine {
         let sequence = conn.tracker.next_sequence();
         let open = self.state.transaction == Some(slot);
         // With autocommit=0 the first statement opens a transaction that its own end does not commit.
-        let uncommitted = open || !self.state.status.contains(Status::AUTOCOMMIT);
+        let uncommitted = open || !self.state.autocommits();
         desk.tally.count(Event::ConnectionLost);
         let writes = conn.of_writer && desk.settings.writer_loss == WriterLoss::Disconnect;
         self.drop_conn(slot, desk);

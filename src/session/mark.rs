@@ -10,7 +10,6 @@ use crate::cluster::view::{ClusterView, NodeId};
 use crate::gtid::Position;
 use crate::sql::marker::{self, MARKER_BYTES, Marker};
 use crate::sql::statement::{Class, Traits, Verdict};
-use crate::wire::capability::Status;
 use crate::wire::command::Command;
 use crate::wire::packet::{self, HEADER, PAYLOAD_MAX};
 
@@ -102,7 +101,7 @@ impl Machine {
 
     /// A command is about to be sent: a unit may begin with it.
     pub(super) fn begin_unit(&mut self, desk: &Desk) {
-        let opens = !self.state.status.contains(Status::AUTOCOMMIT);
+        let opens = !self.state.autocommits();
         let changes = opens || self.work.as_ref().is_some_and(Work::may_change_data);
         if changes && self.state.transaction.is_none() {
             self.begin_trail(desk);
@@ -180,12 +179,4 @@ fn put_marked(command: &[u8], mark: Mark, marker: Marker, out: &mut Vec<u8>) {
 /// Whether a text begins with SELECT, so that it is a write for its locks, its stored functions or its sequences alone.
 fn is_select(text: &[u8]) -> bool {
     text.trim_ascii_start().get(..6).is_some_and(|word| word.eq_ignore_ascii_case(b"select"))
-}
-
-/// The verdict on the statement of a command.
-pub(super) fn verdict(work: &Work) -> Option<Verdict> {
-    match work.after {
-        After::Statement(verdict) | After::Execute(verdict) | After::Effect(verdict) => Some(verdict),
-        _ => None,
-    }
 }

@@ -12,7 +12,6 @@ use crate::outcome::{Outcome, Question};
 use crate::sql::marker::Marker;
 use crate::sql::statement::{Class, Traits};
 use crate::telemetry::tally::Event;
-use crate::wire::capability::Status;
 use crate::wire::command::Command;
 use crate::wire::err::Error;
 use crate::wire::ok::{self, Ok as OkPacket};
@@ -23,7 +22,6 @@ use super::desk::{Action, Desk, Peer, Slot};
 use super::kill::Sentence;
 use super::loss::{commits, harmless, is_doomed, transaction_lost, unknown_outcome};
 use super::machine::Machine;
-use super::mark::verdict;
 use super::state::Pins;
 use super::work::{After, Stage, Target, Work};
 
@@ -49,7 +47,7 @@ impl Machine {
         }
         let fresh = !work.answered && work.upload.is_none();
         // What ends the open transaction and is a write of its own makes two groups: one that is found says nothing of the other.
-        let twofold = within && verdict(work).is_some_and(|verdict| verdict.class == Class::Write);
+        let twofold = within && work.verdict().is_some_and(|verdict| verdict.class == Class::Write);
         // Its executes have one mark; where the last one's GTID is not known, it could be taken for this one.
         let written = &self.state.written;
         let blurred = self.prepared.len() > 0 && (written.untold || written.strays);
@@ -77,8 +75,8 @@ impl Machine {
     /// unknown.
     pub(super) fn is_uncertain(&mut self, slot: Slot, error: &Error, desk: &mut Desk) -> bool {
         let Some(work) = &self.work else { return false };
-        let within = self.state.transaction == Some(slot) || !self.state.status.contains(Status::AUTOCOMMIT);
-        let ddl = verdict(work).is_some_and(|verdict| verdict.traits.contains(Traits::IMPLICIT_COMMIT));
+        let within = self.state.transaction == Some(slot) || !self.state.autocommits();
+        let ddl = work.verdict().is_some_and(|verdict| verdict.traits.contains(Traits::IMPLICIT_COMMIT));
         let may_commit = if within { commits(work) } else { !harmless(work) };
         let open = match error.code {
             _ if is_doomed(error) => may_commit,
@@ -163,7 +161,7 @@ impl Machine {
             work.target = Target::Home;
             return self.advance(None, desk);
         }
-        let ddl = verdict(work).is_some_and(|verdict| verdict.traits.contains(Traits::IMPLICIT_COMMIT));
+        let ddl = work.verdict().is_some_and(|verdict| verdict.traits.contains(Traits::IMPLICIT_COMMIT));
         let answer = if ends || ddl { Some((0, 0)) } else { rows };
         let Some((affected_rows, insert_id)) = answer else {
             let text =

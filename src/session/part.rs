@@ -22,7 +22,6 @@ use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::kill::Sentence;
 use super::machine::Machine;
-use super::work::{After, Work};
 
 /// How long a connection stays for the sake of what the previous statement left on it.
 const FOLLOW_UP: Duration = Duration::from_millis(500);
@@ -85,7 +84,7 @@ impl Machine {
         let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return };
         conn.spotless &= work.is_spotless();
         conn.foreign = false;
-        let Some(verdict) = verdict(work) else { return };
+        let Some(verdict) = work.statement_verdict() else { return };
         conn.tied |= verdict.traits.intersects(Traits::MAY_COMMIT | Traits::LEAVES_UNKNOWN);
         if verdict.class == Class::Write {
             let known = self.state.insert_id_at.is_none() && work.upload.is_none();
@@ -117,7 +116,7 @@ impl Machine {
         let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return };
         // A statement without tables leaves the warnings of the one before it.
         conn.spotless &= !work.warned;
-        let counts = verdict(work).is_some_and(|verdict| verdict.traits.contains(Traits::ROW_COUNTS));
+        let counts = work.statement_verdict().is_some_and(|verdict| verdict.traits.contains(Traits::ROW_COUNTS));
         let asked_for = work.warned || counts || self.state.asks_row_counts;
         conn.spare_from_us = if asked_for { desk.after(FOLLOW_UP) } else { desk.now_us };
         self.state.previous_warned = work.warned;
@@ -196,14 +195,6 @@ impl Machine {
         {
             replay.at = None;
         }
-    }
-}
-
-/// The verdict on the statement of a command.
-fn verdict(work: &Work) -> Option<Verdict> {
-    match work.after {
-        After::Statement(verdict) | After::Execute(verdict) => Some(verdict),
-        _ => None,
     }
 }
 

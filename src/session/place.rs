@@ -211,7 +211,7 @@ impl Machine {
     /// Asks a connection to tell what the session needs to know of what is about to run there.
     fn ask_to_tell(&mut self, slot: Slot, desk: &mut Desk) {
         // Not within a transaction: if it is aborted by this very question, what comes on its heels is committed by itself.
-        let begins = self.replay_is_due() || !self.state.status.contains(Status::AUTOCOMMIT);
+        let begins = self.replay_is_due() || !self.state.autocommits();
         let changes = begins || self.work.as_ref().is_some_and(Work::may_change_data);
         let changes = changes && self.state.transaction.is_none();
         let relisted = self.state.relisted;

@@ -9,7 +9,6 @@ use crate::fault::Fault;
 use crate::sql::statement::{Class, Traits, classify};
 use crate::telemetry::tally::Event;
 use crate::wire::Malformed;
-use crate::wire::capability::Status;
 use crate::wire::command::{self, QUERY};
 use crate::wire::err::Error;
 use crate::wire::packet::HEADER;
@@ -20,7 +19,6 @@ use super::desk::{Action, Desk, Peer, Slot};
 use super::journal::{Entry, Ids, Replay};
 use super::loss::{Refusal, commits, refusal};
 use super::machine::Machine;
-use super::mark::verdict;
 use super::prepared::set_statement_id;
 use super::work::{After, Target, Work};
 
@@ -46,7 +44,7 @@ impl Machine {
             return;
         }
         if self.journal.is_none() {
-            let opens = self.state.transaction.is_none() && opens(work, self.state.status);
+            let opens = self.state.transaction.is_none() && opens(work, self.state.autocommits());
             let tied = self.state.pinned.is_some() || self.state.next_transaction_set || self.replica.is_some();
             if !opens || tied || work.upload.is_some() || !desk.settings.replay {
                 return;
@@ -373,22 +371,21 @@ impl Machine {
 }
 
 fn class(work: &Work) -> Option<Class> {
-    verdict(work).map(|verdict| verdict.class)
+    work.verdict().map(|verdict| verdict.class)
 }
 
 /// Whether a command opens a transaction that its own end does not commit.
-fn opens(work: &Work, status: Status) -> bool {
-    let implicit = !status.contains(Status::AUTOCOMMIT);
+fn opens(work: &Work, autocommits: bool) -> bool {
     match class(work) {
         Some(Class::Begin { .. }) => true,
-        Some(Class::Read | Class::Write) => implicit,
+        Some(Class::Read | Class::Write) => !autocommits,
         _ => false,
     }
 }
 
 /// Whether a second run could do something else than the first, or leave something twice.
 fn is_unrepeatable(work: &Work) -> bool {
-    let traits = verdict(work).map_or(Traits::empty(), |verdict| verdict.traits);
+    let traits = work.verdict().map_or(Traits::empty(), |verdict| verdict.traits);
     let known = matches!(work.after, After::Statement(_) | After::Execute(_) | After::Effect(_) | After::Option);
     !known || traits.intersects(UNREPEATABLE) || work.upload.is_some() || work.shape == Shape::Cursor
 }

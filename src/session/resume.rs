@@ -11,7 +11,6 @@ use crate::wire::reply::Shape;
 
 use super::desk::{Desk, Peer, Slot};
 use super::machine::Machine;
-use super::mark::verdict;
 use super::work::{Stage, Work};
 
 /// What the client has got of a reply.
@@ -108,7 +107,7 @@ impl Machine {
 
 /// Whether it may run again although the client has got a part of its reply.
 fn can_resume(work: &Work) -> bool {
-    let reads = verdict(work).is_some_and(|verdict| verdict.class == Class::Read);
+    let reads = work.verdict().is_some_and(|verdict| verdict.class == Class::Read);
     reads && work.retry && !work.journaled && !work.killed && work.shape == Shape::Results
 }
 

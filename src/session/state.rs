@@ -98,11 +98,16 @@ impl SessionState {
     pub(super) fn facts(&self) -> Facts {
         Facts {
             in_transaction: self.transaction.is_some(),
-            autocommit_off: !self.status.contains(Status::AUTOCOMMIT),
+            autocommit_off: !self.autocommits(),
             next_transaction_set: self.next_transaction_set,
             pinned: self.pins.intersects(FOLLOWED),
             variables_pinned: self.pins.contains(Pins::VARIABLES),
         }
+    }
+
+    /// Whether a statement by itself is a transaction of its own.
+    pub(super) fn autocommits(&self) -> bool {
+        self.status.contains(Status::AUTOCOMMIT)
     }
 
     /// The status that a client sees in an answer of the proxy's own.

@@ -175,33 +175,37 @@ impl Work {
             || matches!(self.after, After::Effect(_) | After::Schema | After::Option | After::Prepare(_))
     }
 
+    /// The verdict on its statement, which may be a session effect.
+    pub(super) fn verdict(&self) -> Option<Verdict> {
+        match self.after {
+            After::Effect(verdict) => Some(verdict),
+            _ => self.statement_verdict(),
+        }
+    }
+
+    /// The same, but for session effects.
+    pub(super) fn statement_verdict(&self) -> Option<Verdict> {
+        match self.after {
+            After::Statement(verdict) | After::Execute(verdict) => Some(verdict),
+            _ => None,
+        }
+    }
+
     /// Whether it may commit something, for all that is known of it.
     pub(super) fn may_change_data(&self) -> bool {
-        match self.after {
-            After::Statement(verdict) | After::Execute(verdict) => {
-                !matches!(verdict.class, Class::Read | Class::Diagnostics | Class::SetTransaction | Class::Kill)
-            }
-            _ => false,
-        }
+        let harmless = |class| matches!(class, Class::Read | Class::Diagnostics | Class::SetTransaction | Class::Kill);
+        self.statement_verdict().is_some_and(|verdict| !harmless(verdict.class))
     }
 
     /// Whether nothing can be left on the connection once it has run.
     pub(super) fn is_spotless(&self) -> bool {
-        match self.after {
-            After::Statement(verdict) | After::Execute(verdict) => {
-                verdict.class == Class::Read && verdict.traits.is_empty()
-            }
-            After::Prepare(_) => true,
-            _ => false,
-        }
+        let plain = |verdict: Verdict| verdict.class == Class::Read && verdict.traits.is_empty();
+        matches!(self.after, After::Prepare(_)) || self.statement_verdict().is_some_and(plain)
     }
 
     /// Whether it asks for the row counts of the previous statement.
     pub(super) fn asks_row_counts(&self) -> bool {
-        match self.after {
-            After::Statement(verdict) | After::Execute(verdict) => verdict.traits.contains(Traits::ROW_COUNTS),
-            _ => false,
-        }
+        self.statement_verdict().is_some_and(|verdict| verdict.traits.contains(Traits::ROW_COUNTS))
     }
 
     /// A reader could not do it: from now on it is for the writer, if there is one. False if it was for no reader.
