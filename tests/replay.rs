@@ -109,7 +109,10 @@ async fn lost_readers(lab: &Lab, proxy: &Proxy) {
 async fn lost_writers(lab: &Lab, proxy: &Proxy) {
     let mut idle = connect(proxy.address()).await;
     idle.query_drop("SET @before = 'kept'").await.unwrap();
+    idle.query_drop("USE shop").await.unwrap();
     idle.query_drop("BEGIN").await.unwrap();
+    let _: Option<i64> = idle.query_first("SELECT n FROM hot WHERE id = 1").await.unwrap();
+    idle.query_drop("USE mysql").await.unwrap();
     idle.exec_drop("INSERT INTO shop.t (a, at) VALUES (?, NOW(6)), (2, NOW(6))", (1,)).await.unwrap();
     let id = idle.last_insert_id().unwrap();
     let before: Vec<(i64, i64)> =
@@ -126,9 +129,9 @@ async fn lost_writers(lab: &Lab, proxy: &Proxy) {
     let mut other = connect(proxy.address()).await;
     other.query_drop("UPDATE shop.hot SET n = n + 1000 WHERE id = 2").await.unwrap();
 
-    let kept: Option<(String, i64)> =
-        idle.query_first("SELECT CONCAT(@before, @within), LAST_INSERT_ID()").await.unwrap();
-    assert_eq!(kept, Some(("keptkept".to_owned(), id as i64)));
+    let kept: Option<(String, i64, String)> =
+        idle.query_first("SELECT CONCAT(@before, @within), LAST_INSERT_ID(), DATABASE()").await.unwrap();
+    assert_eq!(kept, Some(("keptkept".to_owned(), id as i64, "mysql".to_owned())));
     idle.exec_drop("INSERT INTO shop.t (a) VALUES (?)", (3,)).await.unwrap();
     idle.query_drop("COMMIT").await.unwrap();
     let after: Vec<(i64, i64)> =

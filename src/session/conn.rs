@@ -39,6 +39,8 @@ pub(super) enum Purpose {
     Types,
     /// What LAST_INSERT_ID() is.
     InsertId,
+    /// The schema in which a transaction that runs again began.
+    ReplaySchema,
     /// A statement of a transaction that runs again.
     Replay,
     /// What that statement needs to be what it was, or what is undone in the end.

@@ -30,6 +30,8 @@ pub(super) struct Journal {
     pub(super) target: Option<Target>,
     /// Something in it can't be repeated.
     spoiled: bool,
+    /// The schema it began in, if it has left that.
+    home: Option<Box<[u8]>>,
     /// The client has been told rows.
     told_rows: bool,
     /// It changes session settings.
@@ -81,6 +83,7 @@ impl Journal {
         self.bytes.clear();
         self.entries.clear();
         (self.floor, self.target) = (floor, Some(target));
+        self.home = None;
         (self.spoiled, self.told_rows, self.has_effects, self.replay) = (false, false, false, None);
     }
 
@@ -89,6 +92,19 @@ impl Journal {
         self.spoiled = true;
         self.bytes = Vec::new();
         self.entries.clear();
+    }
+
+    /// The session leaves this schema for another. Into none a connection can't be taken back.
+    pub(super) fn leave_schema(&mut self, schema: Option<Box<[u8]>>) {
+        match schema {
+            None if self.home.is_none() => self.spoil(),
+            left => self.home = self.home.take().or(left),
+        }
+    }
+
+    /// The schema in which it must begin, where that is not the session's any more.
+    pub(super) fn home(&self) -> Option<&[u8]> {
+        self.home.as_deref()
     }
 
     /// Whether all of it can be repeated.

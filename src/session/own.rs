@@ -110,7 +110,7 @@ impl Machine {
             (Purpose::Reset, Kind::Err) => self.renounce(slot, desk),
             (Purpose::InsertId, Kind::Opaque) => conn.take_answer(bytes)?,
             (Purpose::Replay, _) => self.hear_replay(part, bytes)?,
-            (Purpose::ReplaySetting, Kind::Err) => {
+            (Purpose::ReplaySchema | Purpose::ReplaySetting, Kind::Err) => {
                 // Whatever it is, nobody knows whether the transaction is still open.
                 self.replay_refused = Some(refusal(&Error::parse(&bytes[HEADER..])?).unwrap_or(Refusal::Unfit));
             }

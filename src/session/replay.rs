@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::sql::statement::{Class, Traits, classify};
 use crate::telemetry::tally::Event;
 use crate::wire::Malformed;
-use crate::wire::command::{self, QUERY};
+use crate::wire::command::{self, INIT_DB, QUERY};
 use crate::wire::err::Error;
 use crate::wire::packet::HEADER;
 use crate::wire::reply::{Kind, Part, Shape};
@@ -61,7 +61,7 @@ impl Machine {
             return journal.spoil();
         }
         if journal.is_whole() {
-            journal.has_effects |= matches!(work.after, After::Effect(_) | After::Option);
+            journal.has_effects |= matches!(work.after, After::Effect(_) | After::Schema | After::Option);
             journal.listen();
             work.journaled = true;
         }
@@ -201,6 +201,9 @@ impl Machine {
                 replay.attempts += 1;
                 replay.at = Some((slot, 0, false));
                 self.begin_trail(desk);
+                if self.go_home(slot, desk) {
+                    return false;
+                }
                 (0, false)
             }
         };
@@ -224,6 +227,16 @@ impl Machine {
             None => self.replayed(slot, desk),
         }
         entry.is_none()
+    }
+
+    /// Takes a connection to the schema in which the transaction began. False if it is there.
+    fn go_home(&mut self, slot: Slot, desk: &mut Desk) -> bool {
+        let home = self.journal.as_ref().and_then(|journal| journal.home());
+        let (Some(home), Some(conn)) = (home, self.conns.get_mut(usize::from(slot))) else { return false };
+        desk.write(Peer::Node(slot), |out| command::put(out, INIT_DB, home));
+        conn.spotless = false;
+        conn.owe(Purpose::ReplaySchema, Shape::Results);
+        true
     }
 
     /// What makes a statement what it was, as of its time and with the ids it gave; without one, what undoes that. Each is a round trip
@@ -266,6 +279,8 @@ impl Machine {
             statement.needs_types(&command, slot);
             set_statement_id(&mut command, statement.id_on(slot).unwrap_or_default());
             self.trail.note(statement.verdict, statement.mark, statement.packet.get(HEADER + 1..).unwrap_or_default());
+            desk.write(Peer::Node(slot), |out| out.extend_from_slice(&command));
+        } else if command.get(HEADER) != Some(&QUERY) {
             desk.write(Peer::Node(slot), |out| out.extend_from_slice(&command));
         } else {
             self.repeat_text(slot, &command, desk);
@@ -310,7 +325,9 @@ impl Machine {
             let used = journal.has_effects;
             return self.leave(slot, refusal, used, desk);
         }
-        if purpose == Purpose::ReplaySetting {
+        if purpose == Purpose::ReplaySchema {
+            replay.at = Some((slot, number, false));
+        } else if purpose == Purpose::ReplaySetting {
             replay.at = Some((slot, number, true));
         } else if journal.is_confirmed(number) {
             if let Some(replay) = &mut journal.replay {
@@ -386,6 +403,9 @@ fn opens(work: &Work, autocommits: bool) -> bool {
 /// Whether a second run could do something else than the first, or leave something twice.
 fn is_unrepeatable(work: &Work) -> bool {
     let traits = work.verdict().map_or(Traits::empty(), |verdict| verdict.traits);
-    let known = matches!(work.after, After::Statement(_) | After::Execute(_) | After::Effect(_) | After::Option);
+    let known = matches!(
+        work.after,
+        After::Statement(_) | After::Execute(_) | After::Effect(_) | After::Schema | After::Option
+    );
     !known || traits.intersects(UNREPEATABLE) || work.upload.is_some() || work.shape == Shape::Cursor
 }

@@ -280,8 +280,9 @@ impl Machine {
                 self.in_force(slot);
             }
             After::Schema => {
-                self.client.schema = work.packet.get(HEADER + 1..).map(Into::into);
                 self.state.changed_key(SCHEMA, &work.packet, slot, limit);
+                let schema = work.packet.get(HEADER + 1..).unwrap_or_default().into();
+                self.enter_schema(schema);
                 self.in_force(slot);
             }
             After::Option => {
@@ -314,11 +315,11 @@ impl Machine {
         self.in_force(slot);
     }
 
-    /// The session is in another schema. Where it was before is not kept, so what ran there can't run again.
+    /// The session is in another schema.
     fn enter_schema(&mut self, schema: Box<[u8]>) {
-        self.client.schema = Some(schema);
+        let left = self.client.schema.replace(schema);
         if let Some(journal) = &mut self.journal {
-            journal.spoil();
+            journal.leave_schema(left);
         }
     }
 
@@ -355,7 +356,9 @@ impl Machine {
                 return self.replied(slot, desk);
             }
             Purpose::InsertId => self.keep_insert_id(slot, desk),
-            Purpose::Replay | Purpose::ReplaySetting => self.replay_answered(slot, purpose, desk),
+            Purpose::Replay | Purpose::ReplaySchema | Purpose::ReplaySetting => {
+                self.replay_answered(slot, purpose, desk)
+            }
             _ => {}
         }
         self.advance(None, desk);
