@@ -12,7 +12,6 @@ use crate::wire::packet::HEADER;
 
 use super::desk::{Desk, Peer, Slot};
 use super::machine::Machine;
-use super::mark::verdict;
 use super::state::Pins;
 use super::work::After;
 
@@ -151,7 +150,7 @@ impl Machine {
     pub(super) fn untrack_eof(&self, slot: Slot, payload: &mut [u8]) {
         let asked = self.conns.get(usize::from(slot)).is_some_and(|conn| conn.asked.is_some());
         let (Some(work), written) = (&self.work, &self.state.written) else { return };
-        let sets = verdict(work).is_some_and(|verdict| verdict.traits.contains(Traits::OWN_SETTINGS));
+        let sets = work.verdict().is_some_and(|verdict| verdict.traits.contains(Traits::OWN_SETTINGS));
         let gtid = work.may_change_data() && !written.told_to_client;
         if !self.tracks() || gtid || (asked && sets && !written.changes_told_to_client) {
             ok::untrack_eof(payload);
