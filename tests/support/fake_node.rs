@@ -24,7 +24,8 @@ pub const APP_USER: &str = "app";
 pub const TRIGGER: &str = "nonsense";
 
 /// What a node of a cluster of two says of itself.
-const FACTS: [(&str, &str); 17] = [
+const FACTS: [(&str, &str); 18] = [
+    ("defaults", "1"),
     ("gtid_binlog_pos", ""),
     ("gtid_slave_pos", ""),
     ("read_only", "OFF"),
