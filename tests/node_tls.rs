@@ -47,7 +47,9 @@ impl Scene {
         let own = format!("tls = {{ certificate = \"{}\", key = \"{}\" }}\n", self.certificate, self.key);
         let listener = "service = \"read-write-split\"\n";
         let text = text.replace(listener, &format!("{listener}{own}"));
-        Proxy::launch(address, &format!("{text}\n[read-write-split]\nwriter_wait = \"2s\"\n"))
+        // Each session has a connection that was made for it.
+        let more = "[read-write-split]\nwriter_wait = \"2s\"\n[limits]\nidle_connections_max = 0\n";
+        Proxy::launch(address, &format!("{text}\n{more}"))
     }
 
     fn start(&self, tls: &str) -> Proxy {
