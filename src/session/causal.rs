@@ -150,9 +150,5 @@ fn looks_at_data(work: &Work) -> bool {
 
 /// Whether it may be sent on the heels of a wait: if that fails, it has changed nothing and can run elsewhere.
 pub(super) fn follows_a_wait(work: &Work) -> bool {
-    let reads = match work.after {
-        After::Statement(verdict) | After::Execute(verdict) => verdict.class == Class::Read,
-        _ => false,
-    };
-    reads && work.retry && work.target == Target::Reader
+    work.class() == Some(Class::Read) && work.retry && work.target == Target::Reader
 }

@@ -24,7 +24,6 @@ use super::journal::Journal;
 use super::kill::Sentence;
 use super::loss::Refusal;
 use super::mark::Trail;
-use super::portrait::class_of;
 use super::prepared::{Prepared, set_statement_id};
 use super::replica::Replica;
 use super::state::SessionState;
@@ -338,7 +337,7 @@ impl Machine {
     pub(super) fn finish(&mut self, desk: &mut Desk) {
         if let Some(work) = self.work.take() {
             self.idle_since_us = desk.now_us;
-            self.last_class = class_of(&work).or(self.last_class);
+            self.last_class = work.class().or(self.last_class);
             self.tally(&work, desk);
             if work.stage == Stage::Running && work.slot.is_some() {
                 self.unload(&work, desk);

@@ -10,7 +10,7 @@ use crate::sql::statement::Class;
 use super::desk::Desk;
 use super::machine::{Machine, Phase};
 use super::registry::{Order, Registry};
-use super::work::{After, Stage, Work};
+use super::work::{Stage, Work};
 
 /// A session, as `list sessions` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +50,7 @@ impl Machine {
         let (state, since_us) = self.condition();
         let slot = self.work.as_ref().and_then(|work| work.slot).or(self.state.transaction).or(self.state.previous);
         let conn = slot.and_then(|slot| self.conns.get(usize::from(slot)));
-        let class = self.work.as_ref().and_then(class_of).or(self.last_class);
+        let class = self.work.as_ref().and_then(Work::class).or(self.last_class);
         Portrait {
             id: self.id,
             user: text(&self.client.user),
@@ -86,16 +86,6 @@ impl Machine {
     fn memory(&self) -> usize {
         let journal = self.journal.as_ref().map_or(0, |journal| journal.capacity());
         size_of::<Self>() + size_of_val(&*self.conns) + journal + self.state.memory() + self.prepared.memory()
-    }
-}
-
-/// What kind of statement this is.
-pub(super) fn class_of(work: &Work) -> Option<Class> {
-    match work.after {
-        After::Statement(verdict) | After::Effect(verdict) | After::Prepare(verdict) | After::Execute(verdict) => {
-            Some(verdict.class)
-        }
-        _ => None,
     }
 }
 

@@ -79,7 +79,7 @@ impl Machine {
         if commits(work) {
             // What was open before is committed. A chained transaction begins in a way that can't be repeated.
             let (floor, target) = (self.state.version(), journal.target.unwrap_or(Target::Writer));
-            let begins = matches!(class(work), Some(Class::Begin { .. }));
+            let begins = matches!(work.class(), Some(Class::Begin { .. }));
             journal.begin(floor, target);
             self.state.floor = Some(floor);
             if !begins {
@@ -90,7 +90,7 @@ impl Machine {
         let ids = node.and_then(|node| node.auto_increment);
         let ids = ids.map(|(increment, offset)| Ids { first: 0, increment, offset });
         let sent_us = desk.unix_us(work.begun_us);
-        let begins = matches!(class(work), Some(Class::Begin { .. }));
+        let begins = matches!(work.class(), Some(Class::Begin { .. }));
         let entry = Entry::new(work.shape, work.statement, sent_us).with_ids(ids).that_begins(begins);
         let bytes_max = desk.settings.replay_bytes_max;
         let statement = work.statement.filter(|_| work.command.executes()).and_then(|id| self.prepared.get_mut(id));
@@ -387,13 +387,9 @@ impl Machine {
     }
 }
 
-fn class(work: &Work) -> Option<Class> {
-    work.verdict().map(|verdict| verdict.class)
-}
-
 /// Whether a command opens a transaction that its own end does not commit.
 fn opens(work: &Work, autocommits: bool) -> bool {
-    match class(work) {
+    match work.class() {
         Some(Class::Begin { .. }) => true,
         Some(Class::Read | Class::Write) => !autocommits,
         _ => false,

@@ -183,7 +183,12 @@ impl Work {
         }
     }
 
-    /// The same, but for session effects.
+    /// What kind of statement it is.
+    pub(super) fn class(&self) -> Option<Class> {
+        self.verdict().map(|verdict| verdict.class)
+    }
+
+    /// The verdict, but for session effects.
     pub(super) fn statement_verdict(&self) -> Option<Verdict> {
         match self.after {
             After::Statement(verdict) | After::Execute(verdict) => Some(verdict),
