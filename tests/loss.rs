@@ -43,6 +43,27 @@ fn nodes_of_a_cluster_are_lost() {
     no_node_is_left(proxy, &lab);
 }
 
+/// A proxy that was there before the cluster's first transaction, and has seen no change since, finds out what was interrupted, too.
+#[test]
+fn the_first_writer_of_a_cluster_is_lost() {
+    let lab = Lab::builder().galera(3).fast_eviction(true).start().unwrap();
+    let proxy = Proxy::start(&lab, Site::Primary);
+    proxy.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, v INT)");
+    let writer = &lab.nodes()[0];
+    let seen = || servers(&proxy).into_iter().find(|server| server.name == writer.name()).unwrap();
+    assert!(until(SOON, || seen().gtid.starts_with("70-")), "{:?}", seen());
+    let mut conn = connect(&proxy);
+    assert_eq!(word(&mut conn, WRITER).unwrap(), writer.name());
+    // Its worker has told its numbers since, and has looked at the nodes with it.
+    assert!(until(SOON, || seen().connections > 0), "{:?}", seen());
+    let write = CLIENTS.spawn(async move { conn.query_drop("INSERT INTO shop.t SELECT 7, SLEEP(2)").await });
+    let running = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE 'INSERT%SLEEP(2)'";
+    assert!(until(SOON, || writer.value(running).unwrap().as_deref() == Some("1")));
+    writer.kill().unwrap();
+    write.wait().unwrap().unwrap();
+    assert_eq!(proxy.sql("SELECT id, v FROM shop.t"), "7\t0");
+}
+
 #[test]
 fn a_standalone_server_is_lost_and_back() {
     let lab = Lab::builder().galera(0).standalone(true).start().unwrap();

@@ -1,4 +1,4 @@
-//! What a worker tells of its numbers, at a steady pace: here its own cells meet those of the process.
+//! What a worker tells and takes at a steady pace: its numbers, here its own cells meet those of the process; and how far the nodes are.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,7 +16,7 @@ pub(super) struct Gauges {
 }
 
 impl Worker {
-    /// Gives what has been counted to the totals, and tells what has changed at the nodes.
+    /// Gives what has been counted to the totals, tells what has changed at the nodes, and takes what has become known of them.
     pub(super) fn publish(&self) {
         self.shared.registry.beat(self.place);
         self.tidy_pool();
@@ -24,6 +24,8 @@ impl Worker {
             self.tell_all(|heard| heard.view = true);
         }
         let mut bench = self.bench();
+        // How far nodes are changes no route, so nobody is woken by it; where an interrupted write is looked for begins there.
+        bench.desk.take_view(self.shared.view.load().clone());
         let (pool, counters) = (self.pool(), &self.shared.counters);
         bench.desk.tally.give_to(&counters.totals);
         bench.desk.loads.iter_mut().for_each(Load::age);
