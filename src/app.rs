@@ -209,7 +209,8 @@ impl DataPlane {
     /// Binds the listeners, and starts to load the accounts and to serve.
     fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>) -> Result<Self, StartError> {
         let config = &shared.config;
-        let node_tls = node_tls(config).map_err(|why| StartError::of("cannot start")(io::Error::other(why)))?;
+        let refused = |why| StartError::of("cannot start")(io::Error::other(why));
+        let node_tls = node_tls(config).map_err(refused)?;
         let (directory, loader) = Directory::new(shared.view.clone(), service(config));
         tokio::spawn(loader.run());
         let (view, counters, roster) = (shared.view.clone(), shared.counters.clone(), shared.roster.clone());
@@ -234,7 +235,7 @@ impl DataPlane {
                 .iter()
                 .map(|listener| listener.service == model::Service::Replication)
                 .collect(),
-            tls: listener_tls(config)?,
+            tls: listener_tls(config).map_err(refused)?,
             balancers: config.listeners.iter().map(|listener| Balancers::new(&listener.proxy_protocol)).collect(),
             node_tls,
             heir: endpoint.heir(),
@@ -282,7 +283,8 @@ async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>, 
     service::ready();
 }
 
-fn node_tls(config: &Config) -> Result<Option<ClientTls>, String> {
+/// TLS with nodes, of the files that the configuration names; what is wrong with them in words.
+pub fn node_tls(config: &Config) -> Result<Option<ClientTls>, String> {
     let load = |tls: &model::NodeTls| {
         let shown = tls.shown.as_ref().map(|(certificate, key)| (&**certificate, &**key));
         ClientTls::load(tls.ca.as_deref(), shown)
@@ -290,11 +292,12 @@ fn node_tls(config: &Config) -> Result<Option<ClientTls>, String> {
     config.cluster.tls.as_ref().map(load).transpose().map_err(|why| format!("TLS with nodes: {why}"))
 }
 
-fn listener_tls(config: &Config) -> Result<Box<[Option<ListenerTls>]>, StartError> {
+/// TLS with clients, likewise, by listener.
+pub fn listener_tls(config: &Config) -> Result<Box<[Option<ListenerTls>]>, String> {
     let load = |listener: &model::Listener| {
         let Some(tls) = &listener.tls else { return Ok(None) };
         let server = ServerTls::load(&tls.certificate, &tls.key)
-            .map_err(|why| StartError::of(format!("TLS of listener '{}'", listener.name))(io::Error::other(why)))?;
+            .map_err(|why| format!("TLS of listener '{}': {why}", listener.name))?;
         Ok(Some(ListenerTls { server, required: tls.require }))
     };
     config.listeners.iter().map(load).collect()

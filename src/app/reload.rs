@@ -9,7 +9,6 @@ use tracing::{error, info, warn};
 
 use super::service;
 use crate::admin::reload::Report;
-use crate::config::model::{Listener, Tls};
 use crate::config::{self, Config, differences};
 use crate::net::tls::{ClientTls, ServerTls};
 use crate::session::worker;
@@ -73,13 +72,9 @@ impl Reload {
     /// Those of listeners that have had TLS from the start.
     fn certificates(&self, new: &Config) -> Result<Vec<(Box<str>, ServerTls)>, String> {
         let had = |name: &str| self.place(name).is_some_and(|place| self.config.listeners[place].tls.is_some());
-        let load = |(listener, tls): (&Listener, &Tls)| {
-            ServerTls::load(&tls.certificate, &tls.key)
-                .map(|server| (listener.name.clone(), server))
-                .map_err(|why| format!("TLS of listener '{}': {why}", listener.name))
-        };
-        let with_tls = new.listeners.iter().filter_map(|listener| Some((listener, listener.tls.as_ref()?)));
-        with_tls.filter(|(listener, _)| had(&listener.name)).map(load).collect()
+        let loaded = super::listener_tls(new)?.into_iter().zip(&new.listeners);
+        let fresh = loaded.filter_map(|(tls, listener)| Some((listener.name.clone(), tls?.server)));
+        Ok(fresh.filter(|(name, _)| had(name)).collect())
     }
 
     /// If the files are the same as at the start, what is in them now.

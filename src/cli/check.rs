@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::net::tls::{ClientTls, ServerTls};
+use crate::app;
 
 /// Read a configuration and print what is in force, defaults included
 #[derive(clap::Args)]
@@ -20,17 +20,9 @@ pub fn run(args: Args) -> ExitCode {
         Err(error) => return super::failed(error),
     };
     print!("{config}");
-    for listener in &config.listeners {
-        let loaded = listener.tls.as_ref().map(|tls| ServerTls::load(&tls.certificate, &tls.key));
-        if let Some(Err(why)) = loaded {
-            return super::failed(format!("TLS of listener '{}': {why}", listener.name));
-        }
+    let files = app::listener_tls(&config).and_then(|_| app::node_tls(&config));
+    match files {
+        Ok(_) => ExitCode::SUCCESS,
+        Err(why) => super::failed(why),
     }
-    if let Some(tls) = &config.cluster.tls {
-        let shown = tls.shown.as_ref().map(|(certificate, key)| (&**certificate, &**key));
-        if let Err(why) = ClientTls::load(tls.ca.as_deref(), shown) {
-            return super::failed(format!("TLS with nodes: {why}"));
-        }
-    }
-    ExitCode::SUCCESS
 }

@@ -30,7 +30,8 @@ pub(super) fn live(id: u32, mut task: Task, worker: Rc<Worker>, notice: Rc<Notic
     async move {
         let _entry = Entry { id, worker: worker.clone() };
         (&mut task).await;
-        let dump = Dump { begun: Instant::now(), portrait: Box::new(task.machine.portrait(&worker.bench().desk)) };
+        let portrait = Box::new(task.machine.portrait(&worker.bench().desk));
+        let dump = Dump { begun: Instant::now(), listener: task.listener, portrait };
         let Some(handover) = task.handover() else { return };
         let mut heir = worker.heir()(handover);
         poll_fn(|context| if dump.is_to_end(&notice, context) { Poll::Ready(()) } else { heir.as_mut().poll(context) })
@@ -41,6 +42,7 @@ pub(super) fn live(id: u32, mut task: Task, worker: Rc<Worker>, notice: Rc<Notic
 /// What is known of a session whose client is sent a dump.
 struct Dump {
     begun: Instant,
+    listener: u8,
     /// What it showed of itself before.
     portrait: Box<Portrait>,
 }
@@ -54,8 +56,8 @@ impl Dump {
         for (_, asker) in heard.finds {
             let _ = asker.send(Found::Nowhere(self.portrait.user.as_bytes().into()));
         }
-        for (listener, easel) in heard.easels {
-            let _ = easel.send((listener, self.portrait()));
+        for easel in heard.easels {
+            let _ = easel.send((self.listener, self.portrait()));
         }
         heard.end || heard.drain
     }

@@ -25,8 +25,8 @@ pub(super) struct Heard {
     pub(super) finds: Vec<(bool, oneshot::Sender<Found>)>,
     /// Who looks for sessions.
     pub(super) seeks: Vec<(Sought, mpsc::UnboundedSender<Holder>)>,
-    /// Who wants to see what it is at, and the listener it came by.
-    pub(super) easels: Vec<(usize, Easel)>,
+    /// Who wants to see what it is at.
+    pub(super) easels: Vec<Easel>,
 }
 
 /// Where a session is told what others want of it.

@@ -116,7 +116,7 @@ impl Machine {
         let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return };
         // A statement without tables leaves the warnings of the one before it.
         conn.spotless &= !work.warned;
-        let counts = work.statement_verdict().is_some_and(|verdict| verdict.traits.contains(Traits::ROW_COUNTS));
+        let counts = work.asks_row_counts();
         let asked_for = work.warned || counts || self.state.asks_row_counts;
         conn.spare_from_us = if asked_for { desk.after(FOLLOW_UP) } else { desk.now_us };
         self.state.previous_warned = work.warned;

@@ -41,8 +41,8 @@ pub struct Portrait {
     pub memory: usize,
 }
 
-/// Where portraits go, with what the session does not know: the listener it came by, by its place in the configuration.
-pub(super) type Easel = mpsc::UnboundedSender<(usize, Portrait)>;
+/// Where portraits go, with what the machine does not know: the listener the session came by, by its place in the configuration.
+pub(super) type Easel = mpsc::UnboundedSender<(u8, Portrait)>;
 
 impl Machine {
     /// What the session shows of itself.
@@ -102,7 +102,7 @@ impl Registry {
         drop(easel);
         let mut portraits = Vec::with_capacity(self.len());
         while let Some((listener, mut portrait)) = answers.recv().await {
-            portrait.service = services.get(listener).map(|name| (*name).to_owned()).unwrap_or_default();
+            portrait.service = services.get(usize::from(listener)).map(|name| (*name).to_owned()).unwrap_or_default();
             portraits.push(portrait);
         }
         portraits.sort_unstable_by_key(|portrait| portrait.id);

@@ -52,7 +52,8 @@ pub(super) struct Task {
     begun: bool,
     /// TLS with the client has begun with what the machine has not taken.
     secured: bool,
-    listener: u8,
+    /// The listener by which it came, by its place in the configuration.
+    pub(super) listener: u8,
     /// Somebody else goes on with the client and this node connection.
     left: Option<(Slot, NodeId)>,
 }
@@ -140,8 +141,8 @@ impl Task {
         for (sought, asker) in heard.seeks {
             let _ = self.machine.on_sought(&sought).map(|holder| asker.send(holder));
         }
-        for (listener, easel) in heard.easels {
-            let _ = easel.send((listener, self.machine.portrait(&bench.desk)));
+        for easel in heard.easels {
+            let _ = easel.send((self.listener, self.machine.portrait(&bench.desk)));
         }
         if heard.spared {
             self.machine.on_spared(&mut bench.desk);

@@ -38,7 +38,6 @@ use super::errand::{Errand, Word};
 use super::life;
 use super::machine::{Machine, TlsPolicy};
 use super::notice::{Heard, Notice};
-use super::portrait::Easel;
 use super::publish::Gauges;
 use super::registry::{Order, Registry};
 use super::task::Task;
@@ -255,7 +254,7 @@ impl Worker {
             Order::Open(listener, socket) => self.open(listener, socket),
             Order::Serve(id, accepted) => self.receive(id, accepted),
             Order::Find(id, ends, asker) => self.tell(id, |heard| heard.finds.push((ends, asker))),
-            Order::Portray(easel) => self.pose(&easel),
+            Order::Portray(easel) => self.tell_all(|heard| heard.easels.push(easel.clone())),
             Order::Seek(sought, asker) => self.tell_all(|heard| heard.seeks.push((sought.clone(), asker.clone()))),
             Order::End(id) => self.tell(id, |heard| heard.end = true),
             Order::Spare(id) => self.tell(id, |heard| heard.spared = true),
@@ -306,12 +305,6 @@ impl Worker {
     pub(super) fn tell_all(&self, tell: impl Fn(&mut Heard)) {
         for resident in self.sessions.borrow().values() {
             resident.notice.tell(&tell);
-        }
-    }
-
-    fn pose(&self, easel: &Easel) {
-        for resident in self.sessions.borrow().values() {
-            resident.notice.tell(|heard| heard.easels.push((resident.listener, easel.clone())));
         }
     }
 
