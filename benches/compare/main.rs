@@ -1,4 +1,4 @@
-//! oarlock beside HAProxy and no proxy at all, in turn in one run, on a real cluster; what idle sessions cost; and what replicas get.
+//! oarlock beside HAProxy, a bare relay and no proxy at all, in turn in one run, on a real cluster; what idle sessions cost; and what replicas get.
 //!
 //! Every server, proxy and sysbench has a session of its own, so that the kernel shares the processors out between them
 //! as between services on a host of their own.
@@ -23,6 +23,7 @@ mod logins;
 mod process;
 #[path = "../../tests/support/raw_client.rs"]
 mod raw_client;
+mod relay;
 #[path = "../../tests/support/replica.rs"]
 mod replica;
 mod safety;
@@ -37,11 +38,15 @@ use std::time::Duration;
 use haproxy::Haproxy;
 use oarlock::lab::{Lab, Site};
 use process::Usage;
+use relay::Relay;
 use support::Proxy;
 use sysbench::{Run, Workload};
 
 /// From the start of a proxy until a client can log in.
 const START_MAX: Duration = Duration::from_secs(30);
+
+/// Directly, through HAProxy, through a bare relay, through oarlock.
+const WAYS: usize = 4;
 
 /// One way from sysbench to the nodes.
 struct Way {
@@ -57,6 +62,9 @@ fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     if let Some(place) = arguments.iter().position(|argument| argument == idle::FAKE_NODE) {
         return idle::fake_node(&arguments[place + 1]);
+    }
+    if let Some(place) = arguments.iter().position(|argument| argument == relay::RELAY) {
+        return relay::relay(&arguments[place + 1..]);
     }
     if arguments.iter().any(|argument| argument == "--test") || !arguments.iter().any(|argument| argument == "--bench")
     {
@@ -98,17 +106,19 @@ fn compare(only: Option<Workload>) {
     let lab = Lab::builder().galera(3).start().unwrap();
     let nodes: Vec<SocketAddrV4> = lab.nodes().iter().map(|node| node.address()).collect();
     let haproxy = Haproxy::start(lab.address(60), nodes[0], &nodes[1..]);
+    let relay = Relay::start(lab.address(61), nodes[0], &nodes[1..]);
     let oarlock = Proxy::start(&lab, Site::Primary);
     oarlock.sql("CREATE DATABASE sbtest");
     sysbench::prepare(nodes[0]);
     let ways = [
         Way { name: "direct", reads: nodes[1], writes: nodes[0], pid: None },
         Way { name: "haproxy", reads: haproxy.reads, writes: haproxy.writes, pid: Some(haproxy.pid()) },
+        Way { name: "relay", reads: relay.reads, writes: relay.writes, pid: Some(relay.pid()) },
         Way { name: "oarlock", reads: oarlock.address(), writes: oarlock.address(), pid: Some(oarlock.pid()) },
     ];
     println!(
         "Medians of {rounds} rounds of {seconds} s. point_select, read_only (without transactions) and logins: direct to one reader, HAProxy \
-         (leastconn)\nand oarlock to both readers. read_write: direct and HAProxy to the writer alone, oarlock splits."
+         (leastconn),\na bare relay (in turn) and oarlock to both readers. read_write: all but oarlock to the writer alone, oarlock splits."
     );
     println!(
         "{:<14}{:>8} {:<9}{:>10}{:>10}{:>12}{:>10}",
@@ -116,7 +126,7 @@ fn compare(only: Option<Workload>) {
     );
     for workload in Workload::ALL.into_iter().filter(|workload| only.is_none_or(|only| only == *workload)) {
         for threads in workload.threads().iter().copied() {
-            let mut runs: [Vec<Run>; 3] = Default::default();
+            let mut runs: [Vec<Run>; WAYS] = Default::default();
             for _ in 0..rounds {
                 for (way, runs) in ways.iter().zip(&mut runs) {
                     runs.push(run(way, workload, threads, seconds));
@@ -143,7 +153,7 @@ fn median(runs: &[Run], value: fn(&Run) -> f64) -> f64 {
     values[values.len() / 2]
 }
 
-fn report(workload: Workload, threads: usize, ways: &[Way; 3], runs: &[Vec<Run>; 3]) {
+fn report(workload: Workload, threads: usize, ways: &[Way; WAYS], runs: &[Vec<Run>; WAYS]) {
     for (way, runs) in ways.iter().zip(runs) {
         print!("{:<14}{threads:>8} {:<9}", workload.name(), way.name);
         print!("{:>10.0}{:>10.2}", median(runs, |run| run.qps), median(runs, |run| run.p95_ms));
@@ -154,13 +164,14 @@ fn report(workload: Workload, threads: usize, ways: &[Way; 3], runs: &[Vec<Run>;
             None => println!(),
         }
     }
-    let ratio = |value: fn(&Run) -> f64, to: usize| median(&runs[2], value) / median(&runs[to], value);
+    let ratio = |value: fn(&Run) -> f64, to: usize| median(&runs[3], value) / median(&runs[to], value);
     println!(
-        "{:<14}{threads:>8} oarlock/haproxy: qps {:.2}, p95 {:.2}, CPU {:.2}; oarlock/direct: qps {:.2}",
+        "{:<14}{threads:>8} oarlock/haproxy: qps {:.2}, p95 {:.2}, CPU {:.2}; oarlock/relay: CPU {:.2}; oarlock/direct: qps {:.2}",
         workload.name(),
         ratio(|run| run.qps, 1),
         ratio(|run| run.p95_ms, 1),
         ratio(|run| run.cpu_us, 1),
+        ratio(|run| run.cpu_us, 2),
         ratio(|run| run.qps, 0)
     );
 }
