@@ -85,7 +85,7 @@ impl Machine {
             }
             Command::StmtClose => return self.close_statement(&bytes[range], desk),
             Command::Query => {
-                let verdict = classify(payload, self.state.mode);
+                let verdict = self.state.judge(classify(payload, self.state.mode), payload);
                 if verdict.class == Class::Kill {
                     return self.kill(&bytes[range], desk);
                 }
@@ -258,6 +258,8 @@ impl Machine {
             Held::LongData(slot) if !elsewhere(slot) => {
                 return Ok(Work { target: Target::Slot(slot), retry: false, ..work });
             }
+            Held::Kept => return Ok(Work { retry: false, ..work }),
+            Held::Lost if self.will_reopen(id) => {}
             Held::LongData(_) | Held::Lost => {
                 self.prepared.release(id);
                 return Err(loss::statement_data_lost());
@@ -275,6 +277,8 @@ impl Machine {
         let work = self.statement(Command::StmtSendLongData, verdict, desk);
         let target = match held {
             Held::LongData(slot) => Target::Slot(slot),
+            // The execute will be told.
+            Held::Lost => return None,
             _ => work.target,
         };
         Some(Work { target, retry: false, statement: Some(id), after: After::Nothing, ..work })
@@ -285,16 +289,19 @@ impl Machine {
         let Some((id, statement)) = self.named(named) else {
             return Err(unknown_statement(named, "mysqld_stmt_fetch"));
         };
-        let held = statement.held();
-        if held == Held::Lost {
-            self.prepared.release(id);
-            return Err(loss::statement_data_lost());
-        }
-        let Held::Cursor(slot) = held else {
-            let text = format!("The statement ({named}) has no open cursor");
-            return Err(Fault::client(1421, b"HY000", text));
+        let target = match statement.held() {
+            Held::Cursor(slot) => Target::Slot(slot),
+            Held::Lost if self.will_reopen(id) => self.replay_target().unwrap_or(Target::Writer),
+            Held::Lost => {
+                self.prepared.release(id);
+                return Err(loss::statement_data_lost());
+            }
+            Held::Nothing | Held::LongData(_) | Held::Kept => {
+                let text = format!("The statement ({named}) has no open cursor");
+                return Err(Fault::client(1421, b"HY000", text));
+            }
         };
-        let work = Work::new(Command::StmtFetch, Target::Slot(slot), After::Nothing, desk.now_us);
+        let work = Work::new(Command::StmtFetch, target, After::Nothing, desk.now_us);
         Ok(Work { statement: Some(id), ..work })
     }
 
@@ -304,10 +311,18 @@ impl Machine {
         let Some((id, statement)) = self.named(named) else {
             return Err(unknown_statement(named, "mysqld_stmt_reset"));
         };
-        let held = statement.held().slot();
+        let target = match statement.held() {
+            Held::Lost if self.will_reopen(id) => self.replay_target(),
+            held => held.slot().map(Target::Slot),
+        };
         self.prepared.release(id);
-        let work = |slot| Work::new(Command::StmtReset, Target::Slot(slot), After::Nothing, desk.now_us);
-        Ok(held.map(|slot| Work { statement: Some(id), ..work(slot) }))
+        let work = |target| Work::new(Command::StmtReset, target, After::Nothing, desk.now_us);
+        Ok(target.map(|target| Work { statement: Some(id), ..work(target) }))
+    }
+
+    /// Whether a transaction that is to run again opens the cursor once more that was lost with its connection.
+    fn will_reopen(&self, id: u32) -> bool {
+        self.journal.as_ref().is_some_and(|journal| journal.is_due() && journal.names(id))
     }
 
     /// The statement of an id the client gave, and its plain id.

@@ -45,6 +45,8 @@ pub(super) enum Purpose {
     Replay,
     /// What that statement needs to be what it was, or what is undone in the end.
     ReplaySetting,
+    /// What was said of the next transaction.
+    Announcement,
     /// A setting of the session's own, which may fail.
     Setting,
     /// The node waits until it is about to have what the next read must see.

@@ -18,9 +18,11 @@ use super::work::Target;
 /// The statements of one transaction.
 #[derive(Default)]
 pub(super) struct Journal {
-    /// The commands, one behind the other, as the client has sent them.
+    /// The commands, one behind the other, as the client has sent them; before each what was uploaded for it.
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// So many of them came before the transaction, and say how it is to be.
+    announcements: usize,
     /// Of the answer that is coming in.
     digest: Xxh3Default,
     insert_id: u64,
@@ -34,7 +36,7 @@ pub(super) struct Journal {
     home: Option<Box<[u8]>>,
     /// The client has been told rows.
     told_rows: bool,
-    /// It changes session settings.
+    /// It leaves on its connection what does not go when it is rolled back: settings, long data.
     pub(super) has_effects: bool,
     pub(super) replay: Option<Replay>,
 }
@@ -55,6 +57,8 @@ pub(super) struct Replay {
 /// One statement.
 #[derive(Clone, Copy)]
 pub(super) struct Entry {
+    /// Where that begins which was uploaded for it.
+    upload: usize,
     start: usize,
     end: usize,
     pub(super) shape: Shape,
@@ -84,6 +88,7 @@ impl Journal {
         self.entries.clear();
         (self.floor, self.target) = (floor, Some(target));
         self.home = None;
+        self.announcements = 0;
         (self.spoiled, self.told_rows, self.has_effects, self.replay) = (false, false, false, None);
     }
 
@@ -124,6 +129,7 @@ impl Journal {
 
     /// An answer begins.
     pub(super) fn listen(&mut self) {
+        self.bytes.truncate(self.end());
         self.digest.reset();
         self.insert_id = 0;
     }
@@ -137,18 +143,43 @@ impl Journal {
             }
             Kind::Ok(_) => {
                 let ok = OkPacket::parse(&bytes[HEADER..])?;
-                self.digest.update(&ok.affected_rows.to_le_bytes());
-                self.digest.update(&ok.insert_id.to_le_bytes());
-                self.insert_id = ok.insert_id;
+                self.hear_ok(ok.affected_rows, ok.insert_id);
             }
             Kind::Err => self.digest.update(&Error::parse(&bytes[HEADER..])?.code.to_le_bytes()),
-            Kind::ColumnsEnd | Kind::Eof(_) | Kind::Prepared => {}
-            Kind::Infile => self.spoil(),
+            Kind::ColumnsEnd | Kind::Eof(_) | Kind::Prepared | Kind::Infile => {}
         }
         Ok(())
     }
 
-    /// The statement whose answer was taken in has ended: keeps it, unless the transaction grows too long for that.
+    fn hear_ok(&mut self, affected_rows: u64, insert_id: u64) {
+        self.digest.update(&affected_rows.to_le_bytes());
+        self.digest.update(&insert_id.to_le_bytes());
+        self.insert_id = insert_id;
+    }
+
+    /// Before it began this command has said how it is to be, and was answered with a plain OK.
+    pub(super) fn announce(&mut self, command: &[u8], sent_us: u64, bytes_max: usize) {
+        self.listen();
+        self.hear_ok(0, 0);
+        self.keep(Entry::new(Shape::Results, None, sent_us).that_begins(true), command, bytes_max);
+        self.announcements = self.entries.len();
+    }
+
+    /// Where the last statement ends; what stands behind that is uploaded for the one under way.
+    fn end(&self) -> usize {
+        self.entries.last().map_or(0, |entry| entry.end)
+    }
+
+    /// A part of what is uploaded for the statement under way, or of the statement itself.
+    pub(super) fn upload(&mut self, bytes: &[u8], bytes_max: usize) {
+        if self.spoiled || self.bytes.len() + bytes.len() > bytes_max {
+            return self.spoil();
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The statement whose answer was taken in has ended: keeps it, unless the transaction grows too long for that. An empty
+    /// command is the one that was uploaded.
     pub(super) fn keep(&mut self, entry: Entry, command: &[u8], bytes_max: usize) {
         if self.spoiled {
             return;
@@ -156,16 +187,27 @@ impl Journal {
         if self.bytes.len() + command.len() > bytes_max {
             return self.spoil();
         }
-        let start = self.bytes.len();
+        let upload = self.end();
+        let start = if command.is_empty() { upload } else { self.bytes.len() };
         self.bytes.extend_from_slice(command);
         let ids = entry.ids.filter(|_| self.insert_id != 0).map(|ids| Ids { first: self.insert_id, ..ids });
-        self.entries.push(Entry { start, end: self.bytes.len(), ids, told: self.digest.digest(), ..entry });
+        self.entries.push(Entry { upload, start, end: self.bytes.len(), ids, told: self.digest.digest(), ..entry });
     }
 
     /// The statement of this number.
     pub(super) fn entry(&self, number: usize) -> Option<(Entry, &[u8])> {
         let entry = self.entries.get(number)?;
         Some((*entry, &self.bytes[entry.start..entry.end]))
+    }
+
+    /// What was uploaded for the statement of this number.
+    pub(super) fn uploaded(&self, number: usize) -> &[u8] {
+        self.entries.get(number).map_or(b"", |entry| &self.bytes[entry.upload..entry.start])
+    }
+
+    /// Whether any of its own statements is kept.
+    pub(super) fn has_begun(&self) -> bool {
+        self.entries.len() > self.announcements
     }
 
     /// Whether the answer that was taken in is the one that the statement of this number had.
@@ -192,7 +234,7 @@ impl Journal {
 impl Entry {
     /// A statement that is about to be sent.
     pub(super) fn new(shape: Shape, statement: Option<u32>, sent_us: u64) -> Self {
-        Self { start: 0, end: 0, shape, statement, ids: None, sent_us, begins: false, told: 0 }
+        Self { upload: 0, start: 0, end: 0, shape, statement, ids: None, sent_us, begins: false, told: 0 }
     }
 
     /// It begins the transaction, if so.
@@ -262,6 +304,27 @@ mod tests {
             }
             assert_eq!(journal.is_confirmed(0), same, "{rows:?}");
         }
+    }
+
+    #[test]
+    fn uploads_are_kept_with_their_statements() {
+        let mut journal = Journal::default();
+        journal.begin(0, Target::Writer);
+        for (uploads, command) in [(&["12", "3"][..], &b"LOAD"[..]), (&["4"], b""), (&[], b"SELECT")] {
+            journal.listen();
+            uploads.iter().for_each(|part| journal.upload(part.as_bytes(), 100));
+            journal.keep(Entry::new(Shape::Results, None, 0), command, 100);
+        }
+        // Of one that was not kept nothing stays.
+        journal.listen();
+        journal.upload(b"5", 100);
+        journal.listen();
+        journal.keep(Entry::new(Shape::Results, None, 0), b"DO 1", 100);
+        let kept = |number| (journal.uploaded(number), journal.entry(number).unwrap().1);
+        let expected = [(&b"123"[..], &b"LOAD"[..]), (b"", b"4"), (b"", b"SELECT"), (b"", b"DO 1")];
+        assert_eq!([0, 1, 2, 3].map(kept), expected);
+        journal.upload(&[0; 100], 100);
+        assert!(!journal.is_whole());
     }
 
     #[test]

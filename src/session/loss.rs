@@ -13,7 +13,6 @@ use crate::routing::writer::WriterLoss;
 use crate::sql::effect;
 use crate::sql::statement::{Class, LexMode, Traits};
 use crate::telemetry::tally::Event;
-use crate::wire::command::Command;
 use crate::wire::err::{self, Error};
 use crate::wire::packet::HEADER;
 use crate::wire::reply::Shape;
@@ -162,6 +161,8 @@ impl Machine {
 
     /// The command under way is to run again, on any node that suits it.
     pub(super) fn take_back(&mut self, desk: &mut Desk) {
+        // Its transaction, if it had one, is rolled back, and with it is gone what was said of that.
+        self.state.upcoming.forget();
         let Some(work) = &mut self.work else { return };
         let slot = work.slot.take();
         let was = std::mem::replace(&mut work.stage, Stage::Waiting);
@@ -301,9 +302,7 @@ pub(super) fn commits(work: &Work) -> bool {
                     .traits
                     .intersects(Traits::IMPLICIT_COMMIT | Traits::MAY_COMMIT | Traits::MULTI | Traits::XA_END)
         }
-        After::Nothing => {
-            !matches!(work.command, Command::StmtFetch | Command::StmtReset | Command::FieldList | Command::Statistics)
-        }
+        After::Nothing => !work.command.is_harmless(),
         _ => false,
     }
 }
@@ -315,7 +314,7 @@ pub(super) fn harmless(work: &Work) -> bool {
             matches!(verdict.class, Class::Read | Class::Diagnostics)
         }
         After::Prepare(_) | After::Effect(_) | After::Schema | After::Option | After::Reset => true,
-        _ => matches!(work.command, Command::StmtFetch | Command::StmtReset | Command::FieldList | Command::Statistics),
+        _ => work.command.is_harmless(),
     }
 }
 

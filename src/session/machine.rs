@@ -15,6 +15,7 @@ use crate::cluster::view::{Health, NodeId};
 use crate::fault::Fault;
 use crate::sql::statement::Class;
 use crate::wire::capability::Capabilities;
+use crate::wire::command::Command;
 
 use super::client::Client;
 use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
@@ -307,10 +308,17 @@ impl Machine {
             Stage::Running | Stage::Discarding => upload.pass(&mut bytes[at..]),
             Stage::Waiting | Stage::Finding | Stage::Resolving(_) => return 0,
         };
+        let ends = upload.is_complete();
         if let (Stage::Running, Some(slot)) = (work.stage, work.slot) {
+            let (part, journaled) = (&bytes[at..at + taken], work.journaled);
             desk.forward(Peer::Node(slot), at..at + taken);
+            if work.command == Command::StmtSendLongData {
+                self.keep_data(slot, part, ends, desk);
+            } else if let Some(journal) = self.journal.as_mut().filter(|_| journaled) {
+                journal.upload(part, desk.settings.replay_bytes_max);
+            }
         }
-        if upload.is_complete() {
+        if ends {
             self.uploaded(desk);
         }
         taken

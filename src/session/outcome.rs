@@ -23,6 +23,7 @@ use super::kill::Sentence;
 use super::loss::{commits, harmless, is_doomed, transaction_lost, unknown_outcome};
 use super::machine::Machine;
 use super::state::Pins;
+use super::upcoming::Upcoming;
 use super::work::{After, Stage, Target, Work};
 
 /// Session settings that keep marks out of the binary log.
@@ -214,5 +215,6 @@ impl Machine {
         self.end_journal(desk);
         self.trail.end();
         self.state.end_transaction();
+        self.state.upcoming = Upcoming::default();
     }
 }

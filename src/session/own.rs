@@ -78,6 +78,7 @@ impl Machine {
                 );
                 self.lose(slot, desk);
             }
+            (Purpose::Announcement, Kind::Err) => self.lose(slot, desk),
             (Purpose::Prepare(id), Kind::Prepared) => {
                 let on_node = statement_id(&bytes[..HEADER + 5]).unwrap_or_default();
                 if let Some(statement) = self.prepared.get_mut(id) {
@@ -109,7 +110,7 @@ impl Machine {
             }
             (Purpose::Reset, Kind::Err) => self.renounce(slot, desk),
             (Purpose::InsertId, Kind::Opaque) => conn.take_answer(bytes)?,
-            (Purpose::Replay, _) => self.hear_replay(part, bytes)?,
+            (Purpose::Replay, _) => self.hear_replay(slot, part, bytes, desk)?,
             (Purpose::ReplaySchema | Purpose::ReplaySetting, Kind::Err) => {
                 // Whatever it is, nobody knows whether the transaction is still open.
                 self.replay_refused = Some(refusal(&Error::parse(&bytes[HEADER..])?).unwrap_or(Refusal::Unfit));

@@ -40,7 +40,7 @@ impl Machine {
         let conn = self.conns.get(usize::from(slot))?;
         // A command that waits for another node must not keep this one from whoever waits here.
         let idle = self.is_serving() && conn.is_quiet() && !conn.tied && self.is_free(slot);
-        let bound = self.state.next_transaction_set || self.prepared.holds_data() || self.sentence != Sentence::None;
+        let bound = self.state.upcoming.is_set() || self.prepared.holds_data() || self.sentence != Sentence::None;
         (idle && !bound).then_some(conn.spare_from_us)
     }
 

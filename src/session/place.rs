@@ -6,6 +6,7 @@ use crate::backend::pool::{Defaults, Fit};
 use crate::cluster::view::{ClusterView, NodeId};
 use crate::fault::Fault;
 use crate::routing::reader;
+use crate::sql::statement::Class;
 use crate::wire::capability::{Capabilities, Status};
 use crate::wire::command::{self, Command, QUERY};
 use crate::wire::ok;
@@ -17,7 +18,7 @@ use super::conn::{NodeConn, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::loss;
 use super::machine::{Machine, Phase};
-use super::prepared::{Held, set_statement_id};
+use super::prepared::set_statement_id;
 use super::tracking;
 use super::work::{After, Stage, Target, Work};
 use super::writerless::Lack;
@@ -71,6 +72,7 @@ impl Machine {
     }
 
     fn place(&mut self, desk: &mut Desk) -> Placed {
+        self.free_kept_data();
         let Some(work) = &self.work else { return Placed::Later(desk.now_us) };
         let view = &*desk.view;
         let reader = || {
@@ -189,10 +191,12 @@ impl Machine {
         if self.replay_is_due() && !self.replay_step(slot, desk) {
             return false;
         }
+        self.announce(slot, desk);
         let statement = self.work.as_ref().and_then(|work| work.statement);
         if statement.is_some_and(|id| !self.is_prepared(id, slot, desk)) {
             return false;
         }
+        self.send_kept_data(slot, desk);
         let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return false };
         if let Some(statement) = work.statement.filter(|_| work.untyped).and_then(|id| self.prepared.get_mut(id))
             && statement.lacks_types(slot)
@@ -224,6 +228,18 @@ impl Machine {
         conn.spotless = false;
         desk.write(Peer::Node(slot), |out| command::put(out, QUERY, tracking::ASK));
         conn.owe(Purpose::Setting, Shape::Results);
+    }
+
+    /// Tells a connection how the transaction is to be that begins there.
+    fn announce(&mut self, slot: Slot, desk: &mut Desk) {
+        let begins = self.work.as_ref().and_then(Work::statement_verdict);
+        let begins = begins.is_some_and(|verdict| !matches!(verdict.class, Class::Diagnostics | Class::Kill));
+        let Some(conn) = self.conns.get_mut(usize::from(slot)).filter(|_| begins) else { return };
+        for command in self.state.upcoming.tell(slot) {
+            desk.write(Peer::Node(slot), |out| out.extend_from_slice(command));
+            conn.owe(Purpose::Announcement, Shape::Results);
+            conn.spotless = false;
+        }
     }
 
     fn keep_packet(&mut self, source: &Source, desk: &mut Desk) {
@@ -273,7 +289,7 @@ impl Machine {
         }
         self.arm(None, desk);
         if self.work.as_ref().is_some_and(|work| work.shape == Shape::Nothing && work.upload.is_none()) {
-            self.sent_without_reply(slot, desk);
+            self.finish(desk);
         }
     }
 
@@ -297,7 +313,9 @@ impl Machine {
         let Some(work) = &self.work else { return };
         if let Some(statement) = work.statement.and_then(|id| self.prepared.get_mut(id)) {
             set_statement_id(bytes, statement.id_on(slot).unwrap_or_default());
-            if work.command.executes() && statement.needs_types(bytes, slot) {
+            if work.command == Command::StmtSendLongData {
+                self.keep_data(slot, bytes, true, desk);
+            } else if work.command.executes() && statement.needs_types(bytes, slot) {
                 return desk.write(Peer::Node(slot), |out| statement.put_typed(bytes, out));
             }
         }
@@ -316,13 +334,6 @@ impl Machine {
             desk.act(Action::Compress);
         }
         self.phase = Phase::Serving;
-        self.finish(desk);
-    }
-
-    pub(super) fn sent_without_reply(&mut self, slot: Slot, desk: &mut Desk) {
-        if let Some(id) = self.work.as_ref().and_then(|work| work.statement) {
-            self.prepared.hold(id, Held::LongData(slot));
-        }
         self.finish(desk);
     }
 }

@@ -5,8 +5,10 @@
 use std::collections::BTreeMap;
 
 use crate::sql::statement::Verdict;
+use crate::wire::capability::Status;
 use crate::wire::command::{Command, STMT_EXECUTE};
-use crate::wire::packet::{self, HEADER};
+use crate::wire::packet::{self, HEADER, Header};
+use crate::wire::reply::Shape;
 
 use super::desk::Slot;
 use super::mark::Mark;
@@ -34,6 +36,17 @@ pub(super) struct Statement {
     types: Box<[u8]>,
     places: Vec<Place>,
     held: Held,
+    data: Data,
+}
+
+/// The long data for the next execute, as the client has sent it.
+#[derive(Default)]
+struct Data {
+    packets: Vec<u8>,
+    /// Some of it was not kept.
+    cut: bool,
+    /// The rest of a packet is to come.
+    open: bool,
 }
 
 /// What one connection holds for a statement, besides the statement itself.
@@ -42,6 +55,8 @@ pub(super) enum Held {
     Nothing,
     /// Long data for the next execute.
     LongData(Slot),
+    /// The same, which is on no connection any more, but all of it was kept.
+    Kept,
     /// An open cursor.
     Cursor(Slot),
     /// One of these, on a connection that was lost; the client has not been told yet.
@@ -52,7 +67,7 @@ impl Held {
     pub(super) fn slot(self) -> Option<Slot> {
         match self {
             Self::LongData(slot) | Self::Cursor(slot) => Some(slot),
-            Self::Nothing | Self::Lost => None,
+            Self::Nothing | Self::Kept | Self::Lost => None,
         }
     }
 }
@@ -70,6 +85,8 @@ pub(super) struct Prepared {
     statements: BTreeMap<u32, Statement>,
     /// How many of them have data or a cursor on some connection.
     holding: usize,
+    /// Bytes of long data that are kept.
+    data_bytes: usize,
     last: u32,
     /// The last PREPARE succeeded.
     last_valid: bool,
@@ -78,7 +95,8 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Bytes that it keeps besides itself.
     pub(super) fn memory(&self) -> usize {
-        self.statements.values().map(|statement| size_of::<Statement>() + statement.packet.len()).sum()
+        let statement = |statement: &Statement| size_of::<Statement>() + statement.packet.len();
+        self.data_bytes + self.statements.values().map(statement).sum::<usize>()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -107,6 +125,7 @@ impl Prepared {
             types: Box::default(),
             places,
             held: Held::Nothing,
+            data: Data::default(),
         };
         self.statements.insert(self.last, statement);
         self.last_valid = true;
@@ -143,6 +162,30 @@ impl Prepared {
             let before = std::mem::replace(&mut statement.held, held);
             self.holding -= usize::from(before.slot().is_some());
             self.holding += usize::from(held.slot().is_some());
+            if !matches!(held, Held::LongData(_) | Held::Kept) {
+                self.data_bytes -= std::mem::take(&mut statement.data).packets.len();
+            }
+        }
+    }
+
+    /// Long data for a statement goes to this connection, this part of a packet next; `ends` if it is the last. It is kept as well, as
+    /// long as all that is kept for the session has no more than `bytes_max`.
+    pub(super) fn send_data(&mut self, id: u32, slot: Slot, part: &[u8], ends: bool, bytes_max: usize) {
+        let Some(Statement { data, .. }) = self.statements.get_mut(&id) else { return };
+        data.open = !ends;
+        data.cut |= self.data_bytes + part.len() > bytes_max;
+        if !data.cut {
+            data.packets.extend_from_slice(part);
+            self.data_bytes += part.len();
+        }
+        self.hold(id, Held::LongData(slot));
+    }
+
+    /// An execute with long data has failed: only its node knows what it has of that now.
+    pub(super) fn cut_data(&mut self, id: u32) {
+        if let Some(statement) = self.statements.get_mut(&id) {
+            let cut = Data { cut: true, ..Data::default() };
+            self.data_bytes -= std::mem::replace(&mut statement.data, cut).packets.len();
         }
     }
 
@@ -161,12 +204,24 @@ impl Prepared {
         self.statements.values().filter_map(move |statement| statement.id_on(slot))
     }
 
+    /// An execute has run again, or another command for its cursor: what that leaves open. Long data is the next one's.
+    pub(super) fn reopen(&mut self, id: u32, slot: Slot, shape: Shape, status: Status) {
+        let held = self.get(id).map_or(Held::Kept, Statement::held);
+        match shape {
+            Shape::Rows => {}
+            _ if matches!(held, Held::Kept | Held::LongData(_)) => {}
+            Shape::Cursor if status.contains(Status::CURSOR_EXISTS) => self.hold(id, Held::Cursor(slot)),
+            _ => self.release(id),
+        }
+    }
+
     /// The connection of this slot is gone.
     pub(super) fn forget(&mut self, slot: Slot) {
         for statement in self.statements.values_mut() {
             statement.places.retain(|place| place.slot != slot);
             if statement.held.slot() == Some(slot) {
-                statement.held = Held::Lost;
+                let kept = statement.keeps_data() && matches!(statement.held, Held::LongData(_));
+                statement.held = if kept { Held::Kept } else { Held::Lost };
                 self.holding -= 1;
             }
         }
@@ -181,6 +236,16 @@ impl Statement {
     /// What a connection holds for it.
     pub(super) fn held(&self) -> Held {
         self.held
+    }
+
+    /// The packets of long data for its next execute, as the client has sent them.
+    pub(super) fn data(&self) -> &[u8] {
+        &self.data.packets
+    }
+
+    /// Whether all its long data is kept.
+    pub(super) fn keeps_data(&self) -> bool {
+        !self.data.cut && !self.data.open
     }
 
     /// Its id on a connection, if it is prepared there.
@@ -291,6 +356,20 @@ pub(super) fn set_statement_id(packet: &mut [u8], id: u32) {
     }
 }
 
+/// Packets of commands that name one statement, under another id.
+pub(super) fn with_statement_id(packets: &[u8], id: u32) -> Vec<u8> {
+    let mut named = packets.to_vec();
+    let mut rest = &mut named[..];
+    let mut chained = false;
+    while let Some(header) = Header::parse(rest) {
+        if !std::mem::replace(&mut chained, header.continued()) {
+            set_statement_id(rest, id);
+        }
+        rest = rest.get_mut(header.total()..).unwrap_or_default();
+    }
+    named
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,6 +460,30 @@ mod tests {
         assert!(!prepared.holds_data());
         let statement = prepared.get(id).unwrap();
         assert_eq!((statement.id_on(0), statement.held()), (None, Held::Lost));
+    }
+
+    #[test]
+    fn long_data_is_kept_up_to_a_limit() {
+        let mut prepared = Prepared::default();
+        let (one, other) = (prepared.add(b"", (READ, None), 1, 0, 7), prepared.add(b"", (READ, None), 1, 0, 8));
+        let data = [&execute(None)[..], &execute(None)].concat();
+        prepared.send_data(one, 0, &data, true, 100);
+        prepared.forget(0);
+        let statement = prepared.get_mut(one).unwrap();
+        assert_eq!(statement.held(), Held::Kept);
+        statement.prepared_on(1, 9);
+        let sent = with_statement_id(statement.data(), 9);
+        let (first, second) = sent.split_at(data.len() / 2);
+        assert_eq!((statement_id(first), statement_id(second)), (Some(9), Some(9)));
+        for (ends, bytes_max) in [(true, data.len() + 1), (false, 200)] {
+            prepared.send_data(other, 0, &data, ends, bytes_max);
+            assert_eq!(prepared.get(other).unwrap().held(), Held::LongData(0));
+            prepared.forget(0);
+            assert_eq!(prepared.get(other).unwrap().held(), Held::Lost, "{ends} {bytes_max}");
+            prepared.release(other);
+        }
+        prepared.release(one);
+        assert_eq!(prepared.data_bytes, 0);
     }
 
     #[test]

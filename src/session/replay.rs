@@ -9,7 +9,7 @@ use crate::fault::Fault;
 use crate::sql::statement::{Class, Traits, classify};
 use crate::telemetry::tally::Event;
 use crate::wire::Malformed;
-use crate::wire::command::{self, INIT_DB, QUERY};
+use crate::wire::command::{self, Command, INIT_DB, QUERY};
 use crate::wire::err::Error;
 use crate::wire::packet::HEADER;
 use crate::wire::reply::{Kind, Part, Shape};
@@ -19,7 +19,7 @@ use super::desk::{Action, Desk, Peer, Slot};
 use super::journal::{Entry, Ids, Replay};
 use super::loss::{Refusal, commits, refusal};
 use super::machine::Machine;
-use super::prepared::set_statement_id;
+use super::prepared::{set_statement_id, with_statement_id};
 use super::work::{After, Target, Work};
 
 /// A transaction that is aborted more often than this is given up.
@@ -40,19 +40,23 @@ impl Machine {
     pub(super) fn record(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(work) = &mut self.work else { return };
         work.journaled = false;
-        if matches!(work.after, After::Prepare(_)) {
+        // What is prepared, and long data, come with what is run.
+        if matches!(work.after, After::Prepare(_)) || work.command == Command::StmtSendLongData {
             return;
         }
         if self.journal.is_none() {
             let opens = self.state.transaction.is_none() && opens(work, self.state.autocommits());
-            let tied = self.state.pinned.is_some() || self.state.next_transaction_set || self.replica.is_some();
-            if !opens || tied || work.upload.is_some() || !desk.settings.replay {
+            let tied = self.state.pinned.is_some() || self.replica.is_some();
+            if !opens || tied || !desk.settings.replay {
                 return;
             }
             let target =
                 if matches!(work.target, Target::Slot(_) | Target::Node(_)) { Target::Writer } else { work.target };
             let mut journal = desk.spare_journal();
             journal.begin(self.state.version(), target);
+            for command in self.state.upcoming.commands() {
+                journal.announce(command, desk.unix_us(desk.now_us), desk.settings.replay_bytes_max);
+            }
             self.state.floor = Some(self.state.version());
             self.journal = Some(journal);
         }
@@ -64,6 +68,7 @@ impl Machine {
             journal.has_effects |= matches!(work.after, After::Effect(_) | After::Schema | After::Option);
             journal.listen();
             work.journaled = true;
+            self.record_data(desk);
         }
     }
 
@@ -76,10 +81,10 @@ impl Machine {
         if !work.journaled {
             return;
         }
-        if commits(work) {
+        let begins = matches!(work.class(), Some(Class::Begin { .. }));
+        if commits(work) && (journal.has_begun() || !begins) {
             // What was open before is committed. A chained transaction begins in a way that can't be repeated.
             let (floor, target) = (self.state.version(), journal.target.unwrap_or(Target::Writer));
-            let begins = matches!(work.class(), Some(Class::Begin { .. }));
             journal.begin(floor, target);
             self.state.floor = Some(floor);
             if !begins {
@@ -90,7 +95,6 @@ impl Machine {
         let ids = node.and_then(|node| node.auto_increment);
         let ids = ids.map(|(increment, offset)| Ids { first: 0, increment, offset });
         let sent_us = desk.unix_us(work.begun_us);
-        let begins = matches!(work.class(), Some(Class::Begin { .. }));
         let entry = Entry::new(work.shape, work.statement, sent_us).with_ids(ids).that_begins(begins);
         let bytes_max = desk.settings.replay_bytes_max;
         let statement = work.statement.filter(|_| work.command.executes()).and_then(|id| self.prepared.get_mut(id));
@@ -276,10 +280,15 @@ impl Machine {
         let mut command = desk.spare();
         command.extend_from_slice(journal.entry(number).map_or(b"", |(_, command)| command));
         if let Some(statement) = entry.statement.and_then(|id| self.prepared.get_mut(id)) {
-            statement.needs_types(&command, slot);
-            set_statement_id(&mut command, statement.id_on(slot).unwrap_or_default());
-            self.trail.note(statement.verdict, statement.mark, statement.packet.get(HEADER + 1..).unwrap_or_default());
-            desk.write(Peer::Node(slot), |out| out.extend_from_slice(&command));
+            let id = statement.id_on(slot).unwrap_or_default();
+            let data = with_statement_id(journal.uploaded(number), id);
+            if command.get(HEADER).is_some_and(|byte| Command::from_byte(*byte).executes()) {
+                statement.needs_types(&command, slot);
+                let text = statement.packet.get(HEADER + 1..).unwrap_or_default();
+                self.trail.note(statement.verdict, statement.mark, text);
+            }
+            set_statement_id(&mut command, id);
+            desk.write(Peer::Node(slot), |out| out.extend_from_slice(&[data, command.clone()].concat()));
         } else if command.get(HEADER) != Some(&QUERY) {
             desk.write(Peer::Node(slot), |out| out.extend_from_slice(&command));
         } else {
@@ -300,12 +309,35 @@ impl Machine {
     }
 
     /// A part of the answer to a statement that runs again.
-    pub(super) fn hear_replay(&mut self, part: Part, bytes: &[u8]) -> Result<(), Malformed> {
-        if let Some(journal) = &mut self.journal {
-            journal.hear(part, bytes)?;
-        }
-        if part.kind == Kind::Err {
-            self.replay_refused = refusal(&Error::parse(&bytes[HEADER..])?);
+    pub(super) fn hear_replay(
+        &mut self,
+        slot: Slot,
+        part: Part,
+        bytes: &[u8],
+        desk: &mut Desk,
+    ) -> Result<(), Malformed> {
+        let Some(journal) = &mut self.journal else { return Ok(()) };
+        journal.hear(part, bytes)?;
+        let number = journal.replay.as_ref().and_then(|replay| replay.at).map_or(usize::MAX, |(_, number, _)| number);
+        match part.kind {
+            Kind::Err => self.replay_refused = refusal(&Error::parse(&bytes[HEADER..])?),
+            Kind::Infile => {
+                let file = journal.uploaded(number);
+                if file.is_empty() {
+                    return Err(Malformed("a file is asked for that was not before"));
+                }
+                desk.write(Peer::Node(slot), |out| out.extend_from_slice(file));
+                if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
+                    conn.tracker.resume_after_upload();
+                }
+            }
+            Kind::Ok(status) | Kind::Eof(status) => {
+                let entry = journal.entry(number).map(|(entry, _)| entry);
+                if let Some((id, shape)) = entry.and_then(|entry| Some((entry.statement?, entry.shape))) {
+                    self.prepared.reopen(id, slot, shape, status);
+                }
+            }
+            _ => {}
         }
         Ok(())
     }
@@ -345,7 +377,8 @@ impl Machine {
         let attempts = journal.replay.take().map_or(0, |replay| replay.attempts);
         conn.sent = self.state.version();
         debug!(session = self.id, node = desk.name(conn.node), attempts, "a transaction ran again");
-        if journal.entry(0).is_some() {
+        self.state.upcoming.heard(slot);
+        if journal.has_begun() {
             self.state.transaction = Some(slot);
             if let Some(work) = &mut self.work {
                 work.target = Target::Slot(slot);
@@ -403,5 +436,5 @@ fn is_unrepeatable(work: &Work) -> bool {
         work.after,
         After::Statement(_) | After::Execute(_) | After::Effect(_) | After::Schema | After::Option
     );
-    !known || traits.intersects(UNREPEATABLE) || work.upload.is_some() || work.shape == Shape::Cursor
+    !(known || work.command.is_harmless()) || traits.intersects(UNREPEATABLE) || work.untyped
 }

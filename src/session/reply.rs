@@ -144,7 +144,7 @@ impl Machine {
                     *run = range.end;
                     return Ok(part.length);
                 }
-                self.failed();
+                self.failed(slot, &error, desk);
             }
             Kind::Prepared => self.prepared_for_client(slot, &mut bytes[range]),
             Kind::Infile => {
@@ -208,7 +208,8 @@ impl Machine {
             return false;
         }
         work.aborted += 1;
-        self.leave(slot, refusal, false, desk);
+        let takes_data = self.takes_data();
+        self.leave(slot, refusal, takes_data, desk);
         true
     }
 
@@ -228,7 +229,15 @@ impl Machine {
     }
 
     /// The client gets an error.
-    fn failed(&mut self) {
+    fn failed(&mut self, slot: Slot, error: &Error, desk: &mut Desk) {
+        if refusal(error) == Some(Refusal::Aborted) && self.state.transaction == Some(slot) {
+            // It may come behind rows, too.
+            self.end_journal(desk);
+            self.state.end_transaction();
+        }
+        if let Some(id) = self.work.as_ref().filter(|_| self.takes_data()).and_then(|work| work.statement) {
+            self.prepared.cut_data(id);
+        }
         let Some(work) = &mut self.work else { return };
         work.warned = true;
         if matches!(work.after, After::Prepare(_)) {
@@ -264,6 +273,11 @@ impl Machine {
         match work.after {
             After::Execute(verdict) if verdict.class == Class::Session => self.executed_effect(slot, verdict, limit),
             After::Statement(verdict) | After::Execute(verdict) => {
+                if verdict.class == Class::SetTransaction
+                    && let Some(command) = self.as_text()
+                {
+                    self.state.announce(command, slot, limit);
+                }
                 if verdict.traits.intersects(Traits::IMPLICIT_COMMIT | Traits::MAY_COMMIT) {
                     desk.act(Action::Define);
                 }
@@ -301,18 +315,25 @@ impl Machine {
 
     /// A session command that the client had prepared: kept as a text, if no parameters belong to it.
     fn executed_effect(&mut self, slot: Slot, verdict: Verdict, limit: usize) {
-        let statement = self.work.as_ref().and_then(|work| work.statement).and_then(|id| self.prepared.get(id));
-        let Some(statement) = statement.filter(|statement| statement.parameters == 0) else {
+        let Some(packet) = self.as_text() else {
             let traits = verdict.traits | Traits::UNREPEATABLE;
             return self.state.ran(Verdict { traits, ..verdict }, slot);
         };
-        let mut packet = statement.packet.to_vec();
-        packet[HEADER] = QUERY;
         self.state.ran(verdict, slot);
         if let Some(schema) = self.state.changed(&packet, slot, limit) {
             self.enter_schema(schema);
         }
         self.in_force(slot);
+    }
+
+    /// The command under way, or the prepared statement that it runs, as a text; none if parameters belong to it.
+    fn as_text(&self) -> Option<Vec<u8>> {
+        let work = self.work.as_ref()?;
+        let Some(id) = work.statement else { return Some(work.packet.clone()) };
+        let statement = self.prepared.get(id).filter(|statement| statement.parameters == 0)?;
+        let mut packet = statement.packet.to_vec();
+        *packet.get_mut(HEADER)? = QUERY;
+        Some(packet)
     }
 
     /// The session is in another schema.
@@ -416,11 +437,7 @@ impl Machine {
         match work.stage {
             Stage::Discarding => self.tell_failure(desk),
             _ if work.replied => self.finish(desk),
-            _ if work.shape == Shape::Nothing => {
-                if let Some(slot) = work.slot {
-                    self.sent_without_reply(slot, desk);
-                }
-            }
+            _ if work.shape == Shape::Nothing => self.finish(desk),
             _ => {}
         }
     }

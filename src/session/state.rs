@@ -16,6 +16,7 @@ use crate::wire::packet::HEADER;
 
 use super::desk::Slot;
 use super::tracking::Written;
+use super::upcoming::Upcoming;
 
 bitflags! {
     /// What lives on one node connection and can't be had on another.
@@ -50,8 +51,16 @@ struct Effect {
     version: u64,
     keys: BTreeSet<Box<[u8]>>,
     constant: bool,
+    /// A text that was prepared: what it does.
+    runs: Option<Verdict>,
     /// The whole command, header included.
     packet: Box<[u8]>,
+}
+
+impl Effect {
+    fn new(keys: BTreeSet<Box<[u8]>>, constant: bool, packet: &[u8]) -> Self {
+        Self { version: 0, keys, constant, runs: None, packet: packet.into() }
+    }
 }
 
 /// The state of a session.
@@ -64,8 +73,8 @@ pub(super) struct SessionState {
     pub(super) transaction_doubtful: bool,
     /// A transaction was lost with its node while the client was not looking: what it is told.
     pub(super) transaction_lost: Option<Box<Fault>>,
-    /// SET TRANSACTION waits for its transaction.
-    pub(super) next_transaction_set: bool,
+    /// SET TRANSACTION, which waits for its transaction.
+    pub(super) upcoming: Upcoming,
     /// The node connection of the previous statement.
     pub(super) previous: Option<Slot>,
     /// It had warnings, or failed.
@@ -92,14 +101,14 @@ pub(super) struct SessionState {
 impl SessionState {
     /// Bytes that it keeps besides itself.
     pub(super) fn memory(&self) -> usize {
-        self.effect_bytes + self.effects.capacity() * size_of::<Effect>()
+        self.upcoming.memory() + self.effect_bytes + self.effects.capacity() * size_of::<Effect>()
     }
 
     pub(super) fn facts(&self) -> Facts {
         Facts {
             in_transaction: self.transaction.is_some(),
             autocommit_off: !self.autocommits(),
-            next_transaction_set: self.next_transaction_set,
+            next_transaction_set: self.upcoming.is_set(),
             pinned: self.pins.intersects(FOLLOWED),
             variables_pinned: self.pins.contains(Pins::VARIABLES),
         }
@@ -137,8 +146,8 @@ impl SessionState {
     /// A statement has succeeded on this connection.
     pub(super) fn ran(&mut self, verdict: Verdict, slot: Slot) {
         let traits = verdict.traits;
-        if verdict.class != Class::Session && verdict.class != Class::Diagnostics {
-            self.next_transaction_set = verdict.class == Class::SetTransaction;
+        if !matches!(verdict.class, Class::Session | Class::Diagnostics | Class::SetTransaction) {
+            self.upcoming = Upcoming::default();
         }
         if traits.is_empty() {
             return;
@@ -195,16 +204,25 @@ impl SessionState {
             self.forget_keys(&change.keys);
             return change.schema;
         }
-        self.keep(change.keys, change.nature == Nature::Constant, packet, slot, bytes_max);
+        let kept = Effect::new(change.keys, change.nature == Nature::Constant, packet);
+        self.keep(Effect { runs: change.runs, ..kept }, slot, bytes_max);
         change.schema
+    }
+
+    /// This command has said on this connection how the next transaction is to be.
+    pub(super) fn announce(&mut self, command: Vec<u8>, slot: Slot, bytes_max: usize) {
+        self.upcoming.add(command, slot);
+        if self.upcoming.memory() > bytes_max {
+            self.pin(Pins::SETTINGS, slot);
+        }
     }
 
     /// Keeps a command that sets `key` and nothing else.
     pub(super) fn changed_key(&mut self, key: &[u8], packet: &[u8], slot: Slot, bytes_max: usize) {
-        self.keep([key.into()].into(), true, packet, slot, bytes_max);
+        self.keep(Effect::new([key.into()].into(), true, packet), slot, bytes_max);
     }
 
-    fn keep(&mut self, keys: BTreeSet<Box<[u8]>>, constant: bool, packet: &[u8], slot: Slot, bytes_max: usize) {
+    fn keep(&mut self, effect: Effect, slot: Slot, bytes_max: usize) {
         self.version += 1;
         if self.pins.contains(Pins::SETTINGS) && self.pinned == Some(slot) {
             // It lives and ends here: nothing will be repeated.
@@ -212,11 +230,11 @@ impl SessionState {
             self.effect_bytes = 0;
             return;
         }
-        if constant {
-            self.drop_overwritten(&keys);
+        if effect.constant {
+            self.drop_overwritten(&effect.keys);
         }
-        self.effect_bytes += packet.len();
-        self.effects.push(Effect { version: self.version, keys, constant, packet: packet.into() });
+        self.effect_bytes += effect.packet.len();
+        self.effects.push(Effect { version: self.version, ..effect });
         if self.effect_bytes > bytes_max {
             // Too much to repeat elsewhere: from now on the session lives where it is.
             self.pin(Pins::SETTINGS, slot);
@@ -229,6 +247,15 @@ impl SessionState {
         self.effect_bytes -=
             self.effects.iter().filter(|effect| gone(effect)).map(|effect| effect.packet.len()).sum::<usize>();
         self.effects.retain(|effect| !gone(effect));
+    }
+
+    /// A verdict on a text that the session says, which may run one that it has prepared. Stored code prepares under any name.
+    pub(super) fn judge(&self, verdict: Verdict, text: &[u8]) -> Verdict {
+        let runs = |key: &[u8]| {
+            let mut named = self.effects.iter().rev().filter(|effect| effect.keys.contains(key));
+            named.next().filter(|_| self.pins.is_empty())?.runs
+        };
+        effect::judge(verdict, text, self.mode, runs)
     }
 
     /// Whether the session has set what this key names.
@@ -286,6 +313,7 @@ impl SessionState {
     /// The node connection of this slot is gone. True if the session can't go on without it.
     pub(super) fn lost(&mut self, slot: Slot) -> bool {
         self.forget_previous(slot);
+        self.upcoming.lost(slot);
         if self.insert_id_at == Some(slot) {
             self.insert_id_at = None;
             self.forget_keys(&[INSERT_ID.into()].into());
@@ -339,6 +367,7 @@ impl SessionState {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sql::statement::classify;
 
     fn verdict(class: Class, traits: Traits) -> Verdict {
         Verdict { class, traits, why: "" }
@@ -363,7 +392,7 @@ mod tests {
     fn nothing_before_a_dependent_effect_is_dropped() {
         let mut state = SessionState::default();
         state.changed_key(b"a", b"a=1", 0, 1000);
-        state.keep([b"b"[..].into()].into(), false, b"b=a", 0, 1000);
+        state.keep(Effect::new([b"b"[..].into()].into(), false, b"b=a"), 0, 1000);
         state.changed_key(b"a", b"a=2", 0, 1000);
         state.changed_key(b"a", b"a=3", 0, 1000);
         assert_eq!(packets(&state, 0), [b"a=1", b"b=a", b"a=3"]);
@@ -380,11 +409,41 @@ mod tests {
     }
 
     #[test]
+    fn an_execute_is_what_it_runs() {
+        let query = |text: &str| [b"\0\0\0\0\x03", text.as_bytes()].concat();
+        let mut state = SessionState::default();
+        for text in ["INSERT INTO t VALUES (?)", "DROP TABLE t", "COMMIT", "CALL p()"] {
+            let name = &text[..4];
+            state.changed(&query(&format!("PREPARE `{name}` FROM '{text}'")), 0, 1000);
+        }
+        let traits = |state: &SessionState, text: &str| {
+            state.judge(classify(text.as_bytes(), state.mode), text.as_bytes()).traits
+        };
+        let (commits, may) = (Traits::IMPLICIT_COMMIT, Traits::MAY_COMMIT);
+        for (text, expected) in [
+            ("EXECUTE inse USING @a", Traits::empty()),
+            ("execute `INSE` USING 5", Traits::empty()),
+            ("EXECUTE drop", commits),
+            ("EXECUTE `drop`", commits),
+            ("EXECUTE comm", may),
+            ("EXECUTE `call`", may),
+            ("EXECUTE other", may),
+            ("CALL inse()", may),
+        ] {
+            assert_eq!(traits(&state, text) & (commits | may), expected, "{text}");
+        }
+        state.changed(&query("PREPARE inse FROM 'TRUNCATE t'"), 0, 1000);
+        assert!(traits(&state, "EXECUTE inse").contains(commits));
+        state.pin(Pins::VARIABLES, 0);
+        assert!(traits(&state, "EXECUTE inse").contains(may), "stored code may have prepared another");
+    }
+
+    #[test]
     fn what_names_something_gone_may_fail() {
         let mut state = SessionState::default();
         state.changed_key(b"@a", b"a=1", 0, 1000);
         state.changed_key(SCHEMA, b"use s", 0, 1000);
-        state.keep([b"prepare:p"[..].into()].into(), false, b"prepare", 0, 1000);
+        state.keep(Effect::new([b"prepare:p"[..].into()].into(), false, b"prepare"), 0, 1000);
         assert_eq!([1, 2, 3, 4].map(|version| state.is_bearable(version, true)), [false, true, true, true]);
         assert!(!state.is_bearable(2, false), "a reader may be behind");
         state.leave_schema();
@@ -417,7 +476,7 @@ mod tests {
     fn a_session_that_stays_where_it_is_keeps_no_history() {
         let mut state = SessionState::default();
         for _ in 0..100 {
-            state.keep([b"a"[..].into()].into(), false, b"a=a+1", 3, 12);
+            state.keep(Effect::new([b"a"[..].into()].into(), false, b"a=a+1"), 3, 12);
         }
         assert!(state.effect_bytes <= 12 + 5 && state.facts().pinned, "{} bytes", state.effect_bytes);
         assert_eq!((packets(&state, 0).len(), state.version()), (0, 100));
@@ -437,6 +496,7 @@ mod tests {
     #[test]
     fn set_transaction_waits_for_the_next_one() {
         let mut state = SessionState::default();
+        state.announce(b"SET TRANSACTION READ ONLY".to_vec(), 0, 100);
         state.ran(verdict(Class::SetTransaction, Traits::empty()), 0);
         state.ran(verdict(Class::Session, Traits::empty()), 0);
         assert!(state.facts().next_transaction_set);

@@ -172,6 +172,7 @@ impl Work {
         self.retry
             || self.redo
             || self.journaled
+            || self.class() == Some(Class::SetTransaction)
             || matches!(self.after, After::Effect(_) | After::Schema | After::Option | After::Prepare(_))
     }
 

@@ -46,7 +46,36 @@ pub(super) fn execute(lexer: &mut Lexer<'_>, mode: LexMode) -> Verdict {
         _ => None,
     };
     let traits = literal.map_or(Traits::UNREPEATABLE | Traits::TAINTS_VARIABLES, |text| dynamic(text, mode));
-    add(verdict(Class::Write, traits, facts, "runs a text"), traits | Traits::MAY_COMMIT)
+    let outer = add(verdict(Class::Write, traits, facts, "runs a text"), traits | Traits::MAY_COMMIT);
+    literal.filter(|text| !nests(text, mode)).map_or(outer, |text| running(outer, classify(text, mode)))
+}
+
+/// The verdict on what a PREPARE makes, of which the lexer has read the name.
+pub(super) fn made(lexer: &mut Lexer<'_>, mode: LexMode) -> Option<Verdict> {
+    let (Token::Word(Word { key: FROM, .. }), Token::Text(literal)) = (lexer.token(), lexer.token()) else {
+        return None;
+    };
+    literal_content(literal).map(|text| classify(text, mode))
+}
+
+/// The name in an EXECUTE of a text that was prepared.
+pub(super) fn named<'a>(text: &'a [u8], mode: LexMode) -> Option<Token<'a>> {
+    let mut lexer = Lexer::new(text, mode);
+    let is_execute = matches!(lexer.token(), Token::Word(Word { key: EXECUTE, .. }));
+    let name = lexer.token();
+    let is_named = matches!(name, Token::Quoted(_)) || matches!(name, Token::Word(word) if word.key != IMMEDIATE);
+    (is_execute && is_named).then_some(name)
+}
+
+/// An EXECUTE for what it runs. What only reads or changes rows does not commit what is open.
+pub(super) fn running(execute: Verdict, text: Verdict) -> Verdict {
+    match text.class {
+        Class::Read | Class::Write => {
+            let traits = (execute.traits - Traits::MAY_COMMIT) | (text.traits - Traits::HINT);
+            Verdict { traits, ..execute }
+        }
+        _ => execute,
+    }
 }
 
 /// What is between the quotes, if nothing in it is escaped.

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeSet;
 
+use super::dynamic;
 use super::keyword::*;
 use super::lexer::{Lexer, Token, Word};
 use super::scan::{self, Scope};
 use super::set::{self, Assignment, Target};
-use super::statement::LexMode;
+use super::statement::{LexMode, Traits, Verdict};
 
 pub use super::set::Nature;
 
@@ -24,6 +25,8 @@ pub struct Change {
     pub ends: bool,
     /// USE: the schema's name, without quotes.
     pub schema: Option<Box<[u8]>>,
+    /// PREPARE: the verdict on what an EXECUTE will run.
+    pub runs: Option<Verdict>,
     /// `autocommit`, where its new value is known.
     pub autocommit: Option<bool>,
     /// How texts are to be read afterwards.
@@ -51,6 +54,7 @@ pub fn change(text: &[u8], mode: LexMode) -> Change {
         nature: Nature::Constant,
         ends: false,
         schema: None,
+        runs: None,
         autocommit: None,
         lexing: Lexing::Same,
     };
@@ -66,7 +70,10 @@ pub fn change(text: &[u8], mode: LexMode) -> Change {
             change.key(b"schema", b"");
             change.schema = identifier(lexer.token());
         }
-        Token::Word(Word { key: PREPARE, .. }) => change.prepare(lexer.token(), false),
+        Token::Word(Word { key: PREPARE, .. }) => {
+            change.prepare(lexer.token(), false);
+            change.runs = dynamic::made(&mut lexer, mode);
+        }
         // DEALLOCATE PREPARE name, DROP PREPARE name
         _ => {
             lexer.token();
@@ -76,12 +83,30 @@ pub fn change(text: &[u8], mode: LexMode) -> Change {
     change
 }
 
+/// The verdict on a statement that may run a text that was prepared under a name: `runs` knows what that is, by the key of its
+/// effect.
+pub fn judge(verdict: Verdict, text: &[u8], mode: LexMode, runs: impl Fn(&[u8]) -> Option<Verdict>) -> Verdict {
+    if !verdict.traits.contains(Traits::MAY_COMMIT) {
+        return verdict;
+    }
+    let name = dynamic::named(text, mode).and_then(identifier);
+    let runs = name.and_then(|name| runs(&key(PREPARED, &name)));
+    runs.map_or(verdict, |text| dynamic::running(verdict, text))
+}
+
+/// The kind of key that names a prepared text.
+const PREPARED: &[u8] = b"prepare:";
+
+fn key(kind: &[u8], name: &[u8]) -> Box<[u8]> {
+    [kind, &name.to_ascii_lowercase()].concat().into()
+}
+
 impl Change {
     fn prepare(&mut self, name: Token<'_>, ends: bool) {
         self.ends = ends;
         // The text was read under the sql_mode and the charset of its time.
         self.nature = if ends { Nature::Constant } else { Nature::Dependent };
-        self.key(b"prepare:", &identifier(name).unwrap_or_default());
+        self.key(PREPARED, &identifier(name).unwrap_or_default());
     }
 
     fn assign(&mut self, assignment: &Assignment<'_>, mode: LexMode) {
@@ -138,7 +163,7 @@ impl Change {
     }
 
     fn key(&mut self, kind: &[u8], name: &[u8]) {
-        self.keys.insert([kind, &name.to_ascii_lowercase()].concat().into());
+        self.keys.insert(key(kind, name));
     }
 }
 

@@ -102,7 +102,7 @@ impl SetFacts {
         }
         if self.writer || self.once || mixed || doubtful {
             traits.set(Traits::SETS_GLOBAL, self.global || doubtful);
-            traits.set(Traits::UNREPEATABLE, self.session || doubtful);
+            traits.set(Traits::UNREPEATABLE, self.session || self.next_transaction || doubtful);
             traits.set(Traits::TAINTS_VARIABLES, self.variables || doubtful);
             traits.set(Traits::IMPLICIT_COMMIT, self.account);
             let why = if self.writer { "sets more than this session" } else { "sets a value that can't be repeated" };

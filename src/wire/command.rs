@@ -75,6 +75,11 @@ impl Command {
         matches!(self, Self::StmtExecute | Self::StmtBulkExecute)
     }
 
+    /// Whether it changes nothing, so that nobody needs to know whether it ran.
+    pub fn is_harmless(self) -> bool {
+        matches!(self, Self::StmtFetch | Self::StmtReset | Self::FieldList | Self::Statistics)
+    }
+
     /// The shape of its answer.
     pub fn shape(self) -> Shape {
         match self {

@@ -2,10 +2,16 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
+mod kinds;
+#[allow(dead_code, reason = "the other test uses more of it")]
+#[path = "../applications/raw.rs"]
+mod raw;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::time::Duration;
 
+use kinds::Talks;
 use mysql_async::Error;
 use mysql_async::prelude::Queryable;
 use oarlock::lab::{Lab, Site, until};
@@ -26,6 +32,31 @@ fn what_did_not_happen_runs_again() {
     runtime.block_on(storms(&lab, &proxy));
     runtime.block_on(lost_readers(&lab, &proxy));
     runtime.block_on(lost_writers(&lab, &proxy));
+    every_kind(&lab, &proxy);
+}
+
+/// The writer dies within conversations that have everything in them.
+fn every_kind(lab: &Lab, proxy: &Proxy) {
+    let table = "CREATE OR REPLACE TABLE shop.kinds (id INT PRIMARY KEY, b LONGTEXT)";
+    proxy.sql(table);
+    let undisturbed = Talks::begin(proxy.address()).end();
+    // Writes that are read only, keys that are there, a cursor that is closed.
+    let errors = undisturbed.iter().filter(|(_, answer)| answer.iter().any(|line| line.contains(r" \xff")));
+    assert_eq!(errors.count(), 7);
+    proxy.sql(table);
+    let talks = Talks::begin(proxy.address());
+    let writer = lab.nodes().iter().find(|node| is_writer(proxy, node.name())).unwrap();
+    writer.kill().unwrap();
+    let answers = talks.end();
+    for ((asked, undisturbed), (_, answer)) in undisturbed.iter().zip(&answers) {
+        assert_eq!(answer, undisturbed, "{asked}");
+    }
+    assert_eq!(answers.len(), undisturbed.len());
+}
+
+fn is_writer(proxy: &Proxy, name: &str) -> bool {
+    let servers = support::succeeded(&proxy.command(&["list", "servers"]));
+    servers.lines().any(|line| line.contains(name) && line.contains("Master, Synced, Running"))
 }
 
 /// Writes on another node that are certified first abort what the sessions do; nobody is told.
