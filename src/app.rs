@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,7 +28,7 @@ use crate::cluster::login;
 use crate::cluster::order::Orders;
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
-use crate::config::{Config, model};
+use crate::config::{Config, Live, model};
 use crate::net::clock::Clock;
 use crate::net::listener;
 use crate::net::proxy_header::Balancers;
@@ -52,7 +53,7 @@ use reload::Reload;
 #[derive(Clone, Debug)]
 pub struct Shared {
     /// The configuration in force.
-    pub config: Arc<Config>,
+    pub config: Live,
     /// The current view of the cluster.
     pub view: ViewHandle,
     /// The live numbers.
@@ -112,7 +113,6 @@ fn allow_many_files() {
 }
 
 async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
-    let config = Arc::new(config);
     let mut signals = Signals::new().map_err(StartError::of("cannot listen to signals"))?;
     let admin = TcpListener::bind(config.admin.address)
         .await
@@ -122,10 +122,11 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
         counters: Arc::new(Counters::new(&config)),
         roster: Arc::default(),
         registry: Arc::default(),
-        config,
+        config: Live::new(config),
     };
+    let config = shared.config.load();
     let (links, link_orders) = Board::new();
-    let (orders, node_orders) = Orders::new(shared.config.cluster.switch_wait);
+    let (orders, node_orders) = Orders::new(config.cluster.switch_wait);
     let (reloads, mut reload_requests) = Reloads::new();
     let (stage, stage_seen) = watch::channel(Stage::Starting);
     let stage = Arc::new(stage);
@@ -141,8 +142,10 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
         stage: stage_seen,
     };
     serve_operators(admin, sources).await?;
-    tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone(), node_orders));
-    if !shared.config.links.is_empty() {
+    let counters = shared.counters.clone();
+    let is_used = move |node| counters.connections(node) > 0;
+    tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone(), node_orders, is_used));
+    if !config.links.is_empty() {
         let reconciler = Reconciler::new(shared.config.clone(), shared.view.clone(), links, link_orders);
         tokio::spawn(reconciler.map_err(StartError::of("cannot drive the links"))?.run());
     } else {
@@ -154,19 +157,19 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
         async move { counters.count_writers(view).await }
     });
     let data_plane = DataPlane::start(&shared, stage)?;
-    tracing::info!(site = &*shared.config.site.name, admin = %shared.config.admin.address, "oarlock runs");
+    tracing::info!(site = &*config.site.name, admin = %config.admin.address, "oarlock runs");
 
-    let mut reload = Reload::new(path, shared.config.clone(), data_plane.shared.clone());
+    let mut reload = Reload::new(path, shared.clone(), data_plane.shared.clone());
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Stop => break,
                 // What came of it is in the log.
-                Signal::Reload => drop(reload.run()),
+                Signal::Reload => drop(reload.run().await),
             },
             Some(answer) = reload_requests.recv() => {
                 // Who asked may have gone.
-                let _ = answer.send(reload.run());
+                let _ = answer.send(reload.run().await);
             }
         }
     }
@@ -179,7 +182,7 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
 
 /// Starts the admin API on this socket, and the console if there is one.
 async fn serve_operators(admin: TcpListener, sources: Sources) -> Result<(), StartError> {
-    if let Some(address) = sources.config.admin.console {
+    if let Some(address) = sources.config.load().admin.console {
         let what = format!("the console cannot listen on {address}");
         let socket = TcpListener::bind(address).await.map_err(StartError::of(what))?;
         let sources = sources.clone();
@@ -208,21 +211,21 @@ struct DataPlane {
 impl DataPlane {
     /// Binds the listeners, and starts to load the accounts and to serve.
     fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>) -> Result<Self, StartError> {
-        let config = &shared.config;
+        let (live, config) = (shared.config.clone(), &*shared.config.load());
         let refused = |why| StartError::of("cannot start")(io::Error::other(why));
         let node_tls = node_tls(config).map_err(refused)?;
-        let (directory, loader) = Directory::new(shared.view.clone(), service(config));
+        let (directory, loader) = Directory::new(shared.view.clone(), {
+            let live = live.clone();
+            move || service(&live.load())
+        });
         tokio::spawn(loader.run());
         let (view, counters, roster) = (shared.view.clone(), shared.counters.clone(), shared.roster.clone());
-        let (resolver, outcomes) = Resolver::new(config.clone(), view.clone(), node_tls.clone());
+        let (resolver, outcomes) = Resolver::new(live.clone(), view.clone(), node_tls.clone());
         tokio::spawn(outcomes.run());
         let endpoint = Endpoint::new(config, view, counters, roster, node_tls.clone());
         let data = Arc::new(worker::Shared {
-            settings: Arc::new(settings(config)),
-            stall_timeout: config.limits.stall_timeout,
-            sessions_max: config.limits.sessions_max as usize,
-            idle_connections_max: usize::from(config.limits.idle_connections_max),
-            idle_connection_timeout: config.limits.idle_connection_timeout,
+            settings: ArcSwap::from_pointee(settings(config)),
+            config: live,
             view: shared.view.clone(),
             directory,
             counters: shared.counters.clone(),
@@ -337,7 +340,7 @@ fn settings(config: &Config) -> Settings {
 
 /// Lets sessions finish, up to the limit or a second signal. Dumps have no end: their replicas come again by themselves.
 async fn wait_until_drained(shared: &Shared, signals: &mut Signals) {
-    let limit = shared.config.limits.drain_timeout;
+    let limit = shared.config.load().limits.drain_timeout;
     let sessions = || shared.counters.sessions().saturating_sub(shared.roster.count());
     tracing::info!(sessions = sessions(), limit = ?limit, "draining: no new sessions, open ones may finish");
     let empty = async {

@@ -15,7 +15,7 @@ use oarlock::admin::state::state;
 use oarlock::cluster::order::Orders;
 use oarlock::cluster::view::{Health, NodeView, ViewHandle};
 use oarlock::cluster::watch::{first_view, watch};
-use oarlock::config::{self, Config};
+use oarlock::config::{self, Config, Live};
 use oarlock::lab::{Lab, Node, Server, Site, until};
 use tokio::sync::oneshot;
 
@@ -36,7 +36,7 @@ impl Watch {
         let view = ViewHandle::new(first_view(&config));
         let (stop, stopped) = oneshot::channel();
         let (_, requests) = Orders::new(config.cluster.switch_wait);
-        let watching = watch(config.clone(), view.clone(), requests);
+        let watching = watch(Live::new((*config).clone()), view.clone(), requests, |_| false);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

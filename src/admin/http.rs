@@ -25,8 +25,8 @@ use super::metrics;
 use super::reload::{Reloads, Report};
 use super::state::state;
 use crate::cluster::order::{Order as NodeOrder, Orders};
-use crate::cluster::view::{NodeView, ViewHandle};
-use crate::config::Config;
+use crate::cluster::view::{Duty, NodeView, ViewHandle};
+use crate::config::Live;
 use crate::config::model::{Listener, Node};
 use crate::gtid::{Gtid, Position};
 use crate::replication::link::board::{Answer, Board, LinkReport, Order, OrderText};
@@ -95,7 +95,7 @@ pub struct Replica {
 #[derive(Clone, Debug)]
 pub struct Sources {
     /// The configuration in force.
-    pub config: Arc<Config>,
+    pub config: Live,
     /// The current view.
     pub view: ViewHandle,
     /// The live numbers.
@@ -149,20 +149,22 @@ fn metrics(sources: &Sources) -> impl IntoResponse + use<> {
 }
 
 pub(super) fn servers(sources: &Sources) -> Vec<Server> {
-    let view = sources.view.load();
+    let (view, config) = (sources.view.load(), sources.config.load());
     let server = |(node, configured): (&NodeView, &Node)| {
         let connections = sources.counters.connections(node.id);
-        Server {
+        // A node that leaves is shown until it has left.
+        let is_shown = node.duty != Duty::Leaving || connections > 0 || view.writer == Some(node.id);
+        is_shown.then(|| Server {
             name: node.name.to_string(),
             address: configured.address.host.to_string(),
             port: configured.address.port,
             connections,
-            state: state(&view, node, sources.config.cluster.kind, connections).to_owned(),
+            state: state(&view, node, config.cluster.kind, connections).to_owned(),
             gtid: node.gtid.to_string(),
             reason: node.reason.to_string(),
-        }
+        })
     };
-    view.nodes.iter().zip(&sources.config.nodes).map(server).collect()
+    view.nodes.iter().zip(&config.nodes).filter_map(server).collect()
 }
 
 pub(super) fn links(sources: &Sources) -> Vec<LinkReport> {
@@ -171,7 +173,8 @@ pub(super) fn links(sources: &Sources) -> Vec<LinkReport> {
 
 /// All sessions, asked one by one.
 pub(super) async fn sessions(sources: &Sources) -> Vec<Portrait> {
-    let services: Vec<&str> = sources.config.listeners.iter().map(|listener| &*listener.name).collect();
+    let config = sources.config.load();
+    let services: Vec<&str> = config.listeners.iter().map(|listener| &*listener.name).collect();
     sources.registry.portraits(&services).await
 }
 
@@ -208,14 +211,16 @@ async fn order_link(
 }
 
 pub(super) fn services(sources: &Sources) -> Vec<Service> {
+    let config = sources.config.load();
+    let servers = || config.nodes.iter().filter(|node| !node.leaves).map(|node| node.name.to_string());
     let service = |(listener, counters): (&Listener, &ServiceCounters)| Service {
         service: listener.name.to_string(),
         router: listener.service.name().to_owned(),
         connections: counters.sessions.load(Ordering::Relaxed),
         total_connections: counters.sessions_total.load(Ordering::Relaxed),
-        servers: sources.config.nodes.iter().map(|node| node.name.to_string()).collect(),
+        servers: servers().collect(),
     };
-    sources.config.listeners.iter().zip(&sources.counters.services).map(service).collect()
+    config.listeners.iter().zip(&sources.counters.services).map(service).collect()
 }
 
 pub(super) fn replicas(sources: &Sources) -> Vec<Replica> {

@@ -72,7 +72,7 @@ pub fn text(sources: &Sources) -> String {
     let mut text = Exposition::default();
     let view = sources.view.load();
     text.family(Gauge, "oarlock_build_info", "The program that runs here.")
-        .sample(&[("version", env!("CARGO_PKG_VERSION")), ("site", &sources.config.site.name)], 1);
+        .sample(&[("version", env!("CARGO_PKG_VERSION")), ("site", &sources.config.load().site.name)], 1);
     for (name, help, events) in COUNTED {
         let mut family = text.family(Counter, name, help);
         for (event, labels) in events {
@@ -88,7 +88,8 @@ pub fn text(sources: &Sources) -> String {
 }
 
 fn services(text: &mut Exposition, sources: &Sources) {
-    let services = || sources.config.listeners.iter().zip(&sources.counters.services);
+    let config = sources.config.load();
+    let services = || config.listeners.iter().zip(&sources.counters.services);
     let mut family = text.family(Gauge, "oarlock_sessions", "Sessions now.");
     for (listener, counters) in services() {
         family.sample(&[("listener", &listener.name)], counters.sessions.load(Ordering::Relaxed));
@@ -100,9 +101,10 @@ fn services(text: &mut Exposition, sources: &Sources) {
 }
 
 fn nodes(text: &mut Exposition, sources: &Sources, view: &ClusterView) {
+    let kind = sources.config.load().cluster.kind;
     let mut family = text.family(Gauge, "oarlock_node_info", "A node: 1, with its state as lists show it.");
-    for node in &view.nodes {
-        let state = state(view, node, sources.config.cluster.kind, sources.counters.connections(node.id));
+    for node in view.members() {
+        let state = state(view, node, kind, sources.counters.connections(node.id));
         family.sample(&[("node", &node.name), ("address", &node.address), ("state", state)], 1);
     }
     let by_node: [OfView; 2] = [
@@ -111,7 +113,7 @@ fn nodes(text: &mut Exposition, sources: &Sources, view: &ClusterView) {
     ];
     for (name, help, is) in by_node {
         let mut family = text.family(Gauge, name, help);
-        for node in &view.nodes {
+        for node in view.members() {
             family.sample(&[("node", &node.name)], u8::from(is(view, node)));
         }
     }
@@ -122,13 +124,14 @@ fn nodes(text: &mut Exposition, sources: &Sources, view: &ClusterView) {
     ];
     for (name, help, gauge) in gauges {
         let mut family = text.family(Gauge, name, help);
-        for (node, counters) in view.nodes.iter().zip(&sources.counters.nodes) {
+        for node in view.members() {
+            let Some(counters) = sources.counters.nodes.get(usize::from(node.id.0)) else { continue };
             family.sample(&[("node", &node.name)], gauge(counters).load(Ordering::Relaxed));
         }
     }
     let help = "How far a node is in a replication domain: a GTID's last part.";
     let mut family = text.family(Gauge, "oarlock_node_gtid_sequence", help);
-    for node in &view.nodes {
+    for node in view.members() {
         for gtid in node.gtid.parse::<Position>().iter().flat_map(Position::iter) {
             family.sample(&[("node", &node.name), ("domain", &gtid.domain.to_string())], gtid.sequence);
         }
@@ -139,7 +142,7 @@ fn commands(text: &mut Exposition, sources: &Sources, view: &ClusterView) {
     let help =
         "From when a client had sent a command to the end of its answer, by the node that ran it and how it got there.";
     let mut family = text.family(Kind::Histogram, "oarlock_command_duration_seconds", help);
-    for node in &view.nodes {
+    for node in view.members() {
         for route in ROUTES {
             let labels = [("node", &*node.name), ("route", route.name())];
             family.histogram(&labels, &sources.counters.totals.commands(node.id, route));

@@ -8,8 +8,8 @@ pub fn state(view: &ClusterView, node: &NodeView, kind: Kind, connections: u64) 
     let is_writer = view.writer == Some(node.id);
     match (node.duty, node.health, kind) {
         (Duty::Maintenance, ..) => "Maintenance",
-        (Duty::Draining, ..) if connections == 0 => "Drained",
-        (Duty::Draining, ..) => "Draining",
+        (Duty::Draining | Duty::Leaving, ..) if connections == 0 => "Drained",
+        (Duty::Draining | Duty::Leaving, ..) => "Draining",
         (Duty::Normal, Health::Down, _) => "Down",
         (Duty::Normal, Health::AuthError, _) => "Auth Error",
         (Duty::Normal, Health::Synced, Kind::Galera) if is_writer => "Master, Synced, Running",

@@ -1,15 +1,18 @@
 //! Reading the configuration again while the process runs: all that can be applied is, or nothing if anything is wrong.
 //!
-//! Certificates are read again even where the file is the same: they are renewed in place.
+//! Certificates are read again even where the file is the same: they are renewed in place. A service user must have been let in by a
+//! node before it is believed.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use super::service;
+use super::{Shared, service, settings};
 use crate::admin::reload::Report;
-use crate::config::{self, Config, differences};
+use crate::cluster::judge::Observation;
+use crate::cluster::probe::Probe;
+use crate::config::{self, Config, differences, in_force};
 use crate::net::tls::{ClientTls, ServerTls};
 use crate::session::worker;
 use crate::telemetry::log;
@@ -17,20 +20,20 @@ use crate::telemetry::log;
 /// What can be changed while the process runs.
 pub(super) struct Reload {
     path: PathBuf,
-    config: Arc<Config>,
+    shared: Shared,
     data: Arc<worker::Shared>,
 }
 
 impl Reload {
-    /// The file, and what it said at the start.
-    pub(super) fn new(path: PathBuf, config: Arc<Config>, data: Arc<worker::Shared>) -> Self {
-        Self { path, config, data }
+    /// The file, and who is to know what it says.
+    pub(super) fn new(path: PathBuf, shared: Shared, data: Arc<worker::Shared>) -> Self {
+        Self { path, shared, data }
     }
 
     /// Reads the file again.
-    pub(super) fn run(&mut self) -> Result<Report, String> {
+    pub(super) async fn run(&mut self) -> Result<Report, String> {
         service::reloading();
-        let report = self.apply();
+        let report = self.apply().await;
         service::ready();
         match &report {
             Ok(Report { applied, waiting }) => {
@@ -44,15 +47,20 @@ impl Reload {
         report
     }
 
-    fn apply(&mut self) -> Result<Report, String> {
+    async fn apply(&mut self) -> Result<Report, String> {
         let new = config::load(&self.path).map_err(|error| error.to_string())?;
-        let (fresh, to_nodes) = (self.certificates(&new)?, self.to_nodes(&new)?);
-        let mut waiting = differences(&self.config, &new);
-        let mut applied = Vec::new();
+        let old = self.shared.config.load();
+        let next = in_force(&old, &new)?;
+        let (fresh, to_nodes) = (certificates(&old, &new)?, to_nodes(&old, &new)?);
+        if (&next.site.user, &next.site.password) != (&old.site.user, &old.site.password) {
+            self.try_login(&next).await?;
+        }
+        let mut waiting = differences(&next, &new);
+        let mut applied: Vec<String> = differences(&old, &next).into_iter().collect();
         for (listener, server) in fresh {
             waiting.remove(&format!("listener.{listener}.tls.certificate"));
             waiting.remove(&format!("listener.{listener}.tls.key"));
-            if let Some(tls) = self.place(&listener).and_then(|place| self.data.tls[place].as_ref()) {
+            if let Some(tls) = place(&old, &listener).and_then(|place| self.data.tls[place].as_ref()) {
                 tls.server.renew(&server);
                 applied.push(format!("certificate of {listener}"));
             }
@@ -61,28 +69,44 @@ impl Reload {
             tls.renew(&fresh);
             applied.push("certificates of nodes".to_owned());
         }
-        if waiting.remove("site.log") {
-            log::set(new.site.log);
-            applied.push("site.log".to_owned());
-        }
-        Arc::make_mut(&mut self.config).site.log = new.site.log;
+        log::set(next.site.log);
+        self.data.settings.store(Arc::new(settings(&next)));
+        self.shared.config.put(next);
+        self.data.registry.settle();
         Ok(Report { applied, waiting: waiting.into_iter().collect() })
     }
 
-    /// Those of listeners that have had TLS from the start.
-    fn certificates(&self, new: &Config) -> Result<Vec<(Box<str>, ServerTls)>, String> {
-        let had = |name: &str| self.place(name).is_some_and(|place| self.config.listeners[place].tls.is_some());
-        let loaded = super::listener_tls(new)?.into_iter().zip(&new.listeners);
-        let fresh = loaded.filter_map(|(tls, listener)| Some((listener.name.clone(), tls?.server)));
-        Ok(fresh.filter(|(name, _)| had(name)).collect())
+    /// Has the nodes that answer now let this service user in? One that refuses it speaks for all.
+    async fn try_login(&self, next: &Config) -> Result<(), String> {
+        let members: Vec<_> = self.shared.view.load().members().filter(|node| node.tolerable()).cloned().collect();
+        for member in members {
+            let Some(node) = next.nodes.get(usize::from(member.id.0)) else { continue };
+            match Probe::new(node, next).observe().await {
+                Observation::Denied(why) => {
+                    return Err(format!("{} does not let the new service user in: {why}", node.name));
+                }
+                Observation::Seen(_) => return Ok(()),
+                // Of no use now, whoever logs in.
+                Observation::Unreachable(_) | Observation::Late(_) | Observation::Nonsense(_) => {}
+            }
+        }
+        Ok(())
     }
+}
 
-    /// If the files are the same as at the start, what is in them now.
-    fn to_nodes(&self, new: &Config) -> Result<Option<ClientTls>, String> {
-        if new.cluster.tls != self.config.cluster.tls { Ok(None) } else { super::node_tls(new) }
-    }
+/// Those of listeners that have had TLS from the start.
+fn certificates(old: &Config, new: &Config) -> Result<Vec<(Box<str>, ServerTls)>, String> {
+    let had = |name: &str| place(old, name).is_some_and(|place| old.listeners[place].tls.is_some());
+    let loaded = super::listener_tls(new)?.into_iter().zip(&new.listeners);
+    let fresh = loaded.filter_map(|(tls, listener)| Some((listener.name.clone(), tls?.server)));
+    Ok(fresh.filter(|(name, _)| had(name)).collect())
+}
 
-    fn place(&self, name: &str) -> Option<usize> {
-        self.config.listeners.iter().position(|listener| &*listener.name == name)
-    }
+/// If the files are the same as at the start, what is in them now.
+fn to_nodes(old: &Config, new: &Config) -> Result<Option<ClientTls>, String> {
+    if new.cluster.tls != old.cluster.tls { Ok(None) } else { super::node_tls(new) }
+}
+
+fn place(config: &Config, name: &str) -> Option<usize> {
+    config.listeners.iter().position(|listener| &*listener.name == name)
 }

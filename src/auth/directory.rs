@@ -48,10 +48,9 @@ struct Progress {
 }
 
 /// Does the loading: `run` it on the control plane's runtime.
-#[derive(Debug)]
 pub struct Loader {
     view: ViewHandle,
-    service: Service,
+    service: Box<dyn Fn() -> Service + Send + Sync>,
     current: Arc<ArcSwap<Accounts>>,
     wanted: watch::Receiver<u64>,
     progress: watch::Sender<Progress>,
@@ -60,8 +59,9 @@ pub struct Loader {
 }
 
 impl Directory {
-    /// An empty one (nobody is admitted), and what fills it from the writer or another node of this view.
-    pub fn new(view: ViewHandle, service: Service) -> (Self, Loader) {
+    /// An empty one (nobody is admitted), and what fills it from the writer or another node of this view, each time as this service user.
+    pub fn new(view: ViewHandle, service: impl Fn() -> Service + Send + Sync + 'static) -> (Self, Loader) {
+        let service = Box::new(service);
         let current = Arc::new(ArcSwap::from_pointee(Accounts::default()));
         let (wanted, wanted_by_sessions) = watch::channel(0);
         let (progress, progress_of_loader) = watch::channel(Progress::default());
@@ -125,8 +125,9 @@ impl Loader {
     /// From the first node that gives them.
     async fn load_once(&mut self) {
         let mut trouble = String::new();
+        let service = (self.service)();
         for address in sources(&self.view.load()) {
-            match load(&address, &self.service).await {
+            match load(&address, &service).await {
                 Ok(accounts) => {
                     self.publish(accounts, &address);
                     self.trouble.clear();

@@ -115,6 +115,11 @@ impl Pool {
         Self { idle: HashMap::new(), size_max, age_max, buffer: Vec::new() }
     }
 
+    /// From now on it keeps so many, each for so long.
+    pub fn bound(&mut self, size_max: usize, age_max: Duration) {
+        (self.size_max, self.age_max) = (size_max, age_max);
+    }
+
     /// Keeps a connection, or closes it where there are enough.
     pub fn put(&mut self, fit: Fit, mut pipe: Pipe, kept: Kept) {
         if pipe.is_blocked() || pipe.is_broken() || pipe.held() > 0 {

@@ -63,6 +63,7 @@ fn word_of(duty: Duty) -> &'static str {
         Duty::Normal => "normal",
         Duty::Draining => "draining",
         Duty::Maintenance => "maintenance",
+        Duty::Leaving => "leaving",
     }
 }
 

@@ -73,6 +73,13 @@ const SETTLED_MIN: u8 = 3;
 const SST_NOT_BLOCKING: [&str; 3] = ["mariabackup", "xtrabackup-v2", "xtrabackup"];
 
 impl History {
+    /// One that begins with this.
+    pub fn of(observation: Observation) -> Self {
+        let mut history = Self::default();
+        history.add(observation);
+        history
+    }
+
     /// Adds the newest observation.
     pub fn add(&mut self, observation: Observation) {
         self.late.push(matches!(observation, Observation::Late(_)));

@@ -6,6 +6,7 @@ pub mod login;
 pub mod memory;
 pub mod order;
 pub mod probe;
+mod probing;
 mod switch;
 pub mod values;
 pub mod view;

@@ -109,6 +109,7 @@ pub(super) fn summary(view: &ClusterView, node: &NodeView) -> String {
         Duty::Normal => "works as its health allows",
         Duty::Draining => "gets no new work; what is open may finish",
         Duty::Maintenance => "gets no work",
+        Duty::Leaving => "leaves",
     };
     match view.writer.and_then(|id| view.node(id)) {
         Some(writer) if writer.id == node.id => format!("{} is the writer", node.name),

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use arc_swap::{ArcSwap, ArcSwapOption, Guard};
 use tokio::sync::{Notify, oneshot, watch};
 
-/// A node's place in the configuration: stable while the process runs.
+use crate::config::model::PLACES_MAX;
+
+/// A node's place in the configuration: stable while the process runs, also when the configuration is read again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u16);
 
@@ -38,6 +40,8 @@ pub enum Duty {
     Draining,
     /// No work at all.
     Maintenance,
+    /// It is in the configuration no more: as draining, and nothing comes after that.
+    Leaving,
 }
 
 /// One node in the view; by default one of which nothing is known.
@@ -97,7 +101,7 @@ impl NodeView {
 pub struct ClusterView {
     /// Grows with each change that can alter a route.
     pub version: u64,
-    /// All configured nodes, by [`NodeId`].
+    /// All nodes that this process has known, by [`NodeId`].
     pub nodes: Box<[NodeView]>,
     /// The one node that takes writes.
     pub writer: Option<NodeId>,
@@ -118,11 +122,14 @@ impl ClusterView {
         if self.successor.is_some() {
             return None;
         }
-        let only = match &*self.nodes {
-            [node] if node.usable() => Some(node.id),
-            _ => None,
-        };
-        self.writer.or(only)
+        let mut members = self.members();
+        let only = members.next().filter(|node| node.usable() && members.next().is_none());
+        self.writer.or(only.map(|node| node.id))
+    }
+
+    /// The nodes that are in the configuration.
+    pub fn members(&self) -> impl Iterator<Item = &NodeView> {
+        self.nodes.iter().filter(|node| node.duty != Duty::Leaving)
     }
 
     /// The node of this id.
@@ -174,8 +181,8 @@ struct Shared {
 impl ViewHandle {
     /// A handle that holds a first view.
     pub fn new(view: ClusterView) -> Self {
-        let suspects = view.nodes.iter().map(|_| Notify::new()).collect();
-        let holds = view.nodes.iter().map(|_| ArcSwapOption::empty()).collect();
+        let suspects = (0..PLACES_MAX).map(|_| Notify::new()).collect();
+        let holds = (0..PLACES_MAX).map(|_| ArcSwapOption::empty()).collect();
         let version = watch::Sender::new(view.version);
         let (view, adopted) = (ArcSwap::from_pointee(view), ArcSwapOption::empty());
         Self { shared: Arc::new(Shared { view, version, suspects, holds, adopted }) }

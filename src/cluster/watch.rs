@@ -1,33 +1,33 @@
 //! Watches the nodes and publishes the view.
 //!
-//! One task a node probes it, all in parallel, each interval or at once when somebody suspects the node. They report
-//! to one task that owns the histories, asks the judge and the choice of the writer, takes the orders of operators, and is the
+//! One task a node probes it ([`super::probing`]), each interval or at once when somebody suspects the node. They report
+//! to this one, which owns the histories, asks the judge and the choice of the writer, takes the orders of operators, and is the
 //! only one to publish.
 //! Until every node has been probed once there is no writer: the first answer must not win the role.
 
-use std::pin::pin;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 use super::duties::Duties;
 use super::judge::{History, NOT_PROBED, Observation, Rules, Verdict, is_writer_awaited, judge, numbering};
 use super::memory::WriterMemory;
 use super::order::{self, Order, Request, Standing, unfit_to_write};
-use super::probe::{Contact, Probe};
+use super::probe::Contact;
+use super::probing::{Probing, Report};
 use super::switch::Switch;
 use super::view::{ClusterView, Duty, Health, NodeId, NodeView, Term, TermEnd, Trace, ViewHandle};
-use crate::config::Config;
+use crate::config::{Config, Live, model};
 use crate::routing::writer::{self, Candidate};
 
-/// A suspected node is probed at once, but not more often than this, however many connections to it break.
-const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
+/// Why a node is down that has left the configuration.
+const GONE: &str = "not in the configuration any more";
 
-/// A node that answers nothing for so long is silent: far below every timeout, far above a healthy answer.
-const SILENCE: Duration = Duration::from_millis(500);
+/// A node that leaves is gone when no session has had a connection to it for so long; workers tell of theirs five times a second.
+const QUIET_MIN: Duration = Duration::from_secs(1);
 
 /// A writer that answers from outside the primary component may be back after a change of the view, which takes far
 /// less; then it has been left behind.
@@ -35,69 +35,46 @@ const WRITER_AWAITED_MAX: Duration = Duration::from_secs(3);
 
 /// The view before the first probe: the configured nodes, all down.
 pub fn first_view(config: &Config) -> ClusterView {
-    let node = |(place, node): (usize, &crate::config::model::Node)| NodeView {
+    let nodes = (0..config.nodes.len()).map(|place| first_look(config, place)).collect();
+    ClusterView { nodes, ..ClusterView::default() }
+}
+
+fn first_look(config: &Config, place: usize) -> NodeView {
+    let node = &config.nodes[place];
+    NodeView {
         id: NodeId(place as u16),
         name: node.name.clone(),
         address: node.address.to_string().into(),
         reason: NOT_PROBED.into(),
         ..NodeView::default()
-    };
-    ClusterView { nodes: config.nodes.iter().enumerate().map(node).collect(), ..ClusterView::default() }
+    }
 }
 
-/// Watches for ever, and takes orders as long as somebody may give them. `view` must have been made of [`first_view`] of the
-/// same configuration.
-pub async fn watch(config: Arc<Config>, view: ViewHandle, mut orders: mpsc::Receiver<Request>) {
-    let (reports, mut inbox) = mpsc::channel(config.nodes.len());
-    let mut probes = JoinSet::new();
-    for place in 0..config.nodes.len() {
-        probes.spawn(probe_node(NodeId(place as u16), config.clone(), view.clone(), reports.clone()));
-    }
-    let mut watch = Watch::new(config, view);
+/// Watches for ever, takes orders as long as somebody may give them, and follows the configuration. `view` must have been made of
+/// [`first_view`] of the same one; `is_used` says whether sessions have connections to a node.
+pub async fn watch(
+    live: Live,
+    view: ViewHandle,
+    mut orders: mpsc::Receiver<Request>,
+    is_used: impl Fn(NodeId) -> bool + Send + 'static,
+) {
+    let mut changes = live.changes();
+    let (probing, mut inbox) = Probing::new(live.clone(), view.clone());
+    let mut watch = Watch::new(changes.borrow_and_update().clone(), view, probing, Box::new(is_used));
     loop {
         tokio::select! {
-            Some(report) = inbox.recv() => {
-                watch.note(report);
+            Some((id, report)) = inbox.recv() => {
+                watch.note(id, report);
                 // What came in the meantime belongs to the same judgement.
-                while let Ok(report) = inbox.try_recv() {
-                    watch.note(report);
+                while let Ok((id, report)) = inbox.try_recv() {
+                    watch.note(id, report);
                 }
                 watch.publish();
             }
             Some(request) = orders.recv() => watch.carry_out(request),
+            Ok(()) = changes.changed() => watch.adapt(live.load()),
             () = Switch::goes_on(&mut watch.switch) => watch.publish(),
             else => return,
-        }
-    }
-}
-
-/// What a task that probes has to say of its node.
-enum Report {
-    /// The probe under way gets no answer so far.
-    Silent,
-    /// What a probe saw.
-    Observed(Observation, Option<Contact>),
-}
-
-async fn probe_node(id: NodeId, config: Arc<Config>, view: ViewHandle, reports: mpsc::Sender<(NodeId, Report)>) {
-    let mut probe = Probe::new(&config.nodes[usize::from(id.0)], &config);
-    loop {
-        let observation = {
-            let mut observing = pin!(probe.observe());
-            match timeout(SILENCE, &mut observing).await {
-                Ok(observation) => observation,
-                Err(_) if reports.send((id, Report::Silent)).await.is_err() => return,
-                Err(_) => observing.await,
-            }
-        };
-        // The deadline was wait enough, and the judge needs a second opinion soon.
-        let is_late = matches!(observation, Observation::Late(_));
-        if reports.send((id, Report::Observed(observation, probe.contact().cloned()))).await.is_err() {
-            return;
-        }
-        sleep(SUSPECT_PAUSE).await;
-        if !is_late {
-            let _ = timeout(config.cluster.probe_interval, view.suspected(id)).await;
         }
     }
 }
@@ -106,8 +83,12 @@ async fn probe_node(id: NodeId, config: Arc<Config>, view: ViewHandle, reports: 
 struct Watch {
     config: Arc<Config>,
     view: ViewHandle,
-    histories: Box<[History]>,
-    contacts: Box<[Option<Contact>]>,
+    probing: Probing,
+    is_used: Box<dyn Fn(NodeId) -> bool + Send>,
+    /// Nodes that leave, and since when no session has had a connection there.
+    quiet: BTreeMap<NodeId, Instant>,
+    histories: Vec<History>,
+    contacts: Vec<Option<Contact>>,
     /// How often a node's new connections were seen to begin with other settings than before.
     defaults: u64,
     writer: Option<NodeId>,
@@ -131,32 +112,79 @@ struct Obeyed {
 }
 
 impl Watch {
-    fn new(config: Arc<Config>, view: ViewHandle) -> Self {
+    fn new(
+        config: Arc<Config>,
+        view: ViewHandle,
+        mut probing: Probing,
+        is_used: Box<dyn Fn(NodeId) -> bool + Send>,
+    ) -> Self {
         let mut memory = WriterMemory::new(&config.site.state_dir, &config.site.name);
         let remembered = memory.recall().and_then(|name| config.nodes.iter().position(|node| node.name == name));
-        let duties = Duties::recall(&config.site.state_dir, &config.site.name);
-        let histories = config.nodes.iter().map(|_| History::default()).collect();
-        let contacts = config.nodes.iter().map(|_| None).collect();
-        let writer = remembered.map(|place| NodeId(place as u16));
-        let (term, switch, askers, defaults) = (Term::begin(), None, Vec::new(), 0);
+        (0..config.nodes.len()).for_each(|place| probing.begin(NodeId(place as u16)));
         Self {
-            histories,
-            contacts,
-            defaults,
-            writer,
+            probing,
+            is_used,
+            quiet: BTreeMap::new(),
+            histories: config.nodes.iter().map(|_| History::default()).collect(),
+            contacts: config.nodes.iter().map(|_| None).collect(),
+            defaults: 0,
+            writer: remembered.map(|place| NodeId(place as u16)),
             writer_awaited: None,
             memory,
-            duties,
-            term,
-            switch,
-            askers,
+            duties: Duties::recall(&config.site.state_dir, &config.site.name),
+            term: Term::begin(),
+            switch: None,
+            askers: Vec::new(),
             config,
             view,
         }
     }
 
-    fn note(&mut self, (id, report): (NodeId, Report)) {
+    /// The configuration has changed. Nodes that are new in it come after the others, and are down until they have been probed.
+    fn adapt(&mut self, config: Arc<Config>) {
+        let before = std::mem::replace(&mut self.config, config);
+        let login = |config: &Config| (config.site.user.clone(), config.site.password.clone());
+        let same_login = login(&before) == login(&self.config);
+        for (place, node) in self.config.nodes.iter().enumerate() {
+            let id = NodeId(place as u16);
+            let is_new = place >= self.histories.len();
+            if is_new {
+                self.histories.push(History::of(Observation::Unreachable(NOT_PROBED.into())));
+                self.contacts.push(None);
+            }
+            let is_probed = self.probing.has(id);
+            if (is_probed && !same_login) || (!is_probed && !node.leaves) {
+                self.probing.begin(id);
+            }
+            if is_new || before.nodes[place].leaves != node.leaves {
+                let what = if node.leaves { "leaves the configuration" } else { "has come into the configuration" };
+                tracing::info!(node = &*node.name, address = %node.address, "the node {what}");
+            }
+        }
+        self.publish();
+    }
+
+    /// Nodes that leave are probed until nothing of this proxy is there any more.
+    fn let_go(&mut self) {
+        for (place, node) in self.config.nodes.iter().enumerate() {
+            let id = NodeId(place as u16);
+            let stays = !node.leaves || self.writer == Some(id) || (self.is_used)(id);
+            if stays || !self.probing.has(id) {
+                self.quiet.remove(&id);
+            } else if self.quiet.entry(id).or_insert_with(Instant::now).elapsed() >= QUIET_MIN {
+                self.probing.end(id);
+                self.histories[place] = History::of(Observation::Unreachable(GONE.into()));
+                tracing::info!(node = &*node.name, "the node is gone");
+            }
+        }
+    }
+
+    fn note(&mut self, id: NodeId, report: Report) {
         let place = usize::from(id.0);
+        if !self.probing.has(id) {
+            // It was on its way when the node went.
+            return;
+        }
         match report {
             Report::Silent => self.histories[place].fall_silent(),
             Report::Observed(observation, contact) => {
@@ -175,24 +203,24 @@ impl Watch {
     }
 
     fn publish(&mut self) {
+        self.let_go();
         let current = self.view.load();
         let rules =
             Rules { kind: self.config.cluster.kind, available_when_donor: self.config.cluster.available_when_donor };
         let verdicts = judge(&self.histories, rules, self.writer);
         // As long as none is fit, what was last so is what sessions know.
         let gtid_domain = numbering(&self.histories, &verdicts).unwrap_or(current.gtid_domain);
-        let nodes: Box<[NodeView]> = current
-            .nodes
-            .iter()
-            .zip(verdicts)
-            .enumerate()
-            .map(|(place, (node, verdict))| self.node_view(place, node, verdict))
-            .collect();
+        let look = |(place, verdict)| match current.nodes.get(place) {
+            Some(before) => self.node_view(place, before, verdict),
+            None => self.node_view(place, &first_look(&self.config, place), verdict),
+        };
+        let nodes: Box<[NodeView]> = verdicts.into_iter().enumerate().map(look).collect();
         let chosen = self.choose_writer(&nodes);
         let (writer, successor) = self.in_office(chosen, &current, &nodes);
         let defaults = self.defaults;
         let before = (current.writer, current.successor, current.gtid_domain, current.defaults);
         let same_routes = before == (writer, successor, gtid_domain, defaults)
+            && current.nodes.len() == nodes.len()
             && current.nodes.iter().zip(&nodes).all(|(before, after)| is_same_route(before, after));
         let version = current.version + u64::from(!same_routes);
         log_changes(&current, &nodes, writer, successor);
@@ -230,7 +258,7 @@ impl Watch {
 
     fn node_view(&self, place: usize, before: &NodeView, verdict: Verdict) -> NodeView {
         let mut node = NodeView { health: verdict.health, reason: verdict.reason, ..before.clone() };
-        node.duty = self.duties.of(&node.name);
+        node.duty = if self.config.nodes[place].leaves { Duty::Leaving } else { self.duties.of(&node.name) };
         // Not the writer: nothing is beside it that could be in its way.
         if let Some(reason) = self.view.held(node.id)
             && node.health == Health::Synced
@@ -307,10 +335,12 @@ impl Watch {
 
     fn carry_out(&mut self, request: Request) {
         let Request { node: name, order, answer } = request;
-        let obeyed = match self.config.nodes.iter().position(|node| *node.name == *name) {
+        let is_there = |node: &model::Node| !node.leaves;
+        let obeyed = match self.config.nodes.iter().position(|node| *node.name == *name && is_there(node)) {
             Some(place) => self.obey(place, order),
             None => {
-                let names: Vec<&str> = self.config.nodes.iter().map(|node| &*node.name).collect();
+                let names: Vec<&str> =
+                    self.config.nodes.iter().filter(|node| is_there(node)).map(|node| &*node.name).collect();
                 Err(format!("no node is named `{name}`; there are: {}", names.join(", ")))
             }
         };

@@ -169,7 +169,7 @@ fn nodes(file: &file::File) -> Result<Box<[Node]>, ConfigError> {
         .iter()
         .map(|node| {
             let priority = node.priority.unwrap_or(0);
-            Ok(Node { name: name(&node.name)?, address: node.address.get_ref().clone(), priority })
+            Ok(Node { name: name(&node.name)?, address: node.address.get_ref().clone(), priority, leaves: false })
         })
         .collect()
 }

@@ -21,11 +21,6 @@ pub fn differences(old: &Config, new: &Config) -> BTreeSet<String> {
             names.insert(format!("link.{}.password", link.name));
         }
     }
-    // Nodes are known by their places.
-    let order = |config: &Config| config.nodes.iter().map(|node| node.name.clone()).collect::<Vec<_>>();
-    if order(old) != order(new) && names.iter().all(|name| !name.starts_with("node.")) {
-        names.insert("node (their order)".to_owned());
-    }
     names
 }
 

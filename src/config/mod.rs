@@ -11,6 +11,8 @@ mod error;
 mod file;
 pub mod import;
 pub mod key_file;
+pub mod live;
+mod merge;
 pub mod model;
 mod print;
 pub mod seal;
@@ -28,6 +30,8 @@ use toml::Spanned;
 pub use difference::differences;
 pub use duration::{parse_duration, print_duration};
 pub use error::ConfigError;
+pub use live::Live;
+pub use merge::in_force;
 pub use model::Config;
 use seal::Key;
 

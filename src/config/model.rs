@@ -19,6 +19,8 @@ use super::secret::Secret;
 
 /// Nodes of one cluster, at most.
 pub const NODES_MAX: usize = 32;
+/// Nodes that one process has known, at most: each keeps its place, even after it has left the configuration.
+pub const PLACES_MAX: usize = 62;
 /// Listeners, at most.
 pub const LISTENERS_MAX: usize = 64;
 /// Worker threads, at most.
@@ -188,6 +190,8 @@ pub struct Node {
     pub address: Address,
     /// 1 is first choice as writer; 0 only if no positive one is fit; negative never.
     pub priority: i32,
+    /// It is in the file no more: it gets no new work, and keeps its place as long as the process lives.
+    pub leaves: bool,
 }
 
 /// `host:port` of a node; the host is a name or an IP address.

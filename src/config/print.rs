@@ -77,7 +77,7 @@ impl fmt::Display for Config {
 impl Config {
     /// Who it talks to.
     fn print_peers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for node in &self.nodes {
+        for node in self.nodes.iter().filter(|node| !node.leaves) {
             let address = text(&node.address.to_string());
             writeln!(f, "\n[[node]]\nname = {}\naddress = {address}\npriority = {}", text(&node.name), node.priority)?;
         }

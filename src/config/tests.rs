@@ -9,7 +9,7 @@ use crate::routing::reader::Policy;
 use super::model::{Kind, LogLevel, Service, Threads};
 use super::seal::Key;
 use super::secret::Secret;
-use super::{Config, ConfigError, differences, load, parse};
+use super::{Config, ConfigError, differences, in_force, load, model, parse};
 
 const SMALL: &str = r#"
 [site]
@@ -332,11 +332,48 @@ fn differences_are_named_by_their_settings() {
         found("user = \"repl_user\"\npassword = \"${SECRET}\"", "user = \"repl_user\"\npassword = \"p\""),
         ["link.dr.password"]
     );
-    let swapped = format!("{}{node}", SMALL.split_once("[[node]]").unwrap().0)
-        + "[[node]]"
-        + SMALL.split_once("[[node]]").unwrap().1;
-    let found = differences(&read(&format!("{SMALL}{node}")).unwrap(), &read(&swapped).unwrap());
-    assert_eq!(found.into_iter().collect::<Vec<_>>(), ["node (their order)"]);
+}
+
+#[test]
+fn what_can_change_does_and_nodes_keep_their_places() {
+    let node = |number: u8, more: &str| {
+        format!("[[node]]\nname = \"galera-{number}\"\naddress = \"192.168.56.{number}\"\n{more}")
+    };
+    let with = |from: &str, to: &str, nodes: &str| read(&format!("{}{nodes}", SMALL.replacen(from, to, 1))).unwrap();
+    let list = |config: &Config| -> Vec<String> {
+        let nodes = config.nodes.iter();
+        nodes
+            .map(|node| format!("{} {} {}", node.name, node.priority, if node.leaves { "leaves" } else { "" }))
+            .collect()
+    };
+    let begun = with("", "", &node(72, ""));
+    let new =
+        with("[[node]]", "[limits]\nsessions_max = 7\nconnections_max = 5\n[[node]]", &node(73, "priority = 4\n"));
+    let next = in_force(&begun, &new).unwrap();
+    assert_eq!(list(&next), ["galera-71 0 ", "galera-72 0 leaves", "galera-73 4 "]);
+    assert_eq!((next.limits.sessions_max, next.limits.connections_max), (7, begun.limits.connections_max));
+    let waits: Vec<_> = differences(&next, &new).into_iter().collect();
+    assert_eq!(waits, ["limits.connections_max"]);
+    let applied: Vec<_> = differences(&begun, &next).into_iter().collect();
+    assert_eq!(applied, ["limits.sessions_max", "node.galera-72", "node.galera-73"]);
+    // What has left comes back to its place; at another address it is another one.
+    let back = in_force(&next, &begun).unwrap();
+    assert_eq!(list(&back), ["galera-71 0 ", "galera-72 0 ", "galera-73 4 leaves"]);
+    let moved = in_force(&back, &with("192.168.56.71", "192.168.56.74", &node(72, "priority = 9\n"))).unwrap();
+    assert_eq!(list(&moved), ["galera-71 0 leaves", "galera-72 9 ", "galera-73 4 leaves", "galera-71 0 "]);
+    let mut last = begun;
+    let refusal = (100..=255).find_map(|number| match in_force(&last, &with("", "", &node(number, ""))) {
+        Ok(next) => {
+            last = next;
+            None
+        }
+        Err(why) => Some((number, why)),
+    });
+    let places = model::PLACES_MAX as u8;
+    assert_eq!(
+        refusal,
+        Some((100 + places - 2, format!("more than {places} nodes have come and gone: that takes a restart")))
+    );
 }
 
 #[test]

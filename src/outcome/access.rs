@@ -8,8 +8,7 @@ use crate::auth::native::Sha1Password;
 use crate::backend::answer::Row;
 use crate::backend::line::{Line, Trouble};
 use crate::backend::login::Credentials;
-use crate::config::Config;
-use crate::config::print_duration;
+use crate::config::{Live, print_duration};
 use crate::net::tls::ClientTls;
 use crate::wire::capability::Capabilities;
 
@@ -20,7 +19,7 @@ const COLLATION: u8 = 45;
 
 /// The service user's way in.
 pub struct Access {
-    who: Credentials,
+    live: Live,
     tls: Option<ClientTls>,
     connect_timeout: Duration,
     answer_timeout: Duration,
@@ -28,26 +27,30 @@ pub struct Access {
 
 impl Access {
     /// As configured.
-    pub fn new(config: &Config, tls: Option<ClientTls>) -> Self {
+    pub fn new(live: Live, tls: Option<ClientTls>) -> Self {
+        let cluster = &live.load().cluster;
+        let (connect_timeout, answer_timeout) =
+            (cluster.connect_timeout, cluster.read_timeout.max(cluster.write_timeout));
+        Self { live, tls, connect_timeout, answer_timeout }
+    }
+
+    /// The service user's name now.
+    pub fn user(&self) -> Box<str> {
+        self.live.load().site.user.clone()
+    }
+
+    /// A connection to a node.
+    pub async fn line(&self, address: Box<str>) -> Result<Line, Trouble> {
+        let site = &self.live.load().site;
         let who = Credentials {
-            user: config.site.user.as_bytes().into(),
-            password: Sha1Password::of(config.site.password.reveal().as_bytes()),
+            user: site.user.as_bytes().into(),
+            password: Sha1Password::of(site.password.reveal().as_bytes()),
             capabilities: Capabilities::REQUIRED | Capabilities::DEPRECATE_EOF,
             packet_max: PACKET_BYTES_MAX,
             collation: COLLATION,
             attributes: Box::default(),
         };
-        Self {
-            who,
-            tls,
-            connect_timeout: config.cluster.connect_timeout,
-            answer_timeout: config.cluster.read_timeout.max(config.cluster.write_timeout),
-        }
-    }
-
-    /// A connection to a node.
-    pub async fn line(&self, address: Box<str>) -> Result<Line, Trouble> {
-        within("no connection", self.connect_timeout, Line::login(address, &self.who, self.tls.as_ref())).await
+        within("no connection", self.connect_timeout, Line::login(address, &who, self.tls.as_ref())).await
     }
 
     /// The rows of a statement.

@@ -16,12 +16,11 @@ mod trail;
 mod warden;
 
 use std::future::Future;
-use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::cluster::view::{NodeId, ViewHandle};
-use crate::config::Config;
+use crate::config::Live;
 use crate::gtid::{Gtid, Position};
 use crate::net::tls::ClientTls;
 use crate::sql::marker::Marker;
@@ -75,9 +74,9 @@ struct Asked {
 
 impl Resolver {
     /// One, and the service that answers.
-    pub fn new(config: Arc<Config>, view: ViewHandle, tls: Option<ClientTls>) -> (Self, Service) {
+    pub fn new(live: Live, view: ViewHandle, tls: Option<ClientTls>) -> (Self, Service) {
         let (questions, inbox) = mpsc::unbounded_channel();
-        (Self { questions }, Service::new(config, view, tls, inbox))
+        (Self { questions }, Service::new(live, view, tls, inbox))
     }
 
     /// Asks now; the answer comes with the future, at the latest after `outcome_wait` and a little. It needs no timers.

@@ -17,9 +17,9 @@ use super::survey::{Report, Survey};
 use super::warden::{News, Thread, Warden};
 use super::{Asked, Outcome};
 use crate::cluster::view::{NodeId, ViewHandle};
-use crate::config::Config;
 use crate::config::model::OutcomePolicy;
 use crate::config::print_duration;
+use crate::config::{Config, Live};
 use crate::net::tls::ClientTls;
 
 /// How often the cluster is looked at while somebody waits.
@@ -51,21 +51,18 @@ struct Case {
 
 impl Service {
     pub(super) fn new(
-        config: Arc<Config>,
+        live: Live,
         view: ViewHandle,
         tls: Option<ClientTls>,
         inbox: mpsc::UnboundedReceiver<Asked>,
     ) -> Self {
-        let access = Arc::new(Access::new(&config, tls));
+        let (config, access) = (live.load(), Arc::new(Access::new(live, tls)));
         Self { config, view, access, inbox, wardens: Vec::new(), cases: BTreeMap::new(), last_number: 0, told: false }
     }
 
     /// Answers for as long as anybody may ask.
     pub async fn run(mut self) {
         let (news, mut heard) = mpsc::unbounded_channel();
-        for place in 0..self.config.nodes.len() {
-            self.station(NodeId(place as u16), news.clone());
-        }
         let mut versions = self.view.versions();
         let mut ticks = interval(LOOK_PERIOD);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -77,6 +74,7 @@ impl Service {
                 asked = self.inbox.recv() => match asked {
                     None => return,
                     Some(asked) => {
+                        self.station(asked.question.node, &news);
                         self.open(asked);
                         due = true;
                     }
@@ -101,12 +99,15 @@ impl Service {
         }
     }
 
-    /// Gives a node its warden.
-    fn station(&mut self, node: NodeId, news: mpsc::UnboundedSender<News>) {
-        let (orders, queue) = mpsc::unbounded_channel();
-        let (kind, access, view) = (self.config.cluster.kind, self.access.clone(), self.view.clone());
-        tokio::spawn(Warden { node, kind, access, view, news }.run(queue));
-        self.wardens.push(orders);
+    /// Gives a node its warden, and those before it theirs, if they have none yet.
+    fn station(&mut self, node: NodeId, news: &mpsc::UnboundedSender<News>) {
+        for place in self.wardens.len()..=usize::from(node.0) {
+            let (orders, queue) = mpsc::unbounded_channel();
+            let (node, kind) = (NodeId(place as u16), self.config.cluster.kind);
+            let (access, view, news) = (self.access.clone(), self.view.clone(), news.clone());
+            tokio::spawn(Warden { node, kind, access, view, news }.run(queue));
+            self.wardens.push(orders);
+        }
     }
 
     fn open(&mut self, Asked { question, answer }: Asked) {
@@ -153,7 +154,7 @@ impl Service {
                 false
             }
             News::Denied(node) => {
-                let grant = format!("GRANT SUPER ON *.* TO {}", self.config.site.user);
+                let grant = format!("GRANT SUPER ON *.* TO {}", self.access.user());
                 self.tell(&grant);
                 self.hinder(node, |name| format!("the service user may not kill it on node {name}: {grant}").into());
                 false
@@ -162,10 +163,14 @@ impl Service {
     }
 
     fn hinder(&mut self, node: NodeId, why: impl Fn(&str) -> Box<str>) {
-        let name = &self.config.nodes[usize::from(node.0)].name;
+        let name = self.name(node);
         for case in self.cases.values_mut().filter(|case| case.sought.node == node) {
-            case.trouble = why(name);
+            case.trouble = why(&name);
         }
+    }
+
+    fn name(&self, node: NodeId) -> Box<str> {
+        self.view.load().node(node).map(|node| node.name.clone()).unwrap_or_default()
     }
 
     fn tell(&mut self, grant: &str) {
@@ -182,7 +187,7 @@ impl Service {
             }
         }
         for (node, why) in report.troubles {
-            let name = &self.config.nodes[usize::from(node.0)].name;
+            let name = self.name(node);
             for case in self.cases.values_mut().filter(|case| case.sought.over) {
                 case.trouble = format!("node {name} can't be asked for it: {why}").into();
             }
@@ -210,7 +215,7 @@ impl Service {
             Finding::Lacking(why) if case.sought.over => Some(Outcome::Undecidable(why)),
             Finding::Lacking(_) => None,
             Finding::Denied => {
-                let grant = format!("GRANT REPLICATION SLAVE ON *.* TO {}", self.config.site.user);
+                let grant = format!("GRANT REPLICATION SLAVE ON *.* TO {}", self.access.user());
                 self.tell(&grant);
                 Some(Outcome::Undecidable(format!("the service user may not read binary logs: {grant}").into()))
             }
@@ -219,9 +224,9 @@ impl Service {
 
     fn answer(&mut self, number: u64, outcome: Outcome) {
         let Some(case) = self.cases.remove(&number) else { return };
-        let name = &self.config.nodes[usize::from(case.sought.node.0)].name;
+        let name = self.name(case.sought.node);
         let (thread, waited) = (case.thread.id, case.thread.asked.elapsed());
-        info!(node = &**name, thread, ?waited, ?outcome, "the outcome of an interrupted write");
+        info!(node = &*name, thread, ?waited, ?outcome, "the outcome of an interrupted write");
         // The session may have ended.
         let _ = case.answer.send(outcome);
     }

@@ -107,13 +107,13 @@ pub fn weigh(view: &ClusterView, unfit: &Verdicts, wanted: &Position) -> Dilemma
     }
     if let Some(Some(Unfit::Gap(first))) = asked.first()
         && asked.iter().all(|verdict| *verdict == Some(&Unfit::Gap(*first)))
-        && view.nodes.len() == asked.len()
+        && view.members().count() == asked.len()
         && wanted.get(first.domain).is_none_or(|last| last.sequence < first.sequence)
     {
         return Dilemma::Tolerate(*first);
     }
     let mut text = format!("No node's binary log goes on from '{wanted}', which the replica has");
-    for node in &view.nodes {
+    for node in view.members() {
         // Writing to a string can't fail.
         let _ = write!(
             text,
@@ -123,7 +123,7 @@ pub fn weigh(view: &ClusterView, unfit: &Verdicts, wanted: &Position) -> Dilemma
         );
     }
     // 1236 stops a replica until somebody looks. As long as there are nodes that could not be asked it is to try again.
-    let code = if asked.len() == view.nodes.len() { 1236 } else { 1105 };
+    let code = if asked.len() == view.members().count() { 1236 } else { 1105 };
     Dilemma::Tell(Fault::proxy(Retry::Never, code, b"HY000", text))
 }
 

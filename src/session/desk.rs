@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::auth::accounts::Accounts;
 use crate::backend::pool::{Defaults, Fit, Kept, Sighting};
 use crate::cluster::view::{ClusterView, Health, NodeId};
+use crate::config::model::PLACES_MAX;
 use crate::outcome::Question;
 use crate::routing::causal::{CausalReads, Progress};
 use crate::routing::reader::{Load, Policy};
@@ -238,7 +239,7 @@ pub struct Desk {
 impl Desk {
     /// A desk with nothing on it.
     pub fn new(settings: Arc<Settings>, view: Arc<ClusterView>, accounts: Arc<Accounts>) -> Self {
-        let (loads, tally) = (vec![Load::default(); view.nodes.len()], Tally::new(view.nodes.len()));
+        let (loads, tally) = (vec![Load::default(); view.nodes.len()], Tally::new(PLACES_MAX));
         Self {
             actions: Vec::new(),
             own: Vec::new(),
@@ -270,6 +271,7 @@ impl Desk {
 
     /// The cluster has changed. What a node had applied before it went down says nothing of what it has when it is back.
     pub fn take_view(&mut self, view: Arc<ClusterView>) {
+        self.loads.resize(view.nodes.len(), Load::default());
         for (load, node) in self.loads.iter_mut().zip(&view.nodes) {
             if node.health == Health::Down {
                 load.progress = Progress::default();
@@ -356,7 +358,7 @@ impl Desk {
 
     /// The usable node of this name.
     pub(super) fn named(&self, name: &[u8]) -> Option<NodeId> {
-        let node = self.view.nodes.iter().find(|node| node.name.as_bytes().eq_ignore_ascii_case(name));
+        let node = self.view.members().find(|node| node.name.as_bytes().eq_ignore_ascii_case(name));
         node.filter(|node| node.usable()).map(|node| node.id)
     }
 

@@ -36,8 +36,8 @@ impl Worker {
         let full = Fault::proxy(Retry::Never, 1040, b"08004", "Too many connections");
         let mut packet = Vec::new();
         err::put(&mut packet, 0, &full);
-        let sessions_max = self.shared.sessions_max;
         let hand_on = |socket: TcpStream, address| {
+            let sessions_max = self.shared.config.load().limits.sessions_max as usize;
             if self.shared.registry.len() >= sessions_max {
                 // Fits into any new socket's send buffer.
                 let _ = socket.try_write(&packet);
@@ -69,7 +69,7 @@ impl Worker {
         balancer: SocketAddr,
         listener: usize,
     ) {
-        let limit = self.shared.settings.handshake_timeout;
+        let limit = self.shared.settings.load().handshake_timeout;
         let said = self.shared.clock.timeout(limit, proxy_header::read(&mut socket, balancer)).await;
         match said.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
             Ok(client) => self.seat(id, place, socket, client, listener),

@@ -29,8 +29,9 @@ impl Worker {
         let (pool, counters) = (self.pool(), &self.shared.counters);
         bench.desk.tally.give_to(&counters.totals);
         bench.desk.loads.iter_mut().for_each(Load::age);
+        let known = bench.desk.loads.len();
         let mut published = self.published.borrow_mut();
-        for (place, (before, node)) in published.iter_mut().zip(&counters.nodes).enumerate() {
+        for (place, (before, node)) in published.iter_mut().zip(&counters.nodes).enumerate().take(known) {
             let id = NodeId(place as u16);
             let now = Gauges {
                 connections: bench.desk.load(id).map_or(0, |load| u64::from(load.connections)),

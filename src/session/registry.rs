@@ -50,6 +50,8 @@ pub(super) enum Order {
     Portray(Easel),
     End(u32),
     Spare(u32),
+    /// The configuration has changed.
+    Settle,
     Drain,
     Stop,
 }
@@ -126,6 +128,11 @@ impl Registry {
     /// Tells all sessions to end when they are idle.
     pub fn drain(&self) {
         self.order_all(|| Order::Drain);
+    }
+
+    /// Has the workers take what the configuration says now.
+    pub fn settle(&self) {
+        self.order_all(|| Order::Settle);
     }
 
     /// Ends all sessions, and the workers.

@@ -12,7 +12,7 @@ use tracing::info;
 
 use crate::backend::handover::Handover;
 use crate::cluster::view::NodeId;
-use crate::config::model::{LISTENERS_MAX, NODES_MAX};
+use crate::config::model::{LISTENERS_MAX, PLACES_MAX};
 use crate::net::pipe::{Fill, Pipe};
 use crate::net::signals::{SOURCES_MAX, Signals};
 use crate::net::stream::Stream;
@@ -32,7 +32,7 @@ const AHEAD_MAX: usize = 16 << 10;
 const OTHER: usize = 0;
 const CLIENT: usize = 1;
 pub(super) const FIRST_NODE: usize = 2;
-const _: () = assert!(FIRST_NODE + NODES_MAX <= SOURCES_MAX && LISTENERS_MAX <= u8::MAX as usize);
+const _: () = assert!(FIRST_NODE + PLACES_MAX <= SOURCES_MAX && LISTENERS_MAX <= u8::MAX as usize);
 
 /// One session's task.
 pub(super) struct Task {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use arc_swap::ArcSwap;
 use preempt_rt::sched::{Scheduler, SchedulerParams};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
@@ -25,6 +26,8 @@ use crate::backend::handover::Heir;
 use crate::backend::pool::Pool;
 use crate::backend::seats::{self, Seats};
 use crate::cluster::view::{ClusterView, Duty, NodeId, ViewHandle};
+use crate::config::Live;
+use crate::config::model::PLACES_MAX;
 use crate::net::clock::Clock;
 use crate::net::proxy_header::Balancers;
 use crate::net::stream::Stream;
@@ -54,16 +57,10 @@ const ASK_PERIOD: Duration = Duration::from_millis(2);
 
 /// What all workers share.
 pub struct Shared {
-    /// The configuration of sessions.
-    pub settings: Arc<Settings>,
-    /// A client that takes or sends nothing for so long within a packet is cut off.
-    pub stall_timeout: Duration,
-    /// The most sessions, over all workers.
-    pub sessions_max: usize,
-    /// Node connections kept for each node that no session uses, over all workers.
-    pub idle_connections_max: usize,
-    /// How long such a connection is kept.
-    pub idle_connection_timeout: Duration,
+    /// The configuration in force.
+    pub config: Live,
+    /// What it says to sessions.
+    pub settings: ArcSwap<Settings>,
     /// The cluster.
     pub view: ViewHandle,
     /// The accounts.
@@ -141,6 +138,9 @@ pub(super) struct Worker {
     /// What others have been told of its nodes.
     pub(super) published: RefCell<Box<[Gauges]>>,
     draining: Cell<bool>,
+    multiplexes: bool,
+    /// A client that takes or sends nothing for so long within a packet is cut off.
+    stall_timeout: Duration,
 }
 
 struct Resident {
@@ -212,21 +212,47 @@ impl Worker {
     fn new(shared: Arc<Shared>, place: usize) -> Self {
         let view = shared.view.load().clone();
         let accounts = shared.directory.load().clone();
-        let mut desk = Desk::new(shared.settings.clone(), view, accounts);
+        let settings = shared.settings.load_full();
+        let mut desk = Desk::new(settings.clone(), view, accounts);
         desk.marker_base = u128::from_ne_bytes(random());
         desk.unix_offset_us = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros() as u64;
-        let published = RefCell::new(vec![Gauges::default(); desk.loads.len()].into_boxed_slice());
+        let published = RefCell::new(vec![Gauges::default(); PLACES_MAX].into_boxed_slice());
         let (scratch, scrambles, epoch) = (vec![0; SCRATCH], Vec::new(), Instant::now());
         let bench = RefCell::new(Bench { scratch, desk, scrambles, epoch, clock: shared.clock.clone() });
         let workers = shared.registry.workers();
-        let settings = &shared.settings;
-        let seats = Seats::new(published.borrow().len(), seats::share(settings.connections_max, place, workers));
-        // What is lent comes back to the pool.
-        let idle_max = if settings.multiplex { seats.share() } else { shared.idle_connections_max.div_ceil(workers) };
-        let pool = RefCell::new(Pool::new(idle_max, shared.idle_connection_timeout));
+        let seats = Seats::new(PLACES_MAX, seats::share(settings.connections_max, place, workers));
+        let pool = RefCell::new(Pool::new(0, Duration::ZERO));
         let sessions = RefCell::default();
-        let (doors, draining) = (RefCell::default(), Cell::new(false));
-        Self { shared, place, doors, bench, sessions, pool, seats, published, draining }
+        let (doors, draining, multiplexes) = (RefCell::default(), Cell::new(false), settings.multiplex);
+        let stall_timeout = shared.config.load().limits.stall_timeout;
+        let worker = Self {
+            shared,
+            place,
+            doors,
+            bench,
+            sessions,
+            pool,
+            seats,
+            published,
+            draining,
+            multiplexes,
+            stall_timeout,
+        };
+        worker.settle();
+        worker
+    }
+
+    /// Takes what the configuration says now.
+    fn settle(&self) {
+        let (settings, config) = (self.shared.settings.load_full(), self.shared.config.load());
+        let limits = &config.limits;
+        // What is lent comes back to the pool.
+        let kept = match self.multiplexes {
+            true => self.seats.share(),
+            false => usize::from(limits.idle_connections_max).div_ceil(self.shared.registry.workers()),
+        };
+        self.pool().bound(kept, limits.idle_connection_timeout);
+        self.bench().desk.settings = settings;
     }
 
     async fn work(self: Rc<Self>, mut queue: mpsc::UnboundedReceiver<Order>) {
@@ -263,6 +289,7 @@ impl Worker {
                 self.draining.set(true);
                 self.tell_all(|heard| heard.drain = true);
             }
+            Order::Settle => self.settle(),
             Order::Stop => {}
         }
     }
@@ -348,11 +375,11 @@ impl Worker {
     }
 
     pub(super) fn multiplexes(&self) -> bool {
-        self.shared.settings.multiplex
+        self.multiplexes
     }
 
     pub(super) fn stall_timeout(&self) -> Duration {
-        self.shared.stall_timeout
+        self.stall_timeout
     }
 
     pub(super) fn refresh_accounts(&self, desk: &mut Desk) {

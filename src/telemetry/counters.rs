@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cluster::view::{NodeId, ViewHandle};
 use crate::config::Config;
+use crate::config::model::PLACES_MAX;
 
 use super::tally::{Event, Totals};
 
@@ -44,9 +45,9 @@ impl Counters {
     /// Zeroes for what is configured.
     pub fn new(config: &Config) -> Self {
         Self {
-            nodes: config.nodes.iter().map(|_| NodeCounters::default()).collect(),
+            nodes: (0..PLACES_MAX).map(|_| NodeCounters::default()).collect(),
             services: config.listeners.iter().map(|_| ServiceCounters::default()).collect(),
-            totals: Totals::new(config.nodes.len()),
+            totals: Totals::new(PLACES_MAX),
         }
     }
 

@@ -39,7 +39,7 @@ fn connections(server: &Server) -> u64 {
 #[tokio::test]
 async fn a_failed_login_asks_for_a_shared_reload() {
     let server = Server::start(&[]);
-    let (directory, loader) = Directory::new(view_of(&server), service());
+    let (directory, loader) = Directory::new(view_of(&server), service);
     let from: IpAddr = "127.0.0.1".parse().unwrap();
     let password = Sha1Password::of(b"alpha");
     let client = Client { user: "newcomer", from, password: password.as_ref(), schema: None };

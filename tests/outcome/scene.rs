@@ -2,8 +2,8 @@
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
@@ -11,7 +11,7 @@ use mysql_async::{Conn, Error, OptsBuilder};
 use oarlock::cluster::order::Orders;
 use oarlock::cluster::view::{NodeId, ViewHandle};
 use oarlock::cluster::watch::{first_view, watch};
-use oarlock::config;
+use oarlock::config::{self, Live};
 use oarlock::gtid::Position;
 use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Node, Site, until};
 use oarlock::outcome::{Outcome, Question, Resolver};
@@ -76,10 +76,10 @@ impl<'a> Scene<'a> {
         let path = folder.path().join("oarlock.toml");
         let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
         file.write_all(text.replacen("[site]\n", &state_dir, 1).as_bytes()).unwrap();
-        let config = Arc::new(config::load(&path).unwrap());
-        let view = ViewHandle::new(first_view(&config));
-        let (_, requests) = Orders::new(config.cluster.switch_wait);
-        BEHIND.spawn(watch(config.clone(), view.clone(), requests));
+        let config = Live::new(config::load(&path).unwrap());
+        let view = ViewHandle::new(first_view(&config.load()));
+        let (_, requests) = Orders::new(config.load().cluster.switch_wait);
+        BEHIND.spawn(watch(config.clone(), view.clone(), requests, |_| false));
         let (resolver, service) = Resolver::new(config, view.clone(), None);
         BEHIND.spawn(service.run());
         let scene = Self { lab, view, resolver, _folder: folder };

@@ -82,6 +82,11 @@ impl Proxy {
         SocketAddrV4::new(self.address, 4008)
     }
 
+    /// Its configuration.
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.path().join("oarlock.toml")
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

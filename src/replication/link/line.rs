@@ -58,6 +58,11 @@ impl Line {
         Self { links, signature: signature.into(), ..self }
     }
 
+    /// Whoever connects from now on does it as on this line.
+    pub fn renew(&mut self, other: Self) {
+        self.opts = other.opts;
+    }
+
     /// To a remote, as the link's own user.
     pub fn to_remote(address: &Address, link: &Link, config: &Config) -> Self {
         Self::new(address, &link.user, link.password.reveal(), "", None, config)

@@ -49,6 +49,11 @@ pub struct Node {
 }
 
 impl Node {
+    /// One that has not been asked yet.
+    pub fn unasked(name: Box<str>) -> Self {
+        Self { name, status: None, trouble: Some(Trouble::Lost("not asked yet".into())), may_remove: true }
+    }
+
     /// What it has said just now.
     pub fn current(&self) -> Option<&NodeStatus> {
         self.status.as_ref().filter(|_| self.trouble.is_none())

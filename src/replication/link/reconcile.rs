@@ -22,8 +22,8 @@ use super::statement::{resume, statements};
 use super::status::{LeaseMark, Trouble};
 use super::stopped::StoppedLinks;
 use crate::cluster::view::{ClusterView, Health, NodeId, ViewHandle};
-use crate::config::Config;
 use crate::config::model::Kind;
+use crate::config::{Config, Live};
 use crate::gtid::Position;
 
 /// The lease lapses after 5 s without a word.
@@ -42,11 +42,13 @@ const LACKS_GRANT: [u16; 4] = [1044, 1045, 1142, LACKS_PRIVILEGE];
 
 /// Drives the links until it is dropped.
 pub struct Reconciler {
+    live: Live,
     config: Arc<Config>,
     view: ViewHandle,
     board: Board,
     requests: mpsc::Receiver<Request>,
     wake: Arc<Notify>,
+    signature: String,
     lines: Vec<Line>,
     nodes: Vec<Node>,
     writer: Option<NodeId>,
@@ -57,35 +59,45 @@ pub struct Reconciler {
 
 impl Reconciler {
     /// A task for the links of this configuration; `requests` are those of `board`. Needs a runtime.
-    pub fn new(
-        config: Arc<Config>,
-        view: ViewHandle,
-        board: Board,
-        requests: mpsc::Receiver<Request>,
-    ) -> io::Result<Self> {
+    pub fn new(live: Live, view: ViewHandle, board: Board, requests: mpsc::Receiver<Request>) -> io::Result<Self> {
         let mut unique = [0; HASH_BYTES];
         getrandom::fill(&mut unique)?;
-        let signature = signature(unique);
-        let wake = Arc::new(Notify::new());
+        let (wake, config) = (Arc::new(Notify::new()), live.load());
         let stopped = StoppedLinks::recall(&config.site.state_dir, &config.site.name);
-        let unknown = Trouble::Lost("not asked yet".into());
-        let node =
-            |name: &str| Node { name: name.into(), status: None, trouble: Some(unknown.clone()), may_remove: true };
-        let line = |address: &_| Line::to_node(address, &config).of_driver(&config.links, &signature);
         let courses = config.links.iter().enumerate();
-        Ok(Self {
-            lines: config.nodes.iter().map(|node| line(&node.address)).collect(),
-            nodes: config.nodes.iter().map(|configured| node(&configured.name)).collect(),
-            courses: courses.map(|(at, link)| Course::new(&config, at, !stopped.has(&link.name), &wake)).collect(),
+        let courses = courses.map(|(at, link)| Course::new(&config, at, !stopped.has(&link.name), &wake)).collect();
+        let mut reconciler = Self {
+            signature: signature(unique),
+            lines: Vec::new(),
+            nodes: Vec::new(),
+            courses,
             writer: None,
             lease: Lease::Nowhere,
+            live,
             config,
             view,
             board,
             requests,
             wake,
             stopped,
-        })
+        };
+        reconciler.know_nodes();
+        Ok(reconciler)
+    }
+
+    /// All nodes of the configuration, by their places, each asked with the login that is in force. What is held on a connection is
+    /// held on.
+    fn know_nodes(&mut self) {
+        self.config = self.live.load();
+        for (place, node) in self.config.nodes.iter().enumerate() {
+            let line = Line::to_node(&node.address, &self.config).of_driver(&self.config.links, &self.signature);
+            match self.lines.get_mut(place) {
+                Some(known) => known.renew(line),
+                None => self.lines.push(line),
+            }
+        }
+        let come = self.config.nodes.iter().skip(self.nodes.len()).map(|node| Node::unasked(node.name.clone()));
+        self.nodes.extend(come);
     }
 
     /// Runs for ever.
@@ -129,7 +141,11 @@ impl Reconciler {
 
     /// Reads all nodes, holds back those that must not count yet, sees who has the lease, and plans.
     async fn look(&mut self) {
+        // The view has no node that the configuration has not had before it.
         let view = Arc::clone(&self.view.load());
+        if !Arc::ptr_eq(&self.config, &self.live.load()) {
+            self.know_nodes();
+        }
         self.read_nodes(&view).await;
         self.writer = view.writer;
         self.see_lease(&view).await;

@@ -1,0 +1,49 @@
+//! What comes in force when the configuration is read again (pure): of the new one all that can change while the process runs, and of
+//! the old one the rest. What that leaves out is what [`super::differences`] finds between this and the new one.
+
+use super::model::{Config, Limits, Node, PLACES_MAX, ReadWriteSplit, Site};
+
+/// The configuration that is in force after `old`, where the file says `new`. Nodes keep their places: one that is gone from the file
+/// leaves, and what is of the same name at another address is another node.
+pub fn in_force(old: &Config, new: &Config) -> Result<Config, String> {
+    let split = &new.read_write_split;
+    let limits = &new.limits;
+    let mut config = Config {
+        site: Site {
+            user: new.site.user.clone(),
+            password: new.site.password.clone(),
+            log: new.site.log,
+            ..old.site.clone()
+        },
+        nodes: nodes(&old.nodes, &new.nodes)?,
+        read_write_split: ReadWriteSplit {
+            readers: split.readers,
+            writer_loss: split.writer_loss,
+            writer_wait: split.writer_wait,
+            ..old.read_write_split.clone()
+        },
+        limits: Limits {
+            connections_max: old.limits.connections_max,
+            stall_timeout: old.limits.stall_timeout,
+            ..limits.clone()
+        },
+        ..old.clone()
+    };
+    config.cluster.failback = new.cluster.failback;
+    config.cluster.available_when_donor = new.cluster.available_when_donor;
+    Ok(config)
+}
+
+fn nodes(old: &[Node], new: &[Node]) -> Result<Box<[Node]>, String> {
+    let is_same = |one: &Node, other: &Node| one.name == other.name && one.address == other.address;
+    let stays = |node: &Node| match new.iter().find(|wanted| is_same(wanted, node)) {
+        Some(wanted) => wanted.clone(),
+        None => Node { leaves: true, ..node.clone() },
+    };
+    let come = new.iter().filter(|node| !old.iter().any(|other| is_same(node, other)));
+    let nodes: Box<[Node]> = old.iter().map(stays).chain(come.cloned()).collect();
+    if nodes.len() > PLACES_MAX {
+        return Err(format!("more than {PLACES_MAX} nodes have come and gone: that takes a restart"));
+    }
+    Ok(nodes)
+}

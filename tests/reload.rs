@@ -1,0 +1,203 @@
+//! The configuration is read again while clients write: nodes come and go, priorities, certificates and the service user change, and
+//! nobody is told an error.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
+
+mod support;
+#[path = "support/sysbench.rs"]
+mod sysbench;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use oarlock::lab::{Lab, SERVICE_USER, SITE_PASSWORD, Site, until};
+use support::{Proxy, path, succeeded};
+use sysbench::{sysbench, undisturbed};
+
+/// How long sysbench runs: several times what all that is tried takes.
+const SECONDS: &str = "--time=20";
+const SOON: Duration = Duration::from_secs(20);
+const NEW_PASSWORD: &str = "quite another one";
+
+#[test]
+fn all_changes_under_load() {
+    let lab = Lab::builder().galera(3).standalone(false).start().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let (certificate, key) = (path(folder.path(), "cert.pem"), path(folder.path(), "key.pem"));
+    let address = lab.proxy_address(Site::Primary);
+    renew(&certificate, &key, &address.to_string());
+    let tls = format!("service = \"read-write-split\"\ntls = {{ certificate = \"{certificate}\", key = \"{key}\" }}\n");
+    let text = lab.config_toml(Site::Primary, address).replace("service = \"read-write-split\"\n", &tls);
+    let text = text.replacen("[site]\n", "[site]\nlog = \"info\"\nstate_dir = \"STATE\"\n", 1);
+    let (two, third) = text.split_at(text.rfind("\n[[node]]").unwrap());
+    let proxy = Proxy::launch(address, two);
+    assert!(until(SOON, || proxy.client(&["-e", "SELECT 1"]).status.success()), "{}", proxy.log());
+    proxy.sql("CREATE DATABASE sbtest");
+    sysbench(&proxy, &["prepare"]);
+    let mut site = Scene { lab: &lab, file: fs::read_to_string(proxy.config_file()).unwrap(), proxy: &proxy };
+    let begun = Instant::now();
+    let report = std::thread::scope(|scope| {
+        let load = scope.spawn(|| sysbench(&proxy, &[SECONDS, "run"]));
+        site.a_node_comes(third);
+        site.what_is_wrong_changes_nothing();
+        site.priorities_move_the_writer();
+        renew(&certificate, &key, &address.to_string());
+        assert!(site.reload().contains("certificate of applications"));
+        site.the_password_changes();
+        site.limits_change();
+        site.the_writer_goes();
+        site.it_comes_back(third);
+        assert!(!load.is_finished(), "all of it was to be under load: {:?}", begun.elapsed());
+        load.join().unwrap()
+    });
+    println!("{} transactions\n{report}", undisturbed(&report));
+}
+
+fn renew(certificate: &str, key: &str, address: &str) {
+    let made = rcgen::generate_simple_self_signed([address.to_owned()]).unwrap();
+    fs::write(certificate, made.cert.pem()).unwrap();
+    fs::write(key, made.signing_key.serialize_pem()).unwrap();
+    fs::set_permissions(Path::new(key), Permissions::from_mode(0o600)).unwrap();
+}
+
+struct Scene<'a> {
+    lab: &'a Lab,
+    proxy: &'a Proxy,
+    file: String,
+}
+
+impl Scene<'_> {
+    fn change(&mut self, from: &str, to: &str) {
+        assert!(self.file.contains(from), "{from}");
+        self.file = self.file.replacen(from, to, 1);
+    }
+
+    /// What the command says.
+    #[track_caller]
+    fn reload(&self) -> String {
+        fs::write(self.proxy.config_file(), &self.file).unwrap();
+        succeeded(&self.proxy.command(&["reload"]))
+    }
+
+    /// A node's state, if it is listed.
+    fn state(&self, name: &str) -> Option<String> {
+        let list = succeeded(&self.proxy.command(&["list", "servers", "--json"]));
+        let servers: serde_json::Value = serde_json::from_str(&list).unwrap();
+        let server = servers.as_array().unwrap().iter().find(|server| server["name"] == name)?;
+        Some(server["state"].as_str().unwrap().to_owned())
+    }
+
+    #[track_caller]
+    fn becomes(&self, name: &str, is: impl Fn(Option<String>) -> bool) {
+        assert!(until(SOON, || is(self.state(name))), "{name}: {:?}\n{}", self.state(name), self.proxy.log());
+    }
+
+    #[track_caller]
+    fn reads(&self, name: &str) {
+        self.becomes(name, |state| state.as_deref() == Some("Slave, Synced, Running"));
+        let read = format!("SELECT /* oarlock: node {name} */ @@wsrep_node_name");
+        assert_eq!(succeeded(&self.proxy.client(&["--comments", "-N", "-e", &read])), name);
+    }
+
+    #[track_caller]
+    fn writes(&self, name: &str) {
+        self.becomes(name, |state| state.as_deref() == Some("Master, Synced, Running"));
+    }
+
+    fn a_node_comes(&mut self, section: &str) {
+        assert_eq!(self.state("galera-73"), None);
+        self.file.push_str(section);
+        assert_eq!(self.reload(), "in force now: node.galera-73, certificate of applications");
+        self.reads("galera-73");
+    }
+
+    fn what_is_wrong_changes_nothing(&mut self) {
+        let good = self.file.clone();
+        self.change("priority = 3", "priority = \"none\"");
+        self.change("priority = 2", "priority = 7");
+        fs::write(self.proxy.config_file(), &self.file).unwrap();
+        assert!(!self.proxy.command(&["reload"]).status.success());
+        self.file = good;
+        assert_eq!(self.reload(), "in force now: certificate of applications", "nothing had changed");
+        self.change("[site]\n", "[site]\nthreads = 7\n");
+        let said = self.reload();
+        assert!(said.contains("after a restart: site.threads"), "{said}");
+        self.change("threads = 7\n", "");
+        self.reload();
+    }
+
+    /// The best priority is the writer's, with `failback`.
+    fn priorities_move_the_writer(&mut self) {
+        self.change("priority = 3", "priority = 1");
+        self.change("priority = 1", "priority = 3");
+        self.change("[cluster]\n", "[cluster]\nfailback = true\n");
+        let said = self.reload();
+        assert!(said.contains("cluster.failback, node.galera-71.priority, node.galera-73.priority"), "{said}");
+        self.writes("galera-73");
+        self.change("failback = true\n", "");
+        self.reload();
+        self.writes("galera-73");
+    }
+
+    /// Those who watch nodes log in anew: the proxy needs the old password no more.
+    fn the_password_changes(&mut self) {
+        let (old, new) = (format!("password = \"{SITE_PASSWORD}\""), format!("password = \"{NEW_PASSWORD}\""));
+        self.change(&old, &new);
+        fs::write(self.proxy.config_file(), &self.file).unwrap();
+        let refused = self.proxy.command(&["reload"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains("does not let the new service user in"), "{said}");
+        let node = &self.lab.nodes()[0];
+        node.sql(&format!("ALTER USER {SERVICE_USER}@'%' IDENTIFIED BY '{NEW_PASSWORD}'")).unwrap();
+        let newest = "SELECT MAX(ID) FROM information_schema.PROCESSLIST";
+        let before: Vec<String> = self.lab.nodes().iter().map(|node| node.value(newest).unwrap().unwrap()).collect();
+        assert!(self.reload().contains("site.password"), "{}", self.proxy.log());
+        for (node, before) in self.lab.nodes().iter().zip(before) {
+            let of_before = format!(
+                "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE USER = '{SERVICE_USER}' AND ID <= {before}"
+            );
+            assert!(until(SOON, || node.value(&of_before).unwrap().as_deref() == Some("0")), "{}", node.name());
+        }
+        // Its accounts are loaded by the new one.
+        node.sql("CREATE USER newcomer@'%' IDENTIFIED BY 'alpha'").unwrap();
+        let newcomer = || self.proxy.client(&["-unewcomer", "-palpha", "-e", "SELECT 1"]).status.success();
+        assert!(until(SOON, newcomer), "{}", self.proxy.log());
+        self.writes("galera-73");
+        self.reads("galera-72");
+    }
+
+    fn limits_change(&mut self) {
+        self.file.push_str("\n[limits]\nsessions_max = 10\nconnections_max = 500\n");
+        assert_eq!(
+            self.reload(),
+            "in force now: limits.sessions_max, certificate of applications\nafter a restart: limits.connections_max"
+        );
+        let refused = self.proxy.client(&["-e", "SELECT 1"]);
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("1040"), "{refused:?}");
+        self.change("\n[limits]\nsessions_max = 10\nconnections_max = 500\n", "");
+        self.reload();
+        assert!(self.proxy.client(&["-e", "SELECT 1"]).status.success());
+    }
+
+    /// The role goes to another node in order, and then so does everything else.
+    fn the_writer_goes(&mut self) {
+        let section = self.file.rfind("\n[[node]]").unwrap();
+        self.file.truncate(section);
+        let said = self.reload();
+        assert!(said.contains("node.galera-73"), "{said}");
+        self.becomes("galera-73", |state| state.is_none());
+        let gone = || self.proxy.log().contains("the node is gone");
+        assert!(until(SOON, gone), "{}", self.proxy.log());
+        let refused = self.proxy.command(&["switch-writer", "galera-73"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("no node is named `galera-73`"), "{said}");
+    }
+
+    fn it_comes_back(&mut self, section: &str) {
+        self.file.push_str(section);
+        assert!(self.reload().contains("node.galera-73"));
+        self.reads("galera-73");
+    }
+}
