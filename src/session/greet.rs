@@ -25,6 +25,8 @@ use super::work::{After, Target, Work};
 
 /// The longest packet of a login in bytes: names, an answer, and connection attributes (64 KiB on the server).
 const LOGIN_PACKET_MAX: usize = 80 << 10;
+/// No collation: the node takes its default.
+const DEFAULT_COLLATION: u8 = 0;
 /// After so many refused COM_CHANGE_USER no more are tried (server: `failed_com_change_user` in sql/sql_parse.cc).
 const FAILED_CHANGES_MAX: u8 = 3;
 /// What a client gets that does not use TLS where it must.
@@ -281,8 +283,10 @@ impl Machine {
         }
     }
 
-    /// COM_CHANGE_USER was refused: the session goes on as it was after its login (server: `COM_CHANGE_USER` in sql/sql_parse.cc).
+    /// COM_CHANGE_USER was refused: the session goes on as it was after its login, but for the charset, which is the node's default now
+    /// (server: `COM_CHANGE_USER` in sql/sql_parse.cc).
     fn stay(&mut self, desk: &mut Desk) {
+        self.client.collation = DEFAULT_COLLATION;
         self.failed_changes += 1;
         self.finish(desk);
         for slot in 0..self.conns.len() {
@@ -317,8 +321,7 @@ fn changed_user(payload: &[u8], old: &Client) -> Result<Client, Malformed> {
         ..Client::new(old.address)
     };
     next.capabilities = old.capabilities.difference(Capabilities::ONLY_AT_LOGIN);
-    // 0 stands for the node's default, which is what a server takes here.
-    next.collation = if cursor.is_empty() { 0 } else { cursor.u16()?.to_le_bytes()[0] };
+    next.collation = if cursor.is_empty() { DEFAULT_COLLATION } else { cursor.u16()?.to_le_bytes()[0] };
     next.user = user.into();
     next.schema = (!schema.is_empty()).then(|| schema.into());
     if old.has(Capabilities::PLUGIN_AUTH) && !cursor.is_empty() {

@@ -293,10 +293,10 @@ const checks = {
     return [found, plain(blob), await run(conn, 'TRUNCATE blobs')];
   },
   async packet_edges() {
-    const conn = await open({ maxAllowedPacket: 32 << 20 });
     const found = [];
     for (const size of [(1 << 24) - 2, (1 << 24) - 1, 1 << 24, (1 << 24) + 1]) {
-      found.push(await run(conn, `SELECT LENGTH('${'x'.repeat(size - 18)}')`), await run(conn, `SELECT REPEAT('y', ${size - 5})`));
+      // mysql2 sends an empty packet behind one of 16 MiB - 2. It is told that packets are out of order, and when it reads that is chance.
+      for (const sql of [`SELECT LENGTH('${'x'.repeat(size - 18)}')`, `SELECT REPEAT('y', ${size - 5})`]) found.push(await run(await open({ maxAllowedPacket: 32 << 20 }), sql));
     }
     return plain(found);
   },
