@@ -325,6 +325,8 @@ pub(super) fn system_variable(lexer: &mut Lexer<'_>) -> Facts {
     match name.key {
         LAST_INSERT_ID | IDENTITY | LAST_GTID | INSERT_ID | PSEUDO_THREAD_ID => Facts::WRITER_VARIABLE,
         WARNING_COUNT | ERROR_COUNT => Facts::PREVIOUS,
+        // Who asks for these puts files there, or takes them, for or from statements that write.
+        DATADIR | TMPDIR => Facts::NODE_STATE,
         // The names of the node: people ask for them to see the splitting.
         SERVER_ID | HOSTNAME | PORT => Facts::VOLATILE,
         TIMESTAMP | IN_TRANSACTION | RAND_SEED1 | RAND_SEED2 | GTID_BINLOG_POS | GTID_BINLOG_STATE

@@ -140,6 +140,7 @@ fn the_state_of_a_node() {
         "SELECT id FROM t WHERE id IN (SELECT id FROM information_schema . innodb_trx)",
         "SELECT id FROM processlist",
         "SELECT * FROM performance_schema.threads",
+        "SELECT @@datadir",
     ] {
         let verdict = classify(text.as_bytes(), LexMode::default());
         assert_eq!((verdict.class, verdict.traits), (Class::Read, Traits::NODE_STATE), "{text}");
