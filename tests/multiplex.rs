@@ -151,9 +151,11 @@ async fn all_of_a_session_is_kept(proxy: &Proxy, node: &Node) {
         assert_eq!(row(&mut two, state).await, fresh);
         assert_eq!(connections(node), 1);
     }
-    // A text is run by name: nobody knows what it leaves, so the connection stays.
     assert_eq!(row(&mut one, "EXECUTE p USING @a").await, "10");
     run(&mut one, &["COMMIT"]).await;
+    assert_eq!(row(&mut two, state).await, fresh);
+    // Nobody knows what a text leaves that is made as it runs, so the connection stays.
+    run(&mut one, &["EXECUTE IMMEDIATE CONCAT('DO ', 1)", "COMMIT"]).await;
     assert_eq!(code(&two.query_drop("SELECT 1").await.unwrap_err()), Some(1040));
     one.reset().await.unwrap();
     assert_eq!(row(&mut two, state).await, fresh);
