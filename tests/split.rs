@@ -58,16 +58,35 @@ fn session_state(proxy: &Proxy) {
     assert_eq!(proxy.sql(sql), "10\t2\t0");
 }
 
-/// What a procedure leaves in a session is there for all that follows.
+/// What stored code leaves in a session is there for all that follows.
 fn stored_code(proxy: &Proxy) {
     proxy.sql(
         "CREATE TABLE shop.logged (a INT); INSERT INTO shop.logged VALUES (3);
         CREATE PROCEDURE shop.logs(n INT) SET @logged = n;
-        CREATE PROCEDURE shop.settles(days INT) SET SESSION default_week_format = days",
+        CREATE PROCEDURE shop.settles(days INT) SET SESSION default_week_format = days;
+        CREATE FUNCTION shop.logging(n INT) RETURNS INT DETERMINISTIC RETURN @logged := n",
     );
     let read = "SELECT @logged, @@default_week_format, (SELECT MAX(a) FROM shop.logged)";
     assert_eq!(proxy.sql(&format!("CALL shop.logs(3); {read}")), "3\t0\t3");
     assert_eq!(proxy.sql(&format!("CALL shop.settles(5); {read}")), "NULL\t5\t3");
+    proxy.sql("CREATE TRIGGER shop.notes BEFORE INSERT ON shop.logged FOR EACH ROW SET @logged = NEW.a");
+    for write in [
+        "INSERT INTO shop.logged VALUES (7)",
+        "BEGIN; INSERT INTO shop.logged VALUES (7); COMMIT",
+        "PREPARE writes FROM 'INSERT INTO shop.logged VALUES (7)'; EXECUTE writes",
+    ] {
+        assert_eq!(proxy.sql(&format!("{write}; {read}")), "7\t0\t7", "{write}");
+        assert_eq!(proxy.sql(&format!("USE shop; {write}; {read}")), "7\t0\t7", "{write}");
+    }
+    assert_eq!(proxy.sql(&format!("SELECT shop.logging(8); {read}")), "8\n8\t0\t7");
+    proxy.sql("DELIMITER //\nCREATE FUNCTION shop.settling(n INT) RETURNS INT DETERMINISTIC BEGIN SET default_week_format = n; RETURN n; END//");
+    assert_eq!(proxy.sql(&format!("USE shop; SELECT settling(2); {read}")), "2\nNULL\t2\t7");
+    assert_eq!(
+        proxy.sql("USE shop; SELECT a FROM logged WHERE settling(3) < a - 3 LIMIT 1; SELECT @@default_week_format"),
+        "7\n3"
+    );
+    // What reads no variables is read anywhere.
+    assert_ne!(proxy.sql(&format!("INSERT INTO shop.logged VALUES (7); SELECT {NODE}")), "galera-71");
 }
 
 fn prepared_statements(proxy: &Proxy) {

@@ -221,7 +221,7 @@ impl Machine {
             Route::Reader => return Target::Reader,
             Route::Home => return Target::Home,
             Route::Transaction => self.state.transaction,
-            Route::Pinned => self.state.pinned,
+            Route::Pinned => self.state.variables_at(),
             Route::Previous => self.state.previous,
         };
         slot.map_or(Target::Writer, Target::Slot)

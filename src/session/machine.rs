@@ -327,7 +327,7 @@ impl Machine {
     /// A connection that holds nothing of the session's and runs nothing.
     pub(super) fn is_free(&self, slot: Slot) -> bool {
         let idle = self.work.as_ref().is_none_or(|work| work.slot != Some(slot));
-        idle && self.state.transaction != Some(slot) && self.state.pinned != Some(slot)
+        idle && self.state.transaction != Some(slot) && !self.state.needs(slot)
     }
 
     pub(super) fn arm(&mut self, deadline_us: Option<u64>, desk: &mut Desk) {

@@ -22,6 +22,7 @@ use super::conn::{NodeConn, Phase as ConnPhase, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::kill::Sentence;
 use super::machine::Machine;
+use super::state::Left;
 
 /// How long a connection stays for the sake of what the previous statement left on it.
 const FOLLOW_UP: Duration = Duration::from_millis(500);
@@ -122,8 +123,13 @@ impl Machine {
         self.state.previous_warned = work.warned;
     }
 
-    /// What a statement asks of the previous one, if the connection that knew it is gone.
+    /// What a statement asks of earlier ones, if the connection that knew it is gone.
     pub(super) fn forgotten(&mut self, verdict: Verdict) -> Option<Fault> {
+        if self.state.left == Left::Gone && verdict.traits.contains(Traits::READS_VARIABLE) {
+            self.state.left = Left::Nothing;
+            let text = "User variables that stored code has set were lost with its node connection; set them again";
+            return Some(Fault::proxy(Retry::Never, 1105, b"HY000", text));
+        }
         let counts = verdict.class == Class::Diagnostics && verdict.traits.contains(Traits::ROW_COUNTS);
         self.state.asks_row_counts |= counts;
         let warnings = self.state.previous_warned && verdict.traits.contains(Traits::WARNINGS);

@@ -221,7 +221,8 @@ impl Machine {
         let relisted = self.state.relisted;
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
         let asked = conn.asked.is_some_and(|version| version >= relisted);
-        if asked || !changes || desk.view.gtid_domain.is_none() {
+        let stays = desk.view.nodes.len() <= 1 && !desk.settings.multiplex;
+        if asked || !changes || (stays && desk.view.gtid_domain.is_none()) {
             return;
         }
         conn.asked = Some(conn.sent);

@@ -6,7 +6,7 @@
 use tracing::debug;
 
 use crate::fault::Fault;
-use crate::sql::statement::{Class, Traits, classify};
+use crate::sql::statement::{Class, Traits, Verdict, classify};
 use crate::telemetry::tally::Event;
 use crate::wire::Malformed;
 use crate::wire::command::{self, Command, INIT_DB, QUERY};
@@ -20,6 +20,7 @@ use super::journal::{Entry, Ids, Replay};
 use super::loss::{Refusal, commits, refusal};
 use super::machine::Machine;
 use super::prepared::{set_statement_id, with_statement_id};
+use super::state::Left;
 use super::work::{After, Target, Work};
 
 /// A transaction that is aborted more often than this is given up.
@@ -61,7 +62,9 @@ impl Machine {
             self.journal = Some(journal);
         }
         let Some(journal) = &mut self.journal else { return };
-        if is_unrepeatable(work) || self.state.pinned == Some(slot) {
+        let reads_variables = |verdict: Verdict| verdict.traits.contains(Traits::READS_VARIABLE);
+        let left = self.state.left == Left::At(slot) && work.verdict().is_some_and(reads_variables);
+        if is_unrepeatable(work) || self.state.pinned == Some(slot) || left {
             return journal.spoil();
         }
         if journal.is_whole() {

@@ -165,7 +165,7 @@ impl Machine {
     fn take_changes(&mut self, slot: Slot, packet: &[u8], desk: &mut Desk) -> Result<Seen, Malformed> {
         let ok = OkPacket::parse(&packet[HEADER..])?;
         let seen = self.take_tracking(slot, &ok, packet[3], desk);
-        if ok.tracked_schema() == Some(b"") {
+        if ok.tracked_schema() == Some(b"") && self.client.schema.is_some() {
             self.leave_schema(slot, desk);
         }
         Ok(seen)

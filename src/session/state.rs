@@ -34,6 +34,17 @@ bitflags! {
     }
 }
 
+/// User variables that stored code may have set, as the node has told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Left {
+    #[default]
+    Nothing,
+    /// Whatever reads user variables must read them here.
+    At(Slot),
+    /// Where they were is gone: whatever would read user variables must not.
+    Gone,
+}
+
 /// These keep every statement of the session where they are.
 const FOLLOWED: Pins = Pins::TEMPORARY_TABLES.union(Pins::TABLE_LOCKS).union(Pins::XA).union(Pins::SETTINGS);
 
@@ -87,6 +98,7 @@ pub(super) struct SessionState {
     pub(super) insert_id_at: Option<Slot>,
     pub(super) pins: Pins,
     pub(super) pinned: Option<Slot>,
+    pub(super) left: Left,
     pub(super) mode: LexMode,
     pub(super) written: Written,
     /// The version of the effect by which the client last said what it wants to be told of.
@@ -110,7 +122,7 @@ impl SessionState {
             autocommit_off: !self.autocommits(),
             next_transaction_set: self.upcoming.is_set(),
             pinned: self.pins.intersects(FOLLOWED),
-            variables_pinned: self.pins.contains(Pins::VARIABLES),
+            variables_pinned: self.pins.contains(Pins::VARIABLES) || self.left != Left::Nothing,
         }
     }
 
@@ -174,6 +186,28 @@ impl SessionState {
     pub(super) fn pin(&mut self, pin: Pins, slot: Slot) {
         self.pins |= pin;
         self.pinned.get_or_insert(slot);
+    }
+
+    /// Stored code may have set user variables on this connection. What it has set on another one can't be had there.
+    pub(super) fn leave_variables(&mut self, slot: Slot) {
+        self.left = match self.left {
+            Left::Nothing => Left::At(slot),
+            Left::At(before) if before == slot => Left::At(slot),
+            Left::At(_) | Left::Gone => Left::Gone,
+        };
+    }
+
+    /// Where user variables are read that can't be repeated.
+    pub(super) fn variables_at(&self) -> Option<Slot> {
+        match self.left {
+            Left::At(slot) if !self.pins.intersects(FOLLOWED | Pins::VARIABLES) => Some(slot),
+            _ => self.pinned,
+        }
+    }
+
+    /// Whether the session has something on this connection that no other one has, for more than a transaction.
+    pub(super) fn needs(&self, slot: Slot) -> bool {
+        self.pinned == Some(slot) || self.left == Left::At(slot)
     }
 
     fn unpin(&mut self, pin: Pins) {
@@ -314,6 +348,9 @@ impl SessionState {
     pub(super) fn lost(&mut self, slot: Slot) -> bool {
         self.forget_previous(slot);
         self.upcoming.lost(slot);
+        if self.left == Left::At(slot) {
+            self.left = Left::Gone;
+        }
         if self.insert_id_at == Some(slot) {
             self.insert_id_at = None;
             self.forget_keys(&[INSERT_ID.into()].into());
@@ -386,6 +423,20 @@ mod tests {
         assert_eq!(packets(&state, 0), [b"b=1", b"a=2"]);
         assert_eq!(packets(&state, 2), [b"a=2"]);
         assert_eq!(state.version(), 3);
+    }
+
+    #[test]
+    fn variables_that_stored_code_leaves_are_read_where_it_ran_or_missed() {
+        let mut state = SessionState::default();
+        assert!(!state.facts().variables_pinned);
+        state.leave_variables(1);
+        state.leave_variables(1);
+        assert_eq!((state.facts().variables_pinned, state.variables_at(), state.needs(1)), (true, Some(1), true));
+        assert!(!state.facts().pinned && !state.lost(1));
+        assert_eq!((state.left, state.variables_at()), (Left::Gone, None));
+        state.left = Left::At(0);
+        state.leave_variables(1);
+        assert_eq!(state.left, Left::Gone);
     }
 
     #[test]

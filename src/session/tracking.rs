@@ -80,8 +80,8 @@ impl Machine {
 
     /// An OK packet of the client's command with tracking data has come: takes note of it, and writes to the client what it may see of it.
     pub(super) fn take_tracking(&mut self, slot: Slot, ok: &OkPacket<'_>, sequence: u8, desk: &mut Desk) -> Seen {
-        if ok.tells_state_change() && ok.tracked_schema().is_none() {
-            self.note_state_change(slot);
+        if ok.tells_state_change() {
+            self.note_state_change(slot, ok.tracked_schema().is_some());
         }
         if let Some(gtid) = ok.tracked_variable(LAST_GTID) {
             self.note_gtid(slot, gtid, desk);
@@ -98,8 +98,9 @@ impl Machine {
     }
 
     /// Something in the session has changed on this connection. Where the text does not say what, stored code has done it: what a trigger
-    /// leaves are user variables, as a rule; a procedure or a function may leave anything.
-    fn note_state_change(&mut self, slot: Slot) {
+    /// leaves are user variables, as a rule; a procedure or a function may leave anything. Stored code of another schema goes there
+    /// and comes back, which is all that has changed as a rule.
+    fn note_state_change(&mut self, slot: Slot, came_back: bool) {
         let Some(work) = &self.work else { return };
         let (After::Statement(verdict) | After::Execute(verdict)) = work.after else { return };
         let said = Traits::TAINTS_VARIABLES
@@ -110,10 +111,10 @@ impl Machine {
         let stored = Traits::MAY_COMMIT | Traits::LEAVES_UNKNOWN;
         // Rows that end without an OK packet have left it to this one to tell of what they have changed.
         let late = self.state.written.untold;
-        if late || verdict.traits.intersects(stored) {
+        if !came_back && (late || verdict.traits.intersects(stored)) {
             self.state.pin(Pins::SETTINGS, slot);
-        } else if verdict.class == Class::Write && !verdict.traits.intersects(said) {
-            self.state.pin(Pins::VARIABLES, slot);
+        } else if late || (verdict.class == Class::Write && !verdict.traits.intersects(said)) {
+            self.state.leave_variables(slot);
         }
     }
 
@@ -122,7 +123,9 @@ impl Machine {
         let written = &mut self.state.written;
         written.untold = false;
         let Some(gtid) = std::str::from_utf8(text).ok().and_then(|text| text.parse::<Gtid>().ok()) else { return };
-        if Some(gtid.domain) != desk.view.gtid_domain {
+        // Where nodes don't number alike, none can be asked for it.
+        let Some(domain) = desk.view.gtid_domain else { return };
+        if gtid.domain != domain {
             written.strays |= desk.view.nodes.len() > 1;
             return;
         }
