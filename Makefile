@@ -59,10 +59,10 @@ sim:
 planted:
 	tests/sim/plant
 
-# The demo's last line says how it went.
+# The demo's last line says how it went. SITES=galera: the other site is a cluster of three, too, not a standalone server.
 demo: tools
 	@$(CARGO) build --release --quiet --bin oarlock --example demo
-	@target/release/examples/demo $(if $(STAY),--stay)
+	@target/release/examples/demo $(if $(SITES),--sites=$(SITES)) $(if $(STAY),--stay)
 
 bench: tools
 	$(CARGO) bench

@@ -2,14 +2,14 @@
 //!
 //! Starts a lab and an `oarlock run` for each site, drives sysbench through the cluster's, says each second how it goes, kills the
 //! writer, and at the end says what each node did before, what everybody noticed of the loss, and whether all have the same. The last
-//! line is the verdict. With `--stay` everything stays up.
+//! line is the verdict. With `--sites=galera` the other site is a cluster, too; with `--stay` everything stays up.
 
 use std::error::Error;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::time::Duration;
 
-use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Site, until};
+use oarlock::lab::{APP_PASSWORD, APP_USER, Builder, Lab, Site, until};
 
 #[path = "../../tests/support/gauge.rs"]
 mod gauge;
@@ -42,10 +42,25 @@ const TABLES: [&str; 5] = ["demo.marks", "sbtest.sbtest1", "sbtest.sbtest2", "sb
 
 fn main() -> ExitCode {
     let stay = std::env::args().any(|argument| argument == "--stay");
-    if let Err(why) = end_on_interrupt() {
-        return verdict(Err(why));
+    verdict(end_on_interrupt().and_then(|()| order(std::env::args())).and_then(|order| demo(order, stay)))
+}
+
+/// The lab as the arguments want it.
+fn order(mut arguments: impl Iterator<Item = String>) -> Outcome<Builder> {
+    // At REPEATABLE READ sysbench's transactions now and then deadlock with each other, proxy or not.
+    let order = Lab::builder().option("transaction_isolation", "READ-COMMITTED");
+    let sites = arguments.find_map(|argument| argument.strip_prefix("--sites=").map(str::to_owned));
+    match sites.as_deref() {
+        None => {
+            println!("starting a Galera cluster of 3, and the standalone server of the other site ...");
+            Ok(order.standalone(true).option("innodb_buffer_pool_size", "256M"))
+        }
+        Some("galera") => {
+            println!("starting two Galera clusters of 3, one for each site ...");
+            Ok(order.second_galera(3).option("innodb_buffer_pool_size", "128M"))
+        }
+        Some(other) => Err(format!("SITES can be galera, not {other}").into()),
     }
-    verdict(demo(stay))
 }
 
 fn verdict(outcome: Outcome<Sum>) -> ExitCode {
@@ -73,13 +88,7 @@ fn end_on_interrupt() -> Outcome<()> {
     Ok(())
 }
 
-fn demo(stay: bool) -> Outcome<Sum> {
-    println!("starting a Galera cluster of 3, and the standalone server of the other site ...");
-    // At REPEATABLE READ sysbench's transactions now and then deadlock with each other, proxy or not.
-    let order = Lab::builder()
-        .standalone(true)
-        .option("innodb_buffer_pool_size", "256M")
-        .option("transaction_isolation", "READ-COMMITTED");
+fn demo(order: Builder, stay: bool) -> Outcome<Sum> {
     let lab = order.start()?;
     println!("starting oarlock in front of each, with links both ways ...");
     let mut sites = Sites { lab: &lab, dc: Proxy::start(&lab, Site::Primary)?, dr: Proxy::start(&lab, Site::Dr)? };
@@ -90,7 +99,7 @@ fn demo(stay: bool) -> Outcome<Sum> {
     println!("making 4 tables of 50000 rows through it ...");
     load::prepare(&lab, sites.dc.applications.into())?;
     // A reader that is still applying a CREATE INDEX ends the reads in its way with error 1213.
-    measure::galera(&lab).try_for_each(|node| node.sql("SET wsrep_sync_wait = 15; SELECT 1").map(drop))?;
+    lab.nodes_of(Site::Primary).try_for_each(|node| node.sql("SET wsrep_sync_wait = 15; SELECT 1").map(drop))?;
     if !until(SETTLE_LIMIT, || sites.dc.is_even() && sites.dr.is_even()) {
         return Err("the sites do not follow each other".into());
     }
@@ -106,7 +115,7 @@ fn demo(stay: bool) -> Outcome<Sum> {
 fn under_load(sites: &mut Sites<'_>) -> Outcome<Sum> {
     let lab = sites.lab;
     println!("{} through {} for {} s", load::WORDS, sites.dc.applications, load::SECONDS);
-    let told = replication_log(lab)?.len();
+    let told = replication_log(lab)?;
     let before = (Work::of_all(lab)?, cpu_seconds(sites.dc.process.id())?);
     let (watched, work, victim) = (Watched::new(), Mutex::new(None), Mutex::new(None));
     let (total, pauses) = std::thread::scope(|scope| {
@@ -140,7 +149,8 @@ fn under_load(sites: &mut Sites<'_>) -> Outcome<Sum> {
     settle(sites, &victim)?;
     let rows = compare(lab, &TABLES)?;
     println!("all {rows} rows of {} tables are the same on all {} servers", TABLES.len(), lab.nodes().len());
-    let reconnects = replication_log(lab)?.split_off(told);
+    let mut reconnects = replication_log(lab)?;
+    reconnects.retain(|line| !told.contains(line));
     println!("reconnects of the DR site's replication: {}", reconnects.len());
     if let Some(line) = reconnects.first() {
         return Err(format!("the replica has noticed the loss: {line}").into());
@@ -148,11 +158,11 @@ fn under_load(sites: &mut Sites<'_>) -> Outcome<Sum> {
     measure::judge(&shares).map(|()| total)
 }
 
-/// What the DR site's server has to say of its connection to the cluster.
+/// What the DR site's servers have to say of their connection to the cluster.
 fn replication_log(lab: &Lab) -> Outcome<Vec<String>> {
-    let text = std::fs::read_to_string(lab.node("server-81")?.log())?;
+    let logs = lab.nodes_of(Site::Dr).map(|node| std::fs::read_to_string(node.log())).collect::<Result<String, _>>()?;
     let told = |line: &&str| line.contains("Slave I/O") || line.contains("reconnect");
-    Ok(text.lines().filter(told).map(str::to_owned).collect())
+    Ok(logs.lines().filter(told).map(str::to_owned).collect())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
@@ -172,9 +182,10 @@ fn settle(sites: &Sites<'_>, victim: &str) -> Outcome<()> {
     sites.lab.node(victim)?.start()?;
     let position =
         |name: &str| -> Outcome<Option<String>> { Ok(sites.lab.node(name)?.value("SELECT @@gtid_binlog_pos")?) };
+    let domains = [Site::Primary, Site::Dr].map(|site| format!("{}-", sites.lab.domain(site)));
     let shared = |text: Option<String>| -> Vec<String> {
-        let text = text.unwrap_or_default();
-        text.split(',').filter(|gtid| gtid.starts_with("70-") || gtid.starts_with("81-")).map(str::to_owned).collect()
+        let is_shared = |gtid: &&str| domains.iter().any(|domain| gtid.starts_with(domain));
+        text.unwrap_or_default().split(',').filter(is_shared).map(str::to_owned).collect()
     };
     let same = || {
         let all: Vec<_> =

@@ -1,6 +1,6 @@
 //! What the nodes and the proxy did during the load, by their own counters.
 
-use oarlock::lab::{Lab, Node};
+use oarlock::lab::{Lab, Node, Site};
 
 use super::Outcome;
 
@@ -15,7 +15,7 @@ pub struct Work {
 impl Work {
     /// Of every node of the cluster, in the lab's order.
     pub fn of_all(lab: &Lab) -> Outcome<Vec<Self>> {
-        galera(lab).map(Self::of).collect()
+        lab.nodes_of(Site::Primary).map(Self::of).collect()
     }
 
     fn of(node: &Node) -> Outcome<Self> {
@@ -27,11 +27,6 @@ impl Work {
         };
         Ok(Self { reads: counter("com_select")?, writes: counter("wsrep_replicated")? })
     }
-}
-
-/// The cluster's nodes.
-pub fn galera(lab: &Lab) -> impl Iterator<Item = &Node> {
-    lab.nodes().iter().filter(|node| node.name() != "server-81")
 }
 
 /// One node's part of all work.
@@ -51,7 +46,7 @@ pub fn shares(lab: &Lab, before: &[Work], after: &[Work]) -> Vec<Share> {
         reads_percent: percent(part.0, reads),
         writes_percent: percent(part.1, writes),
     };
-    galera(lab).zip(&done).map(share).collect()
+    lab.nodes_of(Site::Primary).zip(&done).map(share).collect()
 }
 
 pub fn table(shares: &[Share]) -> String {

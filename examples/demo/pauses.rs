@@ -4,7 +4,7 @@ use std::net::SocketAddrV4;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::Scope;
 
-use oarlock::lab::Lab;
+use oarlock::lab::{Lab, Site};
 
 use super::gauge::Gauge;
 use super::{Outcome, Sites};
@@ -38,16 +38,21 @@ impl Watched {
 
     /// Starts what is watched: rows written at both sites, by a survivor's own client too, and rows of each site arriving at the other.
     pub fn start<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, sites: &Sites<'_>) -> Outcome<()> {
-        let (survivor, dr) = (sites.lab.node("galera-73")?.address(), sites.lab.node("server-81")?.address());
+        // The last node of a site is the last to be its writer.
+        let last = |site| sites.lab.nodes_of(site).last().map(|node| node.address()).ok_or("a site without servers");
+        let (survivor, dr) = (last(Site::Primary)?, last(Site::Dr)?);
         let (dc_proxy, dr_proxy) = (sites.dc.applications, sites.dr.applications);
-        let of = |domain: u32| format!("SELECT REGEXP_SUBSTR(@@gtid_binlog_pos, '\\\\b{domain}-[0-9]+-[0-9]+')");
+        let of = |site| {
+            let domain = sites.lab.domain(site);
+            format!("SELECT REGEXP_SUBSTR(@@gtid_binlog_pos, '\\\\b{domain}-[0-9]+-[0-9]+')")
+        };
         let writes = |gauge: &'scope Gauge, address: SocketAddrV4| {
             scope.spawn(move || gauge.of_writes(address, WRITE, &self.ends));
         };
         writes(&self.survivor, survivor);
         writes(&self.proxy, dc_proxy);
         scope.spawn(move || Gauge::new().of_writes(dr_proxy, WRITE, &self.ends));
-        let (from_dc, from_dr) = (of(70), of(81));
+        let (from_dc, from_dr) = (of(Site::Primary), of(Site::Dr));
         scope.spawn(move || self.at_dr.of_changes(dr, &from_dc, &self.ends));
         scope.spawn(move || self.at_dc.of_changes(survivor, &from_dr, &self.ends));
         Ok(())

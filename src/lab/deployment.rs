@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::claim::Claim;
 use super::guardian::{self, Guardian};
 use super::options::my_cnf;
-use super::spec::{FIRST_GALERA, Kind, Member, Spec};
+use super::spec::{Kind, Member, Servers, Site, Spec};
 use super::template::Template;
 use super::{LabError, Node, Sst};
 
@@ -30,8 +30,8 @@ impl Lab {
         let spec = Spec {
             folder: PathBuf::new(),
             net: 0,
-            galera: 3,
-            standalone: false,
+            primary: Servers::Galera(3),
+            dr: Servers::None,
             sst: Sst::default(),
             fast_eviction: false,
             options: Vec::new(),
@@ -51,7 +51,7 @@ impl Lab {
         guardian::end(&Spec::load(folder)?.folder)
     }
 
-    /// All servers, the cluster's first.
+    /// All servers, the primary site's first.
     pub fn nodes(&self) -> &[Node] {
         &self.nodes
     }
@@ -64,7 +64,7 @@ impl Lab {
         })
     }
 
-    /// An address of this lab's net. The servers' own are 71 to 79 and 81; the proxies' are 70 and 80.
+    /// An address of this lab's net. The servers' own are 71 to 79 and 81 to 89; the proxies' are 70 and 80.
     pub fn address(&self, host: u8) -> Ipv4Addr {
         self.spec.address(host)
     }
@@ -86,6 +86,10 @@ impl Lab {
     /// Where everything of this lab is kept; gone with it.
     pub fn folder(&self) -> &Path {
         &self.spec.folder
+    }
+
+    pub(super) fn spec(&self) -> &Spec {
+        &self.spec
     }
 
     fn new(spec: Spec, claim: Claim) -> Self {
@@ -122,13 +126,19 @@ pub struct Builder {
 impl Builder {
     /// How many Galera nodes, 0 to 9.
     pub fn galera(mut self, nodes: u8) -> Self {
-        self.spec.galera = nodes;
+        self.spec.primary = if nodes == 0 { Servers::None } else { Servers::Galera(nodes) };
         self
     }
 
     /// Whether the other data centre's standalone server is there.
     pub fn standalone(mut self, yes: bool) -> Self {
-        self.spec.standalone = yes;
+        self.spec.dr = if yes { Servers::Standalone } else { Servers::None };
+        self
+    }
+
+    /// The other data centre is a Galera cluster too, of 1 to 9 nodes.
+    pub fn second_galera(mut self, nodes: u8) -> Self {
+        self.spec.dr = Servers::Galera(nodes);
         self
     }
 
@@ -193,7 +203,7 @@ fn prepare(spec: &Spec, member: Member, template: &Template) -> Result<(), LabEr
     let mut own = vec![folder.clone(), folder.join("tmp")];
     let mut files = vec![(folder.join("my.cnf"), my_cnf(spec, member, &template.user))];
     if member.kind == Kind::Galera {
-        files.push((folder.join("data/grastate.dat"), FIRST_STATE.to_owned()));
+        files.push((folder.join("data/grastate.dat"), first_state(member.site)));
         files.push((folder.join("data/gvwstate.dat"), first_view(spec, member)));
     }
     for (path, text) in files {
@@ -207,20 +217,17 @@ fn prepare(spec: &Spec, member: Member, template: &Template) -> Result<(), LabEr
 
 /// All nodes begin with the same data, so they begin as the members of one cluster that stopped in good order: this state and the
 /// view below let them find together at once, in parallel and without a state transfer.
-const FIRST_STATE: &str = "\
-# GALERA saved state
-version: 2.1
-uuid:    00000000-0000-4000-8000-000000000070
-seqno:   0
-safe_to_bootstrap: 0
-";
+fn first_state(site: Site) -> String {
+    let uuid = format!("00000000-0000-4000-8000-0000000000{}", site.number());
+    format!("# GALERA saved state\nversion: 2.1\nuuid:    {uuid}\nseqno:   0\nsafe_to_bootstrap: 0\n")
+}
 
 /// Names of members must differ in their first four bytes, or Galera takes a restarted member for another one.
 fn first_view(spec: &Spec, own: Member) -> String {
     let id = |member: Member| format!("{0}000000-e6b4-11f1-8000-0000000000{0}", member.number);
-    let members = spec.members().into_iter().filter(|member| member.kind == Kind::Galera);
-    let members: String = members.map(|member| format!("member: {} 0\n", id(member))).collect();
-    let (own, first) = (id(own), id(Member { kind: Kind::Galera, number: FIRST_GALERA }));
+    let all: Vec<_> = spec.members_of(own.site).into_iter().map(id).collect();
+    let members: String = all.iter().map(|member| format!("member: {member} 0\n")).collect();
+    let (own, first) = (id(own), &all[0]);
     format!("my_uuid: {own}\n#vwbeg\nview_id: 3 {first} 1\nbootstrap: 0\n{members}#vwend\n")
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::claim::Claim;
 use super::process::{self, Signal};
 use super::query::{Failure, query};
-use super::spec::{Kind, Member, Spec};
+use super::spec::{Kind, Member, Site, Spec};
 use super::{LabError, Rows, until};
 
 /// A server of a lab.
@@ -66,6 +66,11 @@ impl Node {
     /// Its data folder.
     pub fn data(&self) -> PathBuf {
         self.folder.join("data")
+    }
+
+    /// The site it is of.
+    pub fn site(&self) -> Site {
+        self.member.site
     }
 
     pub(super) fn kind(&self) -> Kind {
@@ -154,7 +159,7 @@ impl Node {
         }
         if self.kind() == Kind::Galera {
             // A cluster that found together again by itself, after all its nodes had ended, has lost its GTID domain.
-            self.sql("SET GLOBAL wsrep_gtid_domain_id = 70")?;
+            self.sql(&format!("SET GLOBAL wsrep_gtid_domain_id = {}", self.spec.domain(self.site())))?;
         }
         Ok(())
     }
@@ -232,7 +237,7 @@ impl Node {
             arguments.push(format!("--wsrep-start-position={position}"));
         }
         let pid_of = |member: Member| Node::new(&self.spec, &self.claim, member).pid();
-        let others = self.spec.members().into_iter().filter(|m| m.kind == Kind::Galera && *m != self.member);
+        let others = self.spec.members_of(self.site()).into_iter().filter(|member| *member != self.member);
         // With this file, left by a crash, the members of the last view wait for each other and go on.
         let waits_for_others = self.data().join("gvwstate.dat").exists();
         if !waits_for_others && others.filter_map(pid_of).next().is_none() {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::spec::{FIRST_GALERA, Kind, Member, Spec};
+use super::spec::{Kind, Member, Site, Spec};
 
 /// The configuration of one member. `user` is the system user it runs as.
 pub(super) fn my_cnf(spec: &Spec, member: Member, user: &str) -> String {
@@ -43,15 +43,18 @@ fn place(spec: &Spec, member: Member, user: &str) -> Vec<(&'static str, String)>
 
 /// What the guide says, by member.
 fn guide(spec: &Spec, member: Member) -> Vec<(&'static str, String)> {
-    let (server_id, offset) = match member.kind {
-        Kind::Galera => ("7000", member.number - FIRST_GALERA + 1),
-        Kind::Standalone => ("8000", spec.galera + 1),
+    let place = member.number - member.site.number();
+    let (server_id, offset) = match member.site {
+        Site::Primary => ("7000", place),
+        Site::Dr => ("8000", spec.primary.count() + place),
     };
+    // With one more where there is no other site, as nobody needs to know.
+    let writers = spec.primary.count() + spec.dr.count().max(1);
     vec![
         ("server_id", server_id.into()),
         ("gtid_domain_id", member.number.to_string()),
         ("auto_increment_offset", offset.to_string()),
-        ("auto_increment_increment", (spec.galera + 1).to_string()),
+        ("auto_increment_increment", writers.to_string()),
         ("log_bin", "bin".into()),
         ("log_slave_updates", "ON".into()),
         ("skip_slave_start", "ON".into()),
@@ -68,12 +71,15 @@ fn guide(spec: &Spec, member: Member) -> Vec<(&'static str, String)> {
 /// The cluster's part.
 fn galera(spec: &Spec, member: Member, user: &str) -> String {
     let own = spec.address(member.number);
-    let peers: Vec<_> = (0..spec.galera).map(|i| spec.address(FIRST_GALERA + i).to_string()).collect();
+    let peers: Vec<_> =
+        spec.members_of(member.site).into_iter().map(|peer| spec.address(peer.number).to_string()).collect();
     let eviction = if spec.fast_eviction { FAST_EVICTION } else { "" };
     let mut text = String::from(GUIDE_GALERA);
     let _ = writeln!(
         text,
-        "wsrep_cluster_address=gcomm://{peers}
+        "wsrep_cluster_name={cluster}
+wsrep_gtid_domain_id={domain}
+wsrep_cluster_address=gcomm://{peers}
 wsrep_node_address={own}
 wsrep_node_name={name}
 wsrep_sst_method={method}
@@ -87,6 +93,8 @@ gmcast.listen_addr=tcp://{own}:4567;ist.recv_addr={own}:4568{eviction}\"
 sockopt=\",bind={own}\"
 sst_log_archive=0
 ",
+        cluster = member.site.name(),
+        domain = spec.domain(member.site),
         peers = peers.join(","),
         name = member.name(),
         method = spec.sst.method(),
@@ -97,10 +105,8 @@ sst_log_archive=0
 const GUIDE_GALERA: &str = "\
 wsrep_on=ON
 wsrep_gtid_mode=ON
-wsrep_gtid_domain_id=70
 wsrep_auto_increment_control=0
 wsrep_provider=/usr/lib/galera/libgalera_smm.so
-wsrep_cluster_name=DC
 wsrep_trx_fragment_unit=rows
 wsrep_trx_fragment_size=10000
 ";
@@ -128,13 +134,14 @@ const FAST_EVICTION: &str =
 mod tests {
     use super::*;
     use crate::lab::Sst;
+    use crate::lab::spec::Servers;
 
     fn spec() -> Spec {
         Spec {
             folder: "/tmp/lab".into(),
             net: 9,
-            galera: 3,
-            standalone: true,
+            primary: Servers::Galera(3),
+            dr: Servers::Standalone,
             sst: Sst::Mariabackup,
             fast_eviction: false,
             options: vec![("max_connections".into(), "10".into())],
@@ -159,6 +166,20 @@ mod tests {
         assert_eq!(all("wsrep_gtid_domain_id"), ["70", "70", "70", ""]);
         assert_eq!(all("wsrep_cluster_address")[1], "gcomm://127.71.9.71,127.71.9.72,127.71.9.73");
         assert_eq!(all("wsrep_sst_method"), ["mariabackup", "mariabackup", "mariabackup", ""]);
+    }
+
+    #[test]
+    fn the_other_site_can_be_a_cluster() {
+        let spec = Spec { dr: Servers::Galera(3), ..spec() };
+        let texts: Vec<_> = spec.members().into_iter().map(|member| my_cnf(&spec, member, "mysql")).collect();
+        let all = |name: &str| -> Vec<_> { texts.iter().map(|text| value(text, name).unwrap_or_default()).collect() };
+        assert_eq!(all("server_id"), ["7000", "7000", "7000", "8000", "8000", "8000"]);
+        assert_eq!(all("gtid_domain_id"), ["71", "72", "73", "81", "82", "83"]);
+        assert_eq!(all("wsrep_gtid_domain_id"), ["70", "70", "70", "80", "80", "80"]);
+        assert_eq!(all("auto_increment_offset"), ["1", "2", "3", "4", "5", "6"]);
+        assert_eq!(all("auto_increment_increment"), ["6"; 6]);
+        assert_eq!(all("wsrep_cluster_address")[4], "gcomm://127.71.9.81,127.71.9.82,127.71.9.83");
+        assert_eq!(all("wsrep_cluster_name")[2..4], ["dc", "dr"]);
     }
 
     #[test]

@@ -41,6 +41,33 @@ impl Sst {
     }
 }
 
+/// One of the guide's two data centres.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Site {
+    /// The Galera cluster.
+    Primary,
+    /// The other one: a standalone server, or a second cluster.
+    Dr,
+}
+
+impl Site {
+    /// Its name in configurations.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Primary => "dc",
+            Self::Dr => "dr",
+        }
+    }
+
+    /// The last byte of its proxy's address; its servers are numbered from the one after it.
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Primary => 70,
+            Self::Dr => 80,
+        }
+    }
+}
+
 /// What a server is part of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -48,9 +75,33 @@ pub(super) enum Kind {
     Standalone,
 }
 
+/// What there is of a site.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Servers {
+    None,
+    Standalone,
+    /// A cluster of so many nodes.
+    Galera(u8),
+}
+
+impl Servers {
+    fn kind(self) -> Kind {
+        if matches!(self, Self::Galera(_)) { Kind::Galera } else { Kind::Standalone }
+    }
+
+    pub(super) fn count(self) -> u8 {
+        match self {
+            Self::None => 0,
+            Self::Standalone => 1,
+            Self::Galera(nodes) => nodes,
+        }
+    }
+}
+
 /// One server of a lab; its number is the last byte of its address and its own GTID domain, as in the guide.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Member {
+    pub(super) site: Site,
     pub(super) kind: Kind,
     pub(super) number: u8,
 }
@@ -69,10 +120,8 @@ impl Member {
 pub(super) struct Spec {
     pub(super) folder: PathBuf,
     pub(super) net: Net,
-    /// How many nodes the cluster has.
-    pub(super) galera: u8,
-    /// Whether there is the standalone server.
-    pub(super) standalone: bool,
+    pub(super) primary: Servers,
+    pub(super) dr: Servers,
     pub(super) sst: Sst,
     pub(super) fast_eviction: bool,
     /// Further server options, which win over the lab's.
@@ -81,9 +130,28 @@ pub(super) struct Spec {
 
 impl Spec {
     pub(super) fn members(&self) -> Vec<Member> {
-        let cluster = (0..self.galera).map(|i| Member { kind: Kind::Galera, number: FIRST_GALERA + i });
-        let standalone = self.standalone.then_some(Member { kind: Kind::Standalone, number: STANDALONE });
-        cluster.chain(standalone).collect()
+        [Site::Primary, Site::Dr].into_iter().flat_map(|site| self.members_of(site)).collect()
+    }
+
+    pub(super) fn members_of(&self, site: Site) -> Vec<Member> {
+        let servers = self.servers(site);
+        let member = |place| Member { site, kind: servers.kind(), number: site.number() + 1 + place };
+        (0..servers.count()).map(member).collect()
+    }
+
+    pub(super) fn servers(&self, site: Site) -> Servers {
+        match site {
+            Site::Primary => self.primary,
+            Site::Dr => self.dr,
+        }
+    }
+
+    /// The GTID domain in which a site writes. A standalone server has none but its own.
+    pub(super) fn domain(&self, site: Site) -> u8 {
+        match self.servers(site) {
+            Servers::Galera(_) | Servers::None => site.number(),
+            Servers::Standalone => site.number() + 1,
+        }
     }
 
     pub(super) fn address(&self, host: u8) -> Ipv4Addr {
@@ -109,9 +177,10 @@ impl Spec {
 
     /// Refuses what could not run.
     pub(super) fn check(&self) -> Result<(), LabError> {
-        if self.galera > GALERA_MAX || (self.galera == 0 && !self.standalone) {
+        let counts = [self.primary.count(), self.dr.count()];
+        if counts == [0, 0] || counts.iter().any(|count| *count > GALERA_MAX) {
             return Err(LabError::Refused(format!(
-                "a lab has 1 to {GALERA_MAX} Galera nodes, or a standalone server, or both"
+                "a lab has 1 to {GALERA_MAX} Galera nodes, or a standalone server or second cluster, or both"
             )));
         }
         let path = self.folder.display().to_string();
@@ -124,8 +193,6 @@ impl Spec {
     }
 }
 
-pub(super) const FIRST_GALERA: u8 = 71;
-pub(super) const STANDALONE: u8 = 81;
 const GALERA_MAX: u8 = 9;
 /// The path of a unix socket has at most 107 bytes, and a node's name comes after the folder.
 const FOLDER_BYTES_MAX: usize = 90;
