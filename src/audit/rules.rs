@@ -1,11 +1,14 @@
 //! What does not fit, why that matters, and what puts it right (pure).
 
+mod reach;
+
 use std::fmt;
 
 use super::facts::Facts;
 use super::grants::Grants;
+use super::reach::Reach;
 use crate::config::model::Kind;
-use crate::gtid::Gtid;
+use crate::gtid::{Gtid, Position};
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +55,8 @@ pub struct Picture {
     pub nodes: Vec<Server>,
     /// What it replicates from.
     pub remotes: Vec<Remote>,
+    /// What replicates from it through a running proxy, by GTIDs.
+    pub replicas: Vec<Replica>,
     /// Is it to be found out whether an interrupted write happened?
     pub resolves: bool,
 }
@@ -63,6 +68,17 @@ pub struct Server {
     pub name: String,
     /// Settings, and what the account that asked may do; or why there is no answer.
     pub answer: Result<(Facts, Grants), String>,
+    /// How far back its binary log goes, if the account that asked may see it.
+    pub reach: Option<Reach>,
+}
+
+/// A replica that reads.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Its server id.
+    pub server: u32,
+    /// What it has been sent.
+    pub position: Position,
 }
 
 /// The remote of a link.
@@ -88,10 +104,16 @@ impl Server {
     fn answer(&self) -> Option<(&str, &Facts, &Grants)> {
         self.answer.as_ref().ok().map(|(facts, grants)| (&*self.name, facts, grants))
     }
+
+    fn log(&self) -> Option<(&str, &Facts, &Reach)> {
+        self.answer().zip(self.reach.as_ref()).map(|((name, facts, _), reach)| (name, facts, reach))
+    }
 }
 
 /// Whoever is away for longer than binary logs are kept has to be built anew: that is to be more than a long weekend.
 const RETENTION_S_MIN: u64 = 4 * 86_400;
+/// Its names: servers before 10.5 had the other one.
+const BINLOG_MONITOR: [&str; 2] = ["BINLOG MONITOR", "REPLICATION CLIENT"];
 /// What the proxy's own tests run against.
 const TESTED: &str = "10.11";
 
@@ -108,6 +130,7 @@ pub fn audit(picture: &Picture) -> Vec<Finding> {
     findings.among_sites(picture);
     findings.of_counters(picture);
     findings.of_accounts(picture);
+    findings.of_reach(picture);
     findings.0.sort();
     findings.0.dedup();
     findings.0
@@ -341,6 +364,9 @@ impl Findings {
             lacks(Level::Error, grants.has_on("mysql.*", "SELECT"), "SELECT ON mysql.*", why);
             let why = "schemas can't be seen, and so logins into one not be checked";
             lacks(Level::Warning, all("SHOW DATABASES"), "SHOW DATABASES ON *.*", why);
+            let why =
+                "it can't be seen how far back the binary log goes, and whether replicas find there what they need";
+            lacks(Level::Warning, any(&BINLOG_MONITOR), "BINLOG MONITOR ON *.*", why);
             if picture.resolves {
                 let why = "it can't be found out whether a write happened whose node was lost: clients get error 08007";
                 lacks(Level::Warning, all("REPLICATION SLAVE"), "REPLICATION SLAVE ON *.*", why);
@@ -355,12 +381,17 @@ impl Findings {
             }
         }
         for Remote { user, server } in &picture.remotes {
-            if let Some((name, ..)) = server.answer().filter(|(_, _, grants)| !grants.has("REPLICATION SLAVE")) {
-                let (what, fix) = (
-                    format!("{user} lacks REPLICATION SLAVE there"),
-                    format!("GRANT REPLICATION SLAVE ON *.* TO {user}@'%'"),
-                );
-                self.add(Level::Error, name, what, "the link can't replicate", fix);
+            let Some((name, _, grants)) = server.answer() else { continue };
+            let mut lacks = |level, privilege: &str, why: &str| {
+                let fix = format!("GRANT {privilege} ON *.* TO {user}@'%'");
+                self.add(level, name, format!("{user} lacks {privilege} there"), why, fix);
+            };
+            if !grants.has("REPLICATION SLAVE") {
+                lacks(Level::Error, "REPLICATION SLAVE", "the link can't replicate");
+            }
+            if !BINLOG_MONITOR.iter().any(|name| grants.has(name)) {
+                let why = "it can't be seen whether that site still has what this one needs of its binary log";
+                lacks(Level::Warning, "BINLOG MONITOR", why);
             }
         }
     }

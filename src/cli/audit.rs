@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use super::list::fetch;
+use crate::admin::http::Replica as Listed;
 use crate::audit::collect::collect;
-use crate::audit::rules::{Level, audit};
+use crate::audit::rules::{Level, Replica, audit};
+use crate::config::Config;
 
 /// Check the settings of all nodes and remotes, and say what to change
 #[derive(clap::Args)]
@@ -25,7 +28,7 @@ pub fn run(args: Args) -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let picture = match runtime {
-        Ok(runtime) => runtime.block_on(collect(&config)),
+        Ok(runtime) => runtime.block_on(collect(&config, replicas(&config))),
         Err(error) => return super::failed(error),
     };
     let findings = audit(&picture);
@@ -34,4 +37,12 @@ pub fn run(args: Args) -> ExitCode {
     println!("{errors} errors, {} warnings", findings.len() - errors);
     let counts = if args.strict { findings.len() } else { errors };
     if counts == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The replicas of the proxy that runs with this configuration, if one does. By file and position there is nothing to compare.
+fn replicas(config: &Config) -> Vec<Replica> {
+    let listed = fetch(config.admin.address, "replicas").ok();
+    let listed: Vec<Listed> = listed.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
+    let read = |listed: Listed| Some(Replica { server: listed.server_id, position: listed.position?.parse().ok()? });
+    listed.into_iter().filter_map(read).collect()
 }

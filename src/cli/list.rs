@@ -82,7 +82,8 @@ pub(super) fn unanswered(admin: SocketAddr, error: &ureq::Error) -> String {
     }
 }
 
-fn fetch(admin: SocketAddr, what: &str) -> Result<String, ureq::Error> {
+/// What the proxy says of one of its lists.
+pub(super) fn fetch(admin: SocketAddr, what: &str) -> Result<String, ureq::Error> {
     let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None).build().into();
     agent.get(format!("http://{admin}/v1/{what}")).call()?.body_mut().read_to_string()
 }

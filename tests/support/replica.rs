@@ -36,6 +36,8 @@ pub fn follow(replica: &Node, proxy: &Proxy, more: &str) {
 /// A value of SHOW SLAVE STATUS, by the place of its column in 10.11.
 pub fn status(replica: &Node, name: &str) -> String {
     let place = match name {
+        "Master_Log_File" => 5,
+        "Read_Master_Log_Pos" => 6,
         "Slave_IO_Running" => 10,
         "Slave_SQL_Running" => 11,
         "Last_IO_Errno" => 34,

@@ -4,12 +4,12 @@ use super::super::facts::tests::facts;
 use super::*;
 
 const SERVICE: [&str; 2] = [
-    "GRANT RELOAD, SHOW DATABASES, SUPER, SLAVE MONITOR, REPLICATION SLAVE ON *.* TO `maxuser`@`%`",
+    "GRANT RELOAD, SHOW DATABASES, SUPER, BINLOG MONITOR, SLAVE MONITOR, REPLICATION SLAVE ON *.* TO `maxuser`@`%`",
     "GRANT SELECT ON `mysql`.* TO `maxuser`@`%`",
 ];
 
 fn server(name: &str, changes: &[(&str, &str)], grants: &[&str]) -> Server {
-    Server { name: name.to_owned(), answer: Ok((facts(changes), Grants::read(grants.iter().copied()))) }
+    Server { name: name.to_owned(), answer: Ok((facts(changes), Grants::read(grants.iter().copied()))), reach: None }
 }
 
 /// The guide's site with one thing changed on the second node, or at the remote.
@@ -19,12 +19,17 @@ fn site(node: &[(&str, &str)], remote: &[(&str, &str)]) -> Picture {
         server(name, &[more, &own[..]].concat(), &SERVICE)
     };
     let dr = [("server_id", "8000"), ("gtid_domain_id", "81"), ("auto_increment_offset", "4"), ("wsrep_on", "OFF")];
-    let dr = server("link dr", &[remote, &dr[..]].concat(), &["GRANT REPLICATION SLAVE ON *.* TO `repl_user`@`%`"]);
+    let dr = server(
+        "link dr",
+        &[remote, &dr[..]].concat(),
+        &["GRANT REPLICATION SLAVE, BINLOG MONITOR ON *.* TO `repl_user`@`%`"],
+    );
     Picture {
         kind: Kind::Galera,
         resolves: true,
         user: "maxuser".to_owned(),
         nodes: vec![with("a", "71", "1", &[]), with("b", "72", "2", node), with("c", "73", "3", &[])],
+        replicas: vec![],
         remotes: vec![Remote { user: "repl_user".to_owned(), server: dr }],
     }
 }
@@ -119,24 +124,82 @@ fn privileges() {
     assert_eq!(
         told(&picture),
         [
+            "Warning b: maxuser lacks BINLOG MONITOR ON *.*",
             "Warning b: maxuser lacks RELOAD ON *.*",
             "Warning b: maxuser lacks REPLICATION SLAVE ON *.*",
             "Warning b: maxuser lacks SLAVE MONITOR ON *.*"
         ]
     );
-    assert_eq!(audit(&picture)[0].fix, "GRANT RELOAD ON *.* TO maxuser@'%'");
+    assert_eq!(audit(&picture)[1].fix, "GRANT RELOAD ON *.* TO maxuser@'%'");
     picture.nodes[1] = server("b", &[("gtid_domain_id", "72"), ("auto_increment_offset", "2")], &[]);
     picture.remotes.clear();
     picture.resolves = false;
     assert_eq!(
         told(&picture),
-        ["Error b: maxuser lacks SELECT ON mysql.*", "Warning b: maxuser lacks SHOW DATABASES ON *.*"],
+        [
+            "Error b: maxuser lacks SELECT ON mysql.*",
+            "Warning b: maxuser lacks BINLOG MONITOR ON *.*",
+            "Warning b: maxuser lacks SHOW DATABASES ON *.*"
+        ],
         "without links there is less to do"
     );
     let mut picture = site(&[], &[]);
     let dr = [("server_id", "8000"), ("gtid_domain_id", "81"), ("auto_increment_offset", "4"), ("wsrep_on", "OFF")];
     picture.remotes[0].server = server("link dr", &dr, &["GRANT USAGE ON *.* TO `repl_user`@`%`"]);
-    assert_eq!(told(&picture), ["Error link dr: repl_user lacks REPLICATION SLAVE there"]);
+    let lacks = [
+        "Error link dr: repl_user lacks REPLICATION SLAVE there",
+        "Warning link dr: repl_user lacks BINLOG MONITOR there",
+    ];
+    assert_eq!(told(&picture), lacks);
+}
+
+#[test]
+fn logs_go_back_to_what_is_needed() {
+    let reach = |start: &str, next: &str| Reach::read(start, Some(next).filter(|next| !next.is_empty()));
+    let week = &[("expire_logs_days", "7.000000")][..];
+    for (logs, remote, at, expected) in [
+        ([reach("", ""), reach("", ""), None], None, "70-7000-1", &[][..]),
+        // What a node keeps to itself, and what the replica has written, it need not have.
+        ([reach("71-7000-4,81-8000-9", ""), None, None], None, "70-7000-1", &[]),
+        (
+            [reach("70-7000-5", ""), reach("70-7000-2", "70-7000-4"), None],
+            None,
+            "70-7000-3",
+            &[
+                "Warning a: its binary log begins at '70-7000-5', which replica 8000 has not reached",
+                "Warning b: replica 8000 still needs its oldest binary log, which is the next to be thrown away, after 604800 s",
+            ],
+        ),
+        // Nobody throws anything away there.
+        ([reach("70-7000-2", "70-7000-4"), None, None], None, "70-7000-3", &[]),
+        (
+            [reach("70-7000-5", ""), reach("70-7000-4", ""), reach("70-7000-9", "")],
+            None,
+            "70-7000-3",
+            &["Error replica 8000: it is at '70-7000-3', and no node's binary log goes back so far"],
+        ),
+        ([None, None, None], reach("81-8000-3", "81-8000-3"), "70-7000-9", &[]),
+        (
+            [None, None, None],
+            reach("81-8000-3", "81-8000-4"),
+            "70-7000-9",
+            &[
+                "Warning link dr: this site still needs its oldest binary log, which is the next to be thrown away, after 604800 s",
+            ],
+        ),
+        (
+            [None, None, None],
+            reach("81-8000-4", ""),
+            "70-7000-9",
+            &["Error link dr: its binary log begins at '81-8000-4', and this site has 81-8000-3 of it"],
+        ),
+    ] {
+        let mut picture = site(week, week);
+        picture.nodes.iter_mut().zip(logs).for_each(|(node, reach)| node.reach = reach);
+        picture.remotes[0].server.reach = remote;
+        picture.replicas = vec![Replica { server: 8000, position: at.parse().unwrap() }];
+        assert_eq!(told(&picture), expected);
+    }
 }
 
 #[test]
