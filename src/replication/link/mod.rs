@@ -6,7 +6,7 @@
 //! - [`lease`]: pure. Which proxy of the site may act.
 //! - [`statement`], [`skip`], [`pace`]: pure. An action as SQL; the transaction a link has stopped at; when to try again.
 //! - [`line`], [`remote`]: connections to nodes, and the watch on a remote.
-//! - [`reconcile`]: the task that looks, plans and acts, with a [`course`] for each link.
+//! - [`reconcile`]: the task that looks, plans and acts, and does what is ordered, with a [`course`] for each link.
 //! - [`board`]: what operators see and order. [`stopped`]: what they stopped, in a file.
 //!
 //! A link is a named replication connection, and its name is the link's: `SHOW ALL SLAVES STATUS` then tells an
