@@ -1,5 +1,5 @@
 //! A replica that reads by file and position, which mean something on one server only: it loses its connection with that server, comes
-//! again by itself, and misses nothing. On real servers.
+//! again by itself, and misses nothing; where that server is not the one that it would get, it is told so. On real servers.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
@@ -9,7 +9,7 @@ mod support;
 
 use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
 use replica::{SOON, Stop, Writes, connections, status};
-use support::Proxy;
+use support::{Proxy, succeeded};
 
 #[test]
 fn a_replica_by_file_and_position_comes_again() {
@@ -39,6 +39,81 @@ fn a_replica_by_file_and_position_comes_again() {
     let same = || rows(replica).unwrap() == rows(node).unwrap();
     assert!(until(SOON, same), "{:?} {:?} {:?}", rows(node), rows(replica), replica.sql("SHOW SLAVE STATUS"));
     assert!(connections(&proxy) >= 3);
+    the_log_is_begun_anew(&proxy, node, replica);
+}
+
+/// The server has a file of that name again, and the position that the replica asks for.
+fn the_log_is_begun_anew(proxy: &Proxy, node: &Node, replica: &Node) {
+    replica.sql("STOP SLAVE").unwrap();
+    let place = |node: &Node| {
+        let row = node.sql("SHOW MASTER STATUS").unwrap().remove(0);
+        (row[0].clone().unwrap(), row[1].as_deref().unwrap().parse::<u64>().unwrap())
+    };
+    let file = status(replica, "Master_Log_File");
+    let position: u64 = status(replica, "Read_Master_Log_Pos").parse().unwrap();
+    node.sql("RESET MASTER").unwrap();
+    while place(node).0 != file {
+        node.sql("FLUSH BINARY LOGS").unwrap();
+    }
+    while place(node).1 <= position {
+        proxy.sql("INSERT INTO shop.t (v, w) SELECT seq, REPEAT('x', 300) FROM shop.seq_1_to_200");
+    }
+    replica.sql("START SLAVE").unwrap();
+    is_refused(replica, &["server-81 has another", &file, "begun anew"]);
+}
+
+/// The I/O thread has stopped, and says why.
+fn is_refused(replica: &Node, words: &[&str]) {
+    let is_told = || status(replica, "Last_IO_Errno") == "1236";
+    assert!(until(SOON, is_told), "{:?}", replica.sql("SHOW SLAVE STATUS"));
+    let text = status(replica, "Last_IO_Error");
+    println!("{text}");
+    assert!(words.iter().all(|word| text.contains(word)), "{text}");
+    assert!(text.contains("CHANGE MASTER TO MASTER_USE_GTID = slave_pos"), "{text}");
+}
+
+/// A file of the same name on the next writer has other transactions at the same place. What the replica is told to do helps.
+#[test]
+fn a_replica_by_file_and_position_is_not_led_astray() {
+    let lab = Lab::builder().galera(2).standalone(true).start().unwrap();
+    let mut proxy = Proxy::start(&lab, Site::Primary);
+    let (first, next) = (lab.node("galera-71").unwrap(), lab.node("galera-72").unwrap());
+    let replica = lab.node("server-81").unwrap();
+    proxy.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT, w VARCHAR(300))");
+    replica
+        .sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT, w VARCHAR(300))")
+        .unwrap();
+    follow_by_file(replica, first, &proxy);
+    let write = |proxy: &Proxy, v: u32| proxy.sql(&format!("INSERT INTO shop.t (v, w) VALUES ({v}, 'x')"));
+    let there = |v: u32| {
+        let found = || replica.value(&format!("SELECT w FROM shop.t WHERE v = {v}")).unwrap().is_some();
+        assert!(until(SOON, found), "{v}: {:?}", replica.sql("SHOW SLAVE STATUS"));
+    };
+    write(&proxy, 1);
+    there(1);
+    // Its files have other names from here on.
+    next.sql("FLUSH BINARY LOGS").unwrap();
+    succeeded(&proxy.command(&["switch-writer", "galera-72"]));
+    write(&proxy, 2);
+    // The old writer goes on for as long as nothing happens to it.
+    there(2);
+    let dumps = "SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'";
+    first.sql(&format!("KILL {}", first.value(dumps).unwrap().unwrap())).unwrap();
+    write(&proxy, 3);
+    let words = ["is for this replica a file of galera-71, and the writer is galera-72"];
+    is_refused(replica, &words);
+    proxy.restart();
+    replica.sql("STOP SLAVE; START SLAVE").unwrap();
+    is_refused(replica, &words);
+    replica.sql("STOP SLAVE; CHANGE MASTER TO MASTER_USE_GTID = slave_pos; START SLAVE").unwrap();
+    there(3);
+    // It has read by GTIDs, so a place in any node's log is as good as another.
+    replica.sql("STOP SLAVE").unwrap();
+    write(&proxy, 4);
+    follow_by_file(replica, next, &proxy);
+    write(&proxy, 5);
+    there(5);
+    assert_eq!(replica.value("SELECT COUNT(*) FROM shop.t").unwrap().as_deref(), Some("4"));
 }
 
 /// From where the node is now.

@@ -21,20 +21,18 @@ use crate::backend::handover::Handover;
 use crate::backend::line::Line;
 use crate::backend::login::{Credentials, refusal};
 use crate::cluster::view::NodeId;
-use crate::fault::{Fault, Retry};
+use crate::fault::Fault;
 use crate::gtid::Gtid;
 use crate::net::clock::Clock;
 use crate::net::stream::Stream;
 use crate::telemetry::tally::Event;
-use crate::wire::binlog::SEMI_SYNC_MAGIC;
-use crate::wire::command::BINLOG_DUMP;
 use crate::wire::err;
 use crate::wire::packet::{self, HEADER};
 
 /// What is read at once, in bytes.
-const READ_BYTES: usize = 256 << 10;
+pub(super) const READ_BYTES: usize = 256 << 10;
 /// A replica sends acknowledgements, no more.
-const CLIENT_BYTES: usize = 4 << 10;
+pub(super) const CLIENT_BYTES: usize = 4 << 10;
 /// After so long a node that could not serve is asked again.
 const UNFIT_AGE: Duration = Duration::from_secs(30);
 /// A source that is lost sooner has not helped.
@@ -58,6 +56,9 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
         Ok(request) => request,
         Err(unreadable) => return tell(&mut client, 1, &nonsense(&unreadable), &endpoint.clock).await,
     };
+    if request.position.is_some() {
+        endpoint.anchors.forget(request.server);
+    }
     let seat = endpoint.roster.enter(request.server, address);
     let entry = seat.entry.clone();
     let flow = Flow::new(request.rules(endpoint.group_bytes_max), request.position.clone().unwrap_or_default());
@@ -102,11 +103,11 @@ pub(super) struct Dump {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) credentials: Credentials,
     pub(super) request: Request,
-    client: Stream,
+    pub(super) client: Stream,
     pub(super) flow: Flow,
-    stash: Stash,
+    pub(super) stash: Stash,
     /// Whole groups that the replica had not taken yet when their source was left.
-    owed: Vec<u8>,
+    pub(super) owed: Vec<u8>,
     pub(super) seat: Seat,
     pub(super) versions: watch::Receiver<u64>,
     pub(super) unfit: Verdicts,
@@ -119,11 +120,11 @@ pub(super) struct Dump {
 /// A node that sends.
 pub(super) struct Source {
     pub(super) node: NodeId,
-    stream: Stream,
-    buffer: Vec<u8>,
+    pub(super) stream: Stream,
+    pub(super) buffer: Vec<u8>,
     /// What has been read and not been passed on.
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
     since: Instant,
 }
 
@@ -190,7 +191,7 @@ impl Dump {
         tell(&mut self.client, self.flow.sequence(), fault, &self.endpoint.clock).await;
     }
 
-    fn name(&self, node: NodeId) -> String {
+    pub(super) fn name(&self, node: NodeId) -> String {
         self.endpoint.view.load().node(node).map_or_else(String::new, |node| node.name.to_string())
     }
 
@@ -316,37 +317,21 @@ impl Dump {
                 Step::Ended(length) if self.request.ends => return self.end(source, length).await,
                 Step::Ended(_) => return Err(End::Lost("it shuts down".into())),
                 Step::Failed(at) => return Err(self.failed(&bytes[at..])),
+                Step::Opens(made_s) => self.open(source.node, made_s)?,
                 Step::Gap(next) => return Err(End::Unfit(Unfit::Gap(next))),
             }
         }
     }
 
-    /// Passes on what was stashed of a long transaction, of which all is there now.
-    async fn flush(&mut self) -> Result<(), End> {
-        let mut buffer = vec![0; READ_BYTES];
-        self.stash.rewind().map_err(|error| self.unkept(&error))?;
-        loop {
-            match self.stash.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(length) => {
-                    self.write(&buffer[..length], None).await?;
-                }
-                // The replica has a part of it already.
-                Err(error) => {
-                    warn!(server = self.seat.entry.server, %error, "a long transaction can't be read again");
-                    return Err(End::Over);
-                }
+    /// By file and position: a file begins, or goes on, which is to be the one that the replica means.
+    fn open(&self, node: NodeId, made_s: u32) -> Result<(), End> {
+        match self.request.reader() {
+            Some(server) => {
+                let opened = self.endpoint.anchors.opens(server, &self.name(node), self.flow.file(), made_s);
+                opened.map_err(End::Tell)
             }
+            None => Ok(()),
         }
-        self.stash.clear();
-        Ok(())
-    }
-
-    fn unkept(&self, error: &io::Error) -> End {
-        let (limit, folder) = (self.endpoint.group_bytes_max, self.endpoint.state_dir.display());
-        let text =
-            format!("A transaction longer than {limit} bytes can't be kept in {folder} until it is whole: {error}");
-        End::Tell(Fault::proxy(Retry::Never, 1105, b"HY000", text))
     }
 
     /// What a source says that ends in the middle.
@@ -356,86 +341,6 @@ impl Dump {
             Some(fault) if !self.flow.can_move() => End::Tell(fault),
             Some(fault) => End::Unfit(Unfit::Lacks(self.flow.position().clone(), fault.message)),
             None => End::Lost("it says what makes no sense".into()),
-        }
-    }
-
-    /// Writes as fast as the replica takes it. What comes from a source that may not be used any more is owed from then on: the
-    /// source need not wait for the replica.
-    async fn write(&mut self, mut bytes: &[u8], source: Option<NodeId>) -> Result<(), End> {
-        let mut changed = false;
-        while !bytes.is_empty() {
-            let written = self.endpoint.clock.timeout(self.endpoint.stall_timeout, self.client.write(bytes));
-            let written = tokio::select! {
-                written = written => written,
-                Ok(()) = self.versions.changed(), if source.is_some() && self.flow.can_move() => {
-                    let view = self.endpoint.view.load();
-                    if source.and_then(|node| view.node(node)).is_some_and(|node| !node.tolerable()) {
-                        self.owed = bytes.to_vec();
-                        return Err(End::Lost("it may not be used any more".into()));
-                    }
-                    changed = true;
-                    continue;
-                }
-            };
-            match written {
-                Ok(Ok(written)) if written > 0 => {
-                    self.seat.entry.sent(written);
-                    self.endpoint.counters.totals.add(Event::BytesToReplicas, written as u64);
-                    bytes = &bytes[written..];
-                }
-                Ok(_) => return Err(End::Over),
-                Err(_) => {
-                    info!(server = self.seat.entry.server, "the replica has taken nothing for too long; its dump ends");
-                    return Err(End::Over);
-                }
-            }
-        }
-        if changed {
-            self.versions.mark_changed();
-        }
-        Ok(())
-    }
-
-    /// Acknowledgements go to the source they are for; returns how many bytes are done with.
-    async fn acknowledge(&mut self, bytes: &[u8], source: &mut Source) -> Result<usize, End> {
-        let mut at = 0;
-        while let Some((header, payload)) = packet::first(&bytes[at..]) {
-            if payload.first() == Some(&SEMI_SYNC_MAGIC) && self.flow.acknowledge() {
-                source.stream.write_all(&bytes[at..at + header.total()]).await?;
-            }
-            at += header.total();
-        }
-        if at == 0 && bytes.len() == CLIENT_BYTES { Err(End::Over) } else { Ok(at) }
-    }
-
-    /// A dump that was to end at the end of the log: the program may ask for another file, or go.
-    async fn end(&mut self, source: &mut Source, length: usize) -> Result<(), End> {
-        let mut packet = source.buffer[source.start..source.start + length].to_vec();
-        packet[3] = self.flow.sequence();
-        self.write(&packet, None).await?;
-        let mut command = vec![0; CLIENT_BYTES];
-        let mut there = 0;
-        loop {
-            match self
-                .endpoint
-                .clock
-                .timeout(self.endpoint.stall_timeout, self.client.read(&mut command[there..]))
-                .await
-            {
-                Ok(Ok(read)) if read > 0 => there += read,
-                _ => return Err(End::Over),
-            }
-            match packet::first(&command[..there]) {
-                Some((header, [BINLOG_DUMP, ..])) => {
-                    source.stream.write_all(&command[..header.total()]).await?;
-                    (source.start, source.end) = (0, 0);
-                    let rules = self.request.rules(self.endpoint.group_bytes_max);
-                    self.flow = Flow::new(rules, self.flow.position().clone());
-                    return Ok(());
-                }
-                None if there < CLIENT_BYTES => {}
-                _ => return Err(End::Over),
-            }
         }
     }
 }

@@ -12,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::gtid::{Gtid, Position};
 use crate::wire::Malformed;
 use crate::wire::binlog::{
-    EVENT_HEAD, Event, GTID_MAX, GroupStart, HEARTBEAT_MAX, Kind, QUERY_END_MAX, SEMI_SYNC, ends_transaction,
+    EVENT_HEAD, Event, GTID_MAX, GroupStart, HEARTBEAT_MAX, Kind, QUERY_END_MAX, ROTATE_MAX, SEMI_SYNC,
+    ends_transaction, file_of, made_s,
 };
 use crate::wire::err::ERR;
 use crate::wire::ok::{EOF, OK};
@@ -51,6 +52,8 @@ pub enum Step {
     Failed(usize),
     /// The source goes on with this group, which is not the next one of its domain.
     Gap(Gtid),
+    /// By file and position: what comes next is of [`Flow::file`], which was made at this second.
+    Opens(u32),
 }
 
 /// A transaction that was passed on, by what it is called and by its number among all of the servers that have it.
@@ -72,6 +75,9 @@ pub struct Flow {
     /// The number of the next packet to the replica.
     sequence: u8,
     passed_us: u64,
+    /// By file and position: the file, and whether it is known to whom it matters.
+    file: Box<str>,
+    opened: bool,
     scan: Scan,
     /// Acknowledgements that the replica will still send to sources that are gone, and to this one.
     stale_acks: u32,
@@ -115,6 +121,8 @@ impl Flow {
             landmarks: BTreeMap::new(),
             sequence: 1,
             passed_us: 0,
+            file: Box::default(),
+            opened: false,
             scan: Scan::default(),
             stale_acks: 0,
             due_acks: 0,
@@ -140,6 +148,11 @@ impl Flow {
     /// What the replica has been sent.
     pub fn position(&self) -> &Position {
         &self.position
+    }
+
+    /// The file that is read, by file and position.
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// The newest transaction of a domain by which another source can be compared.
@@ -176,7 +189,10 @@ impl Flow {
                 return Ok(self.release(now_us));
             }
             match look? {
-                Look::Special(step) => return Ok(step),
+                Look::Special(step) => {
+                    self.opened |= matches!(step, Step::Opens(_));
+                    return Ok(step);
+                }
                 _ if let Some(length) = self.stash(buffer.len()) => return Ok(Step::Stash(length)),
                 _ if buffer.len() > self.rules.group_bytes_max && !self.scan.loose => self.scan.loose = true,
                 _ => return Ok(Step::Pass(0)),
@@ -243,7 +259,35 @@ impl Flow {
         if let Some(gap) = self.gap(event.kind) {
             return Ok(Look::Special(Step::Gap(gap)));
         }
-        self.follow(event, prefix, header, buffer)
+        if self.rules.by_gtid {
+            self.follow(event, prefix, header, buffer)
+        } else {
+            self.follow_file(event, prefix, header, buffer)
+        }
+    }
+
+    /// By file and position everything goes as it comes, but which file it is has to be known first.
+    fn follow_file(
+        &mut self,
+        event: Event,
+        prefix: usize,
+        header: Header,
+        buffer: &mut [u8],
+    ) -> Result<Look, Malformed> {
+        let start = self.scan.at + HEADER + prefix;
+        match event.kind {
+            // What a source puts in front of each file is of no time. The one that ends the file before it only announces it.
+            Kind::Rotate if made_s(&buffer[start..])? > 0 => {}
+            Kind::Rotate if event.length > ROTATE_MAX => return Err(Malformed("the name of a file that is too long")),
+            Kind::Rotate => {
+                let Some(event) = buffer.get(start..start + event.length) else { return Ok(Look::Wait) };
+                self.file = file_of(event)?.into();
+                self.opened = false;
+            }
+            Kind::Format if !self.opened => return Ok(Look::Special(Step::Opens(made_s(&buffer[start..])?))),
+            _ => {}
+        }
+        Ok(self.pass_packet(header, buffer))
     }
 
     fn wants_heartbeat(&self, now_us: u64) -> bool {
@@ -262,9 +306,6 @@ impl Flow {
 
     /// Takes an event into the group it belongs to, and passes it on if that is the end of it.
     fn follow(&mut self, event: Event, prefix: usize, header: Header, buffer: &mut [u8]) -> Result<Look, Malformed> {
-        if !self.rules.by_gtid {
-            return Ok(self.pass_packet(header, buffer));
-        }
         let is_whole = self.scan.at + header.total() <= buffer.len();
         if let Kind::Gtid(start) = event.kind {
             if event.length > GTID_MAX {

@@ -3,10 +3,13 @@
 //!
 //! A session of the replication service ends with its client's COM_BINLOG_DUMP; here the dump begins. Pure: what was asked
 //! ([`request`]), what may be passed on ([`flow`]), which node can serve ([`source`]). Shell: making a node send ([`approach`]),
-//! having it show that it numbers transactions as the one before it (`proof`), finding one (`search`), the dump itself (`dump`), what it keeps of a long transaction ([`stash`]), and the list of all dumps
-//! ([`roster`]).
+//! having it show that it numbers transactions as the one before it (`proof`), finding one (`search`), the dump itself (`dump`), what the
+//! replica takes of it (`delivery`), what is kept of a long transaction ([`stash`]), the list of all dumps ([`roster`]), and where
+//! replicas read that ask by file and position ([`anchors`]).
 
+pub mod anchors;
 pub mod approach;
+mod delivery;
 mod dump;
 pub mod flow;
 pub mod link;
@@ -27,6 +30,7 @@ use crate::config::Config;
 use crate::net::clock::Clock;
 use crate::net::tls::ClientTls;
 use crate::telemetry::counters::Counters;
+use anchors::Anchors;
 use roster::Roster;
 
 /// What all dumps share.
@@ -38,6 +42,8 @@ pub struct Endpoint {
     pub counters: Arc<Counters>,
     /// All dumps.
     pub roster: Arc<Roster>,
+    /// Where those read that don't ask by GTIDs.
+    pub anchors: Arc<Anchors>,
     /// The timers of the workers, on which dumps run.
     pub clock: Clock,
     /// From dialling a node to its first byte of a dump.
@@ -69,6 +75,7 @@ impl Endpoint {
             view,
             counters,
             roster,
+            anchors: Arc::new(Anchors::recall(&config.site.state_dir, &config.site.name)),
             clock: Clock::current(),
             connect_timeout: config.cluster.connect_timeout,
             source_timeout: config.replication.source_timeout,

@@ -3,6 +3,7 @@
 //! The variables are asked of the node on which the replica has set them, so what is repeated elsewhere is their values: an
 //! expression such as `@@global.binlog_checksum` could have another value there.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -19,8 +20,10 @@ const CONNECT_STATE: &str = "@slave_connect_state";
 const HEARTBEAT: &str = "@master_heartbeat_period";
 const CHECKSUM: &str = "@master_binlog_checksum";
 const SEMI_SYNC: &str = "@rpl_semi_sync_slave";
+/// In COM_BINLOG_DUMP the file's name comes behind position, flags and server id.
+const FILE_AT: usize = 10;
 /// All a replica can set that a dump depends on (server: sql/sql_repl.cc, sql/semisync_master.cc). Session variables last.
-const VARIABLES: [&str; 10] = [
+const VARIABLES: [&str; 11] = [
     CONNECT_STATE,
     HEARTBEAT,
     CHECKSUM,
@@ -29,6 +32,8 @@ const VARIABLES: [&str; 10] = [
     "@slave_gtid_strict_mode",
     "@slave_gtid_ignore_duplicates",
     "@slave_until_gtid",
+    // Of 11.3 and later.
+    "@slave_gtid_until_before_gtids",
     "@slave_uuid",
     "@@skip_replication",
 ];
@@ -86,6 +91,16 @@ impl Request {
         };
         let ends = flags & DUMP_NON_BLOCK != 0;
         Ok(Self { server, ends, position, variables, registration, dump })
+    }
+
+    /// The replica's server id, if it asks by file and position and will come again.
+    pub fn reader(&self) -> Option<u32> {
+        (self.position.is_none() && !self.ends && self.server != 0).then_some(self.server)
+    }
+
+    /// The file that it asks for, by file and position; empty for the first one.
+    pub fn file(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(self.dump.get(FILE_AT..).unwrap_or_default())
     }
 
     fn value(&self, name: &str) -> Option<&[u8]> {
@@ -195,6 +210,11 @@ mod tests {
     fn without_a_position_it_asks_by_file() {
         let request = request(&[(HEARTBEAT, "100000000")]).unwrap();
         assert!(request.position.is_none() && !request.rules(1).by_gtid);
+        assert_eq!((request.reader(), &*request.file()), (None, ""), "it reads to the end, and does not come again");
+        let stays =
+            Request::read(vec![], None, [&[4, 0, 0, 0, 0, 0, 0x40, 0x1f, 0, 0][..], b"bin.000007"].concat().into());
+        let stays = stays.unwrap();
+        assert_eq!((stays.reader(), &*stays.file()), (Some(8000), "bin.000007"));
         let mut out = Vec::new();
         request.put_setup(&Position::default(), Duration::from_millis(500), &mut out);
         assert_eq!(&out[5..], b"SET @master_heartbeat_period = 100000000");

@@ -5,10 +5,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::anchors::elsewhere;
 use super::approach::{Refusal, Wanted, approach};
 use super::dump::{Dump, End, Source};
 use super::source::{Dilemma, Unfit, better, choose, weigh};
-use crate::cluster::view::NodeId;
+use crate::cluster::view::{ClusterView, NodeId};
 use crate::fault::{Fault, Retry};
 use crate::gtid::Gtid;
 
@@ -25,7 +26,7 @@ impl Dump {
         loop {
             let view = self.endpoint.view.load().clone();
             self.versions.mark_unchanged();
-            let node = if self.flow.can_move() { choose(&view, &self.unfit) } else { view.write_target() };
+            let node = if self.flow.can_move() { choose(&view, &self.unfit) } else { self.home(&view)? };
             let dilemma = match node {
                 Some(node) => match self.approach(node, BEHIND_MAX).await {
                     Ok(source) => return Ok(source),
@@ -60,6 +61,16 @@ impl Dump {
                     self.unfit.retain(|_, why| !matches!(why, Unfit::Absent(_)));
                 }
             }
+        }
+    }
+
+    /// By file and position there is one source: the writer, as long as that is the node whose files the replica means.
+    fn home(&self, view: &ClusterView) -> Result<Option<NodeId>, End> {
+        let Some(writer) = view.write_target() else { return Ok(None) };
+        let home = self.request.reader().and_then(|server| self.endpoint.anchors.node_of(server));
+        match home.filter(|home| **home != *self.name(writer)) {
+            Some(home) => Err(End::Tell(elsewhere(&self.request.file(), &home, &self.name(writer)))),
+            None => Ok(Some(writer)),
         }
     }
 

@@ -8,6 +8,8 @@ pub mod writes;
 
 use std::fmt::Display;
 
+use flate2::Crc;
+
 use super::Malformed;
 use super::command::{self, BINLOG_DUMP};
 use super::cursor::Cursor;
@@ -47,6 +49,8 @@ const FL_COMPLETED_XA: u8 = 128;
 pub const QUERY_END_MAX: usize = 4 << 10;
 /// The longest GTID event, in bytes: what follows the first 13 bytes is a commit id, or the id of an XA transaction.
 pub const GTID_MAX: usize = 512;
+/// The longest Rotate event, in bytes: it names a file, too.
+pub const ROTATE_MAX: usize = 1 << 10;
 /// The longest heartbeat, in bytes: it names a file.
 pub const HEARTBEAT_MAX: usize = 1 << 10;
 /// Length of a checksum in bytes.
@@ -127,6 +131,28 @@ impl Event {
     }
 }
 
+/// When this event was made, in seconds. Of a Format event that is when the file was, wherever in it a dump begins.
+pub fn made_s(event: &[u8]) -> Result<u32, Malformed> {
+    Cursor::new(event).u32()
+}
+
+/// The file that this whole Rotate event names, behind a position of 8 bytes. Whether it ends with a checksum depends on what was read
+/// before it, so that is seen from the bytes.
+pub fn file_of(event: &[u8]) -> Result<&str, Malformed> {
+    let event = match event.split_last_chunk::<CHECKSUM>() {
+        Some((rest, checksum)) if checksum_of(rest) == *checksum => rest,
+        _ => event,
+    };
+    let name = event.get(EVENT_HEADER + 8..).and_then(|name| std::str::from_utf8(name).ok());
+    name.ok_or(Malformed("a file of a binary log without a name"))
+}
+
+fn checksum_of(event: &[u8]) -> [u8; CHECKSUM] {
+    let mut checksum = Crc::new();
+    checksum.update(event);
+    checksum.sum().to_le_bytes()
+}
+
 /// What a look-up says on its connection before [`put_look_up`]: from where.
 pub fn look_up_setup(from: impl Display) -> String {
     format!("SET @mariadb_slave_capability = 4, @master_binlog_checksum = 'CRC32', @slave_connect_state = '{from}'")
@@ -179,6 +205,17 @@ mod tests {
         ] {
             assert_eq!(Event::parse(&bytes), Ok(Event { kind, length: bytes.len() }));
         }
+    }
+
+    #[test]
+    fn files_have_names() {
+        let mut rotate = event(ROTATE_EVENT, b"\x04\0\0\0\0\0\0\0bin.000001");
+        assert_eq!(file_of(&rotate), Ok("bin.000001"));
+        rotate.extend(checksum_of(&rotate));
+        assert_eq!(file_of(&rotate), Ok("bin.000001"));
+        assert!(file_of(&event(ROTATE_EVENT, b"\x04\0\0")).is_err());
+        assert!(file_of(&event(ROTATE_EVENT, b"\x04\0\0\0\0\0\0\0bin.000001\xff\0\0\0")).is_err());
+        assert_eq!(made_s(&[1, 2, 0, 0, 9]), Ok(513));
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn rows(length: usize) -> Vec<u8> {
     event(23, &vec![9; length])
 }
 
+const ROTATE: u8 = 4;
 const FORMAT: u8 = 15;
 const HEARTBEAT: u8 = 27;
 const IGNORABLE: u8 = 28;
@@ -213,10 +214,32 @@ fn long_groups_are_stashed() {
 #[test]
 fn by_file_and_position_everything_passes() {
     let rules = Rules { by_gtid: false, group_bytes_max: 0, ..RULES };
-    let bytes = sent(&[event(FORMAT, b"a"), gtid(1, 8, 0), rows(5000)]);
+    let bytes = sent(&[gtid(1, 8, 0), rows(5000)]);
     let mut flow = Flow::new(rules, Position::default());
     assert_eq!(run(&mut flow, &bytes[..bytes.len() - 7], 64, 0).0, bytes[..bytes.len() - 7]);
     assert!(!flow.can_move());
+}
+
+#[test]
+fn files_are_named_before_they_are_read() {
+    let rules = Rules { by_gtid: false, group_bytes_max: 0, ..RULES };
+    let rotate = |file: &str| event(ROTATE, &[b"\x04\0\0\0\0\0\0\0", file.as_bytes()].concat());
+    let mut announced = event(ROTATE, b"\x04\0\0\0\0\0\0\0bin.000009\xff\xff\xff\xff");
+    announced[0] = 7;
+    let mut format = event(FORMAT, b"crc!");
+    format[0] = 7;
+    let mut flow = Flow::new(rules, Position::default());
+    for file in ["bin.000001", "bin.000002"] {
+        let bytes = sent(&[rotate(file), format.clone(), rows(50)]);
+        let (passed, told) = run(&mut flow, &bytes, usize::MAX, 0);
+        assert_eq!((told, flow.file(), passed.len()), (Some(Step::Opens(7)), file, 4 + 1 + rotate(file).len()));
+        let rest = &mut bytes[passed.len()..].to_vec();
+        assert_eq!(flow.take(rest, 0), Ok(Step::Pass(rest.len())), "it is told once");
+        assert_eq!(run(&mut flow, &sent(&[announced.clone()]), usize::MAX, 0).1, None);
+        assert_eq!(flow.file(), file);
+    }
+    let long = sent(&[rotate(&"x".repeat(1000))]);
+    assert!(flow.take(&mut long.clone(), 0).is_err());
 }
 
 #[test]
