@@ -15,6 +15,7 @@ use super::desk::{Desk, Peer, Slot};
 use super::loss;
 use super::machine::Machine;
 use super::prepared::{Held, Statement, statement_id, wants_cursor};
+use super::replica::foreign_gtids;
 use super::work::{After, Target, Work};
 
 /// A command up to this many bytes is taken whole; what is longer streams, and is judged by its start.
@@ -117,7 +118,8 @@ impl Machine {
                 Ok(Work { after: After::Nothing, ..self.statement(command, verdict, desk) })
             }
             Command::BinlogDump | Command::RegisterSlave => self.replicate(command, payload, desk),
-            Command::Unknown(_) => Err(Fault::client(1047, b"08S01", "Unknown command")),
+            Command::BinlogDumpGtid if self.replica.is_some() => Err(foreign_gtids()),
+            Command::BinlogDumpGtid | Command::Unknown(_) => Err(Fault::client(1047, b"08S01", "Unknown command")),
             _ => Ok(Work { after: After::Nothing, ..self.statement(command, UNKNOWN, desk) }),
         };
         match work {

@@ -24,6 +24,13 @@ pub(super) struct Replica {
 /// COM_BINLOG_DUMP without a file name: position, flags, server id.
 const DUMP_BYTES_MIN: usize = 10;
 
+/// MySQL's COM_BINLOG_DUMP_GTID names transactions by the UUIDs of servers.
+pub(super) fn foreign_gtids() -> Fault {
+    let text =
+        "This is a MariaDB, whose GTIDs are not MySQL's: a replica of MySQL can read it by file and position only";
+    Fault::client(1235, b"42000", text)
+}
+
 impl Machine {
     /// Makes it a session of the replication service: everything runs on the writer.
     pub fn for_replicas(mut self) -> Self {

@@ -1,6 +1,6 @@
 //! Commands: the first byte of a client's packet, and the shape of the answer it gets.
 //!
-//! All commands MariaDB 10.11 knows (server: `enum_server_command` in include/mysql_com.h).
+//! All commands MariaDB 10.11 knows (server: `enum_server_command` in include/mysql_com.h), and one of MySQL's.
 
 use super::packet;
 use super::reply::Shape;
@@ -32,6 +32,8 @@ pub enum Command {
     StmtReset,
     SetOption,
     StmtFetch,
+    /// MySQL's: no MariaDB server takes it.
+    BinlogDumpGtid,
     ResetConnection,
     StmtBulkExecute,
     Unknown(u8),
@@ -64,6 +66,7 @@ impl Command {
             0x1a => Self::StmtReset,
             0x1b => Self::SetOption,
             0x1c => Self::StmtFetch,
+            0x1e => Self::BinlogDumpGtid,
             0x1f => Self::ResetConnection,
             0xfa => Self::StmtBulkExecute,
             other => Self::Unknown(other),

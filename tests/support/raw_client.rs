@@ -108,6 +108,19 @@ impl RawClient {
         }
     }
 
+    /// Reads one packet, whatever it is.
+    pub fn packet(&mut self) -> Vec<u8> {
+        let mut buffer = vec![0; 1 << 16];
+        loop {
+            if let Some((header, _)) = packet::first(&self.held) {
+                return self.held.drain(..header.total()).collect();
+            }
+            let read = self.stream.read(&mut buffer).unwrap();
+            assert!(read > 0, "closed");
+            self.held.extend_from_slice(&buffer[..read]);
+        }
+    }
+
     /// Reads all there is until the proxy closes; the code of the first error packet that begins a read, if any.
     pub fn rest(&mut self) -> (usize, Option<u16>) {
         let mut all = std::mem::take(&mut self.held);
