@@ -9,6 +9,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
+use std::time::{Duration, Instant};
 
 use oarlock::gtid::Position;
 use oarlock::lab::{Lab, Node, Site, until};
@@ -83,15 +84,26 @@ fn write(sites: &Sites<'_>, site: Site, rows: usize) {
     succeeded(&client(address, &["-e", &many]));
 }
 
+/// For as long as 500 rows take, or OUTAGE_SECONDS.
 fn dr_is_lost(sites: &mut Sites<'_>) {
+    let wanted = std::env::var("OUTAGE_SECONDS").map_or(0, |seconds| seconds.parse().unwrap());
     write(sites, Site::Dr, 20);
     sites.node(81).kill().unwrap();
     sites.dr.kill();
-    write(sites, Site::Primary, 500);
+    let (began, mut rows) = (Instant::now(), 0);
+    while rows < 500 || began.elapsed() < Duration::from_secs(wanted) {
+        write(sites, Site::Primary, 20);
+        rows += 20;
+        // A long outage is to leave some of the machine to others.
+        std::thread::sleep(Duration::from_millis(if rows < 500 { 0 } else { 500 }));
+    }
     expect(&sites.dc, "Connecting");
+    println!("DR was down for {:.0?} and {rows} rows", began.elapsed());
     sites.node(81).start().unwrap();
     sites.dr.restart();
+    let back = Instant::now();
     sites.settle();
+    println!("all is the same everywhere {:.1?} after its return", back.elapsed());
 }
 
 /// All power fails while transactions are on their way. Every command of README's page is run as it stands there.
