@@ -14,8 +14,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::admin::console;
@@ -25,17 +25,16 @@ use crate::admin::reload::Reloads;
 use crate::auth::directory::Directory;
 use crate::auth::load::Service;
 use crate::cluster::login;
-use crate::cluster::order::Orders;
+use crate::cluster::order::{self, Orders};
 use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
 use crate::config::{Config, Live, model};
 use crate::net::clock::Clock;
-use crate::net::listener;
 use crate::net::proxy_header::Balancers;
 use crate::net::tls::{ClientTls, ServerTls};
 use crate::outcome::Resolver;
 use crate::replication::Endpoint;
-use crate::replication::link::board::Board;
+use crate::replication::link::board::{self, Board};
 use crate::replication::link::reconcile::Reconciler;
 use crate::replication::roster::Roster;
 use crate::session::desk::Settings;
@@ -46,8 +45,12 @@ use crate::telemetry::log;
 
 mod reload;
 mod service;
+mod signals;
+mod succession;
 
 use reload::Reload;
+use signals::{Signal, Signals};
+use succession::{Estate, Predecessor, Sockets, Successor};
 
 /// What both halves see.
 #[derive(Clone, Debug)]
@@ -93,15 +96,16 @@ const FIRST_LOOK_MAX: Duration = Duration::from_secs(5);
 /// How often the drain looks whether the last session has gone.
 const DRAIN_POLL: Duration = Duration::from_millis(50);
 
-/// Runs the proxy until SIGTERM or SIGINT.
-pub fn run(config: Config, path: PathBuf) -> Result<(), StartError> {
+/// Runs the proxy until SIGTERM or SIGINT, or until another process has taken over from it. If it `takes_over` there is one from which
+/// it does that itself.
+pub fn run(config: Config, path: PathBuf, takes_over: bool) -> Result<(), StartError> {
     log::start(config.site.log);
     allow_many_files();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(StartError::of("cannot start the control plane"))?;
-    runtime.block_on(control(config, path))
+    runtime.block_on(control(config, path, takes_over))
 }
 
 /// A session has a socket for its client and one for each node: takes all descriptors the system gives.
@@ -112,11 +116,10 @@ fn allow_many_files() {
     }
 }
 
-async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
+async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(StartError::of("cannot listen to signals"))?;
-    let admin = TcpListener::bind(config.admin.address)
-        .await
-        .map_err(StartError::of(format!("cannot listen on the admin address {}", config.admin.address)))?;
+    let (past, mut sockets) = before(&config, takes_over).await?;
+    let operators = Operators::bind(&config, &mut sockets)?;
     let shared = Shared {
         view: ViewHandle::new(cluster_watch::first_view(&config)),
         counters: Arc::new(Counters::new(&config)),
@@ -124,12 +127,12 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
         registry: Arc::default(),
         config: Live::new(config),
     };
+    past.iter().for_each(|past| shared.registry.begin_after(past.last_session));
     let config = shared.config.load();
     let (links, link_orders) = Board::new();
     let (orders, node_orders) = Orders::new(config.cluster.switch_wait);
     let (reloads, mut reload_requests) = Reloads::new();
     let (stage, stage_seen) = watch::channel(Stage::Starting);
-    let stage = Arc::new(stage);
     let sources = Sources {
         config: shared.config.clone(),
         view: shared.view.clone(),
@@ -141,29 +144,19 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
         reloads,
         stage: stage_seen,
     };
-    serve_operators(admin, sources).await?;
-    let counters = shared.counters.clone();
-    let is_used = move |node| counters.connections(node) > 0;
-    tokio::spawn(cluster_watch::watch(shared.config.clone(), shared.view.clone(), node_orders, is_used));
-    if !config.links.is_empty() {
-        let reconciler = Reconciler::new(shared.config.clone(), shared.view.clone(), links, link_orders);
-        tokio::spawn(reconciler.map_err(StartError::of("cannot drive the links"))?.run());
-    } else {
-        // Whoever orders something of a link hears at once that there are none.
-        drop(link_orders);
-    }
-    tokio::spawn({
-        let (counters, view) = (shared.counters.clone(), shared.view.clone());
-        async move { counters.count_writers(view).await }
-    });
-    let data_plane = DataPlane::start(&shared, stage)?;
+    shared.watch_nodes(node_orders);
+    let links = shared.drive_links(links, link_orders)?;
+    let data_plane = DataPlane::start(&shared, Arc::new(stage), &mut sockets)?;
+    let (arrived, mut successors) = mpsc::channel(1);
+    let estate = Estate { sockets: sockets.passed(), registry: shared.registry.clone() };
+    tokio::spawn(take_office(past, operators, sources, estate, arrived));
     tracing::info!(site = &*config.site.name, admin = %config.admin.address, "oarlock runs");
 
     let mut reload = Reload::new(path, shared.clone(), data_plane.shared.clone());
-    loop {
+    let successor = loop {
         tokio::select! {
             signal = signals.next() => match signal {
-                Signal::Stop => break,
+                Signal::Stop => break None,
                 // What came of it is in the log.
                 Signal::Reload => drop(reload.run().await),
             },
@@ -171,6 +164,15 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
                 // Who asked may have gone.
                 let _ = answer.send(reload.run().await);
             }
+            Some(successor) = successors.recv() => break Some(successor),
+        }
+    };
+    match successor {
+        None => service::stopping(),
+        Some(successor) => {
+            links.into_iter().for_each(|links| links.abort());
+            data_plane.retire();
+            linger(successor, &shared, &mut signals).await;
         }
     }
     data_plane.drain();
@@ -180,24 +182,119 @@ async fn control(config: Config, path: PathBuf) -> Result<(), StartError> {
     Ok(())
 }
 
-/// Starts the admin API on this socket, and the console if there is one.
-async fn serve_operators(admin: TcpListener, sources: Sources) -> Result<(), StartError> {
-    if let Some(address) = sources.config.load().admin.console {
-        let what = format!("the console cannot listen on {address}");
-        let socket = TcpListener::bind(address).await.map_err(StartError::of(what))?;
+/// The process that this one is to take over from, and the sockets there are.
+async fn before(config: &Config, takes_over: bool) -> Result<(Option<Predecessor>, Sockets), StartError> {
+    if !takes_over {
+        return Ok((None, Sockets::default()));
+    }
+    let meeting = succession::meeting_point(config);
+    let what = format!("no process to take over from, at {}", meeting.display());
+    let mut past = Predecessor::find(&meeting).await.map_err(StartError::of(what))?;
+    let sockets = Sockets::inherit(&mut past);
+    Ok((Some(past), sockets))
+}
+
+/// What only one process of a site does: answers operators, and waits for the next one. Where another process does it that one has to
+/// give it up first, which it does once clients are taken here.
+async fn take_office(
+    past: Option<Predecessor>,
+    operators: Operators,
+    sources: Sources,
+    estate: Estate,
+    arrived: mpsc::Sender<Successor>,
+) {
+    let (mut stage, view) = (sources.stage.clone(), sources.view.clone());
+    let meeting = succession::meeting_point(&sources.config.load());
+    let mut relieved = None;
+    if let Some(past) = past {
+        if stage.wait_for(|stage| *stage == Stage::Serving).await.is_err() {
+            return;
+        }
+        match past.relieve().await {
+            Ok(process) => relieved = Some(process),
+            Err(error) => tracing::warn!("the process before this one has gone: {error}"),
+        }
+        tracing::info!("this process has taken over");
+        service::ready();
+    }
+    operators.serve(&sources);
+    let lead = async {
+        if let Some(relieved) = relieved {
+            relieved.lead(view).await;
+        }
+    };
+    tokio::join!(lead, succession::await_successor(meeting, estate, arrived));
+}
+
+impl Shared {
+    /// Sessions that come to an end: not the dumps.
+    fn sessions(&self) -> u64 {
+        self.counters.sessions().saturating_sub(self.roster.count())
+    }
+
+    /// Waits until there is none.
+    async fn empty(&self) {
+        while self.sessions() > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    }
+
+    fn watch_nodes(&self, orders: mpsc::Receiver<order::Request>) {
+        let (counters, view) = (self.counters.clone(), self.view.clone());
+        let is_used = {
+            let counters = counters.clone();
+            move |node| counters.connections(node) > 0
+        };
+        tokio::spawn(cluster_watch::watch(self.config.clone(), view.clone(), orders, is_used));
+        tokio::spawn(async move { counters.count_writers(view).await });
+    }
+
+    /// The task that drives the links, if there are any. Whoever orders something of a link hears at once if there are none.
+    fn drive_links(
+        &self,
+        board: Board,
+        orders: mpsc::Receiver<board::Request>,
+    ) -> Result<Option<JoinHandle<()>>, StartError> {
+        if self.config.load().links.is_empty() {
+            return Ok(None);
+        }
+        let reconciler = Reconciler::new(self.config.clone(), self.view.clone(), board, orders);
+        Ok(Some(tokio::spawn(reconciler.map_err(StartError::of("cannot drive the links"))?.run())))
+    }
+}
+
+/// Where operators come: the admin API, and the console if there is one.
+struct Operators {
+    admin: TcpListener,
+    console: Option<TcpListener>,
+}
+
+impl Operators {
+    fn bind(config: &Config, sockets: &mut Sockets) -> Result<Self, StartError> {
+        let mut bind = |name: &str, address| {
+            let socket = sockets.bind(address).and_then(TcpListener::from_std);
+            socket.map_err(StartError::of(format!("cannot listen on the {name} address {address}")))
+        };
+        let admin = bind("admin", config.admin.address)?;
+        Ok(Self { admin, console: config.admin.console.map(|address| bind("console", address)).transpose()? })
+    }
+
+    fn serve(self, sources: &Sources) {
+        if let Some(console) = self.console {
+            let sources = sources.clone();
+            tokio::spawn(async move {
+                if let Err(error) = console::serve(console, sources).await {
+                    tracing::error!(%error, "the console has ended");
+                }
+            });
+        }
         let sources = sources.clone();
         tokio::spawn(async move {
-            if let Err(error) = console::serve(socket, sources).await {
-                tracing::error!(%error, "the console has ended");
+            if let Err(error) = http::serve(self.admin, sources).await {
+                tracing::error!(%error, "the admin API has ended");
             }
         });
     }
-    tokio::spawn(async move {
-        if let Err(error) = http::serve(admin, sources).await {
-            tracing::error!(%error, "the admin API has ended");
-        }
-    });
-    Ok(())
 }
 
 /// Workers, accounts.
@@ -205,12 +302,12 @@ struct DataPlane {
     workers: Vec<std::thread::JoinHandle<()>>,
     shared: Arc<worker::Shared>,
     stage: Arc<watch::Sender<Stage>>,
-    opening: tokio::task::JoinHandle<()>,
+    opening: JoinHandle<()>,
 }
 
 impl DataPlane {
     /// Binds the listeners, and starts to load the accounts and to serve.
-    fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>) -> Result<Self, StartError> {
+    fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>, sockets: &mut Sockets) -> Result<Self, StartError> {
         let (live, config) = (shared.config.clone(), &*shared.config.load());
         let refused = |why| StartError::of("cannot start")(io::Error::other(why));
         let node_tls = node_tls(config).map_err(refused)?;
@@ -246,21 +343,27 @@ impl DataPlane {
         });
         let workers =
             worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;
-        let bind = |listener: &model::Listener| {
+        let mut bind = |listener: &model::Listener| {
             let what = format!("listener '{}' cannot listen on {}", listener.name, listener.address);
-            listener::bind(listener.address).map_err(StartError::of(what))
+            sockets.bind(listener.address).map_err(StartError::of(what))
         };
-        let sockets = config.listeners.iter().map(bind).collect::<Result<Vec<_>, _>>()?;
+        let sockets = config.listeners.iter().map(&mut bind).collect::<Result<Vec<_>, _>>()?;
         tokio::spawn(service::keep_alive(data.clone()));
         let opening = tokio::spawn(open(sockets, data.clone(), stage.clone()));
         Ok(Self { workers, shared: data, stage, opening })
+    }
+
+    /// Takes no more clients: another process does. Sessions go on.
+    fn retire(&self) {
+        self.opening.abort();
+        self.stage.send_replace(Stage::Relieved);
+        self.shared.registry.close();
     }
 
     /// Takes no more clients; sessions end as they become idle.
     fn drain(&self) {
         self.opening.abort();
         self.stage.send_replace(Stage::Draining);
-        service::stopping();
         self.shared.registry.drain();
     }
 
@@ -338,61 +441,27 @@ fn settings(config: &Config) -> Settings {
     }
 }
 
+/// Lets sessions stay until they end by themselves, the limit, or a signal; and follows the process that has taken over.
+async fn linger(successor: Successor, shared: &Shared, signals: &mut Signals) {
+    let limit = shared.config.load().limits.upgrade_wait;
+    tracing::info!(sessions = shared.sessions(), limit = ?limit, "another process has taken over: sessions may stay");
+    successor.pid.into_iter().for_each(service::succeeded);
+    tokio::spawn(successor.follow(shared.view.clone()));
+    tokio::select! {
+        () = shared.empty() => {}
+        () = signals.stop() => {}
+        () = tokio::time::sleep(limit) => tracing::warn!(sessions = shared.sessions(), "they have stayed long enough"),
+    }
+}
+
 /// Lets sessions finish, up to the limit or a second signal. Dumps have no end: their replicas come again by themselves.
 async fn wait_until_drained(shared: &Shared, signals: &mut Signals) {
     let limit = shared.config.load().limits.drain_timeout;
-    let sessions = || shared.counters.sessions().saturating_sub(shared.roster.count());
+    let sessions = || shared.sessions();
     tracing::info!(sessions = sessions(), limit = ?limit, "draining: no new sessions, open ones may finish");
-    let empty = async {
-        while sessions() > 0 {
-            tokio::time::sleep(DRAIN_POLL).await;
-        }
-    };
     tokio::select! {
-        () = empty => {}
+        () = shared.empty() => {}
         () = signals.stop() => tracing::warn!(sessions = sessions(), "a second signal: not waiting for the rest"),
         () = tokio::time::sleep(limit) => tracing::warn!(sessions = sessions(), "not waiting longer for the rest"),
-    }
-}
-
-/// What an operator wants by a signal.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Signal {
-    /// SIGTERM or SIGINT.
-    Stop,
-    /// SIGHUP.
-    Reload,
-}
-
-/// The signals an operator sends.
-struct Signals {
-    terminate: tokio::signal::unix::Signal,
-    interrupt: tokio::signal::unix::Signal,
-    hang_up: tokio::signal::unix::Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hang_up: signal(SignalKind::hangup())?,
-        })
-    }
-
-    /// Waits for one. Can be dropped and called again.
-    async fn next(&mut self) -> Signal {
-        tokio::select! {
-            _ = self.terminate.recv() => Signal::Stop,
-            _ = self.interrupt.recv() => Signal::Stop,
-            _ = self.hang_up.recv() => Signal::Reload,
-        }
-    }
-
-    /// Waits for SIGTERM or SIGINT. Can be dropped and called again.
-    async fn stop(&mut self) {
-        while self.next().await == Signal::Reload {
-            tracing::info!("SIGHUP: ignored, the proxy ends");
-        }
     }
 }

@@ -35,7 +35,7 @@ fn the_writer_moves_under_load() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(left_behind(&proxy));
     ends_in_time(&runtime, &proxy);
-    sysbench(&proxy, &["prepare"]);
+    sysbench(proxy.address(), &["prepare"]);
     let seconds = std::env::var("MOVES_SECONDS").map_or(SECONDS, |text| text.parse().unwrap());
     for mode in ["auto", "disable"] {
         load(&proxy, mode, seconds);
@@ -94,7 +94,7 @@ fn load(proxy: &Proxy, mode: &str, seconds: u64) {
     let (mode, time) = (format!("--db-ps-mode={mode}"), format!("--time={seconds}"));
     let (begun, mut moves) = (Instant::now(), 0);
     let report = std::thread::scope(|scope| {
-        let run = scope.spawn(|| sysbench(proxy, &[&mode, &time, "run"]));
+        let run = scope.spawn(|| sysbench(proxy.address(), &[&mode, &time, "run"]));
         let ends = begun + Duration::from_secs(seconds);
         while begun + MOVE_EVERY * (moves + 1) + MOVED_MAX < ends {
             let next = begun + MOVE_EVERY * (moves + 1);

@@ -35,11 +35,11 @@ fn all_changes_under_load() {
     let proxy = Proxy::launch(address, two);
     assert!(until(SOON, || proxy.client(&["-e", "SELECT 1"]).status.success()), "{}", proxy.log());
     proxy.sql("CREATE DATABASE sbtest");
-    sysbench(&proxy, &["prepare"]);
+    sysbench(proxy.address(), &["prepare"]);
     let mut site = Scene { lab: &lab, file: fs::read_to_string(proxy.config_file()).unwrap(), proxy: &proxy };
     let begun = Instant::now();
     let report = std::thread::scope(|scope| {
-        let load = scope.spawn(|| sysbench(&proxy, &[SECONDS, "run"]));
+        let load = scope.spawn(|| sysbench(proxy.address(), &[SECONDS, "run"]));
         site.a_node_comes(third);
         site.what_is_wrong_changes_nothing();
         site.priorities_move_the_writer();

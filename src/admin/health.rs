@@ -1,4 +1,6 @@
-//! Whether the process lives, and whether it can serve writes (pure): for what starts it, and for what sends clients to it.
+//! Whether the process lives, and whether it can serve writes: for what starts it, and for what sends clients to it.
+
+use tokio::sync::watch;
 
 use crate::cluster::view::ClusterView;
 
@@ -9,14 +11,24 @@ pub enum Stage {
     Starting,
     /// Clients are taken.
     Serving,
+    /// Another process has taken over: clients and operators are there.
+    Relieved,
     /// No more clients are taken.
     Draining,
+}
+
+/// Waits until another process has taken over.
+pub async fn relieved(mut stage: watch::Receiver<Stage>) {
+    if stage.wait_for(|stage| *stage == Stage::Relieved).await.is_err() {
+        std::future::pending().await
+    }
 }
 
 /// Whether a client that comes now can write; if not, why.
 pub fn ready(stage: Stage, view: &ClusterView) -> Result<&'static str, &'static str> {
     match (stage, view.write_target()) {
         (Stage::Starting, _) => Err("it starts: no client is taken yet"),
+        (Stage::Relieved, _) => Err("another process has taken over"),
         (Stage::Draining, _) => Err("it drains: no client is taken any more"),
         (Stage::Serving, None) => Err("no node takes writes"),
         (Stage::Serving, Some(_)) => Ok("ready"),

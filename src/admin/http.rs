@@ -117,8 +117,9 @@ pub struct Sources {
 /// All of this for programs, as OpenAPI has it.
 const OPENAPI: &str = include_str!("openapi.json");
 
-/// Answers on this socket until the task is dropped.
+/// Answers on this socket until another process has taken over.
 pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()> {
+    let relieved = health::relieved(sources.stage.clone());
     let routes = Router::new()
         .route("/v1/servers", get(async |State(sources): State<Sources>| Json(servers(&sources))))
         .route("/v1/servers/{name}", post(order_node))
@@ -134,7 +135,7 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()>
         .route("/ready", get(async |State(sources): State<Sources>| is_ready(&sources)))
         .route("/metrics", get(async |State(sources): State<Sources>| metrics(&sources)))
         .with_state(sources);
-    axum::serve(socket, routes).await
+    axum::serve(socket, routes).with_graceful_shutdown(relieved).await
 }
 
 fn is_ready(sources: &Sources) -> (StatusCode, &'static str) {

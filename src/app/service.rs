@@ -19,6 +19,11 @@ pub(super) fn reloading() {
     }
 }
 
+/// From now on the process with this id is the service.
+pub(super) fn succeeded(pid: u32) {
+    tell(&[NotifyState::MainPid(pid)]);
+}
+
 /// Clients are not taken any more.
 pub(super) fn stopping() {
     tell(&[NotifyState::Stopping]);

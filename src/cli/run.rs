@@ -9,6 +9,9 @@ pub struct Args {
     /// The configuration file
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
+    /// Take over from the process that runs with the same name and state_dir: its listening sockets, and then its work
+    #[arg(long)]
+    takeover: bool,
 }
 
 /// Runs until a signal ends it.
@@ -17,7 +20,7 @@ pub fn run(args: Args) -> ExitCode {
         Ok(config) => config,
         Err(error) => return super::failed(error),
     };
-    match crate::app::run(config, args.config) {
+    match crate::app::run(config, args.config, args.takeover) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => super::failed(error),
     }

@@ -49,6 +49,7 @@ pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
             handshake_timeout: or(file.limits.handshake_timeout, HANDSHAKE_TIMEOUT),
             stall_timeout: or(file.limits.stall_timeout, STALL_TIMEOUT),
             drain_timeout: or(file.limits.drain_timeout, DRAIN_TIMEOUT),
+            upgrade_wait: or(file.limits.upgrade_wait, UPGRADE_WAIT),
         },
     })
 }

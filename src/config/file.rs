@@ -156,6 +156,7 @@ pub(super) struct Limits {
     pub handshake_timeout: Option<Interval>,
     pub stall_timeout: Option<Interval>,
     pub drain_timeout: Option<Interval>,
+    pub upgrade_wait: Option<Interval>,
 }
 
 /// A length of time above zero.

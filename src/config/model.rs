@@ -64,6 +64,7 @@ pub(super) const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const UPGRADE_WAIT: Duration = Duration::from_secs(3600);
 
 /// The whole configuration of one process.
 #[derive(Clone, Debug, PartialEq)]
@@ -396,4 +397,6 @@ pub struct Limits {
     pub stall_timeout: Duration,
     /// After SIGTERM sessions may finish for so long.
     pub drain_timeout: Duration,
+    /// After another process has taken over sessions stay in this one for so long; then it drains.
+    pub upgrade_wait: Duration,
 }

@@ -70,7 +70,8 @@ impl fmt::Display for Config {
             time(limits.handshake_timeout),
             time(limits.stall_timeout)
         )?;
-        writeln!(f, "drain_timeout = {}", time(limits.drain_timeout))
+        writeln!(f, "drain_timeout = {}", time(limits.drain_timeout))?;
+        writeln!(f, "upgrade_wait = {}", time(limits.upgrade_wait))
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod listener;
+pub mod passing;
 pub mod pipe;
 pub mod proxy_header;
 pub mod signals;

@@ -52,6 +52,8 @@ pub(super) enum Order {
     Spare(u32),
     /// The configuration has changed.
     Settle,
+    /// Take no clients any more.
+    Close,
     Drain,
     Stop,
 }
@@ -128,6 +130,21 @@ impl Registry {
     /// Tells all sessions to end when they are idle.
     pub fn drain(&self) {
         self.order_all(|| Order::Drain);
+    }
+
+    /// Has no clients taken any more. Sessions go on.
+    pub fn close(&self) {
+        self.order_all(|| Order::Close);
+    }
+
+    /// No session has had a higher id so far.
+    pub fn last_id(&self) -> u32 {
+        self.last.load(Ordering::Relaxed)
+    }
+
+    /// Sessions get ids beyond this one.
+    pub fn begin_after(&self, id: u32) {
+        self.last.fetch_max(id.saturating_add(1), Ordering::Relaxed);
     }
 
     /// Has the workers take what the configuration says now.

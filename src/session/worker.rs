@@ -290,6 +290,7 @@ impl Worker {
                 self.tell_all(|heard| heard.drain = true);
             }
             Order::Settle => self.settle(),
+            Order::Close => self.close(),
             Order::Stop => {}
         }
     }

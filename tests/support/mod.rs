@@ -47,15 +47,20 @@ impl Proxy {
         let mut options = fs::OpenOptions::new();
         let file = folder.path().join("oarlock.toml");
         options.write(true).create_new(true).mode(0o600).open(&file).unwrap().write_all(text.as_bytes()).unwrap();
-        Self { child: spawn(folder.path()), folder, address }
+        Self { child: spawn(folder.path(), &[]), folder, address }
     }
 
     /// Kills it and starts it again, with what it remembers, and waits until a client can log in.
     pub fn restart(&mut self) {
         self.kill();
-        self.child = spawn(self.folder.path());
+        self.child = spawn(self.folder.path(), &[]);
         let ready = until(START_MAX, || self.client(&["-e", "SELECT 1"]).status.success());
         assert!(ready, "no client can log in; its log:\n{}", self.log());
+    }
+
+    /// Starts another process that takes over from it. This is that one from now on; the old one comes back.
+    pub fn take_over(&mut self) -> Child {
+        std::mem::replace(&mut self.child, spawn(self.folder.path(), &["--takeover"]))
     }
 
     /// Ends it as a service is ended, with SIGTERM, and waits for its end.
@@ -129,11 +134,12 @@ impl Drop for Proxy {
 }
 
 /// The program in this folder, where its configuration and its log are.
-fn spawn(folder: &Path) -> Child {
+fn spawn(folder: &Path, more: &[&str]) -> Child {
     let log = fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).unwrap();
     service(env!("CARGO_BIN_EXE_oarlock"))
         .args(["run", "--config"])
         .arg(folder.join("oarlock.toml"))
+        .args(more)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

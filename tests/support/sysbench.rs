@@ -2,16 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+use std::net::SocketAddrV4;
 use std::process::Stdio;
 
 use oarlock::lab::{APP_PASSWORD, APP_USER};
 
-use crate::support::{Proxy, service};
+use crate::support::service;
 
 /// Runs it; what it says. It ends with the first error that it does not ignore. The database is `sbtest`.
-pub fn sysbench(proxy: &Proxy, arguments: &[&str]) -> String {
+pub fn sysbench(address: SocketAddrV4, arguments: &[&str]) -> String {
     let mut command = service("sysbench");
-    let address = proxy.address();
     command.args([
         "oltp_read_write",
         "--mysql-db=sbtest",

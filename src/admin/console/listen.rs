@@ -19,6 +19,7 @@ use super::guard::Guard;
 use super::parse::{SCHEMA, is_like, parse};
 use super::question::{Constant, Question, Refusal};
 use super::tables::{Cell, Kind, Table, VARIABLES, VERSION};
+use crate::admin::health;
 use crate::admin::http::{self, Sources};
 use crate::replication::link::board::OrderText;
 
@@ -27,14 +28,17 @@ const CONNECTIONS_MAX: usize = 32;
 /// Statements that a connection has prepared at a time.
 const PREPARED_MAX: usize = 256;
 
-/// Answers on this socket until the task is dropped.
+/// Answers on this socket until another process has taken over.
 pub async fn serve(socket: TcpListener, sources: Sources) -> io::Result<()> {
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let ids = AtomicU32::new(1);
     loop {
         // Those who come while all are in use wait in the backlog.
         let Ok(seat) = seats.clone().acquire_owned().await else { return Ok(()) };
-        let (client, address) = socket.accept().await?;
+        let (client, address) = tokio::select! {
+            accepted = socket.accept() => accepted?,
+            () = health::relieved(sources.stage.clone()) => return Ok(()),
+        };
         let console = Console {
             sources: sources.clone(),
             id: ids.fetch_add(1, Ordering::Relaxed),
