@@ -50,7 +50,7 @@ mod succession;
 
 use reload::Reload;
 use signals::{Signal, Signals};
-use succession::{Estate, Predecessor, Sockets, Successor};
+use succession::{Estate, Predecessor, Program, Sockets, Successor};
 
 /// What both halves see.
 #[derive(Clone, Debug)]
@@ -118,6 +118,7 @@ fn allow_many_files() {
 
 async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), StartError> {
     let mut signals = Signals::new().map_err(StartError::of("cannot listen to signals"))?;
+    let program = Program::current().map_err(StartError::of("cannot tell where this program is"))?;
     let (past, mut sockets) = before(&config, takes_over).await?;
     let operators = Operators::bind(&config, &mut sockets)?;
     let shared = Shared {
@@ -152,13 +153,14 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
     tokio::spawn(take_office(past, operators, sources, estate, arrived));
     tracing::info!(site = &*config.site.name, admin = %config.admin.address, "oarlock runs");
 
-    let mut reload = Reload::new(path, shared.clone(), data_plane.shared.clone());
+    let mut reload = Reload::new(path.clone(), shared.clone(), data_plane.shared.clone());
     let successor = loop {
         tokio::select! {
             signal = signals.next() => match signal {
                 Signal::Stop => break None,
                 // What came of it is in the log.
                 Signal::Reload => drop(reload.run().await),
+                Signal::Succeed => program.start(&path),
             },
             Some(answer) = reload_requests.recv() => {
                 // Who asked may have gone.

@@ -8,10 +8,11 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::net::UnixDatagram;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use oarlock::lab::{Server, Site};
+use oarlock::lab::{Server, Site, until};
 use support::path;
 
 const HEARD_MAX: Duration = Duration::from_secs(30);
@@ -28,9 +29,12 @@ impl Drop for Running {
 
 impl Running {
     fn signal(&self, name: &str) {
-        let pid = self.0.id().to_string();
-        assert!(Command::new("kill").args([name, &pid]).status().unwrap().success());
+        signal(&self.0.id().to_string(), name);
     }
+}
+
+fn signal(pid: &str, name: &str) {
+    assert!(Command::new("kill").args([name, pid]).status().unwrap().success());
 }
 
 fn hear(manager: &UnixDatagram) -> String {
@@ -59,6 +63,7 @@ fn the_service_manager_hears_of_it() {
     let file = folder.path().join("oarlock.toml");
     let text = server.lab().config_toml(Site::Dr, server.lab().proxy_address(Site::Dr));
     let state = path(folder.path(), "state");
+    std::fs::create_dir(&state).unwrap();
     let text = text.replacen("[site]\n", &format!("[site]\nstate_dir = \"{state}\"\n"), 1);
     let mut options = OpenOptions::new();
     options.write(true).create_new(true).mode(0o600).open(&file).unwrap().write_all(text.as_bytes()).unwrap();
@@ -76,7 +81,23 @@ fn the_service_manager_hears_of_it() {
     running.signal("-HUP");
     assert!(hear_news(&manager).starts_with("RELOADING=1\nMONOTONIC_USEC="));
     assert_eq!(hear_news(&manager).trim_end(), "READY=1");
-    running.signal("-TERM");
+    let successor = is_succeeded(&mut running, &manager);
+    signal(&successor, "-TERM");
     assert_eq!(hear_news(&manager).trim_end(), "STOPPING=1");
+    let ended = until(HEARD_MAX, || !Path::new("/proc").join(&successor).exists());
+    assert!(ended, "process {successor} goes on");
+}
+
+/// Another process is started and takes over; its id.
+fn is_succeeded(running: &mut Running, manager: &UnixDatagram) -> String {
+    running.signal("-USR2");
+    // It tells that it takes clients before it has taken over, too: a manager hears only of the service itself.
+    let mut heard = Vec::new();
+    while heard.len() < 3 {
+        heard.push(hear_news(manager).trim_end().to_owned());
+    }
+    let place = heard.iter().position(|line| line.starts_with("MAINPID=")).unwrap();
+    assert_eq!((&*heard[2], place > 0), ("READY=1", true), "{heard:?}");
     assert!(running.0.wait().unwrap().success());
+    heard[place].trim_start_matches("MAINPID=").to_owned()
 }

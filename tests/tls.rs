@@ -231,12 +231,12 @@ fn what_needs_a_restart_is_named(proxy: &Proxy) {
     let reload = || proxy.command(&["reload"]);
     fs::write(&file, text.replacen("log = \"info\"", "log = \"warning\"\nthreads = 7", 1)).unwrap();
     let said = succeeded(&reload());
-    assert_eq!(said, "in force now: certificate of applications, site.log\nafter a restart: site.threads");
+    assert_eq!(said, "in force now: site.log, certificate of applications\nafter a restart: site.threads");
     fs::write(&file, text.replacen("[site]", "[stie]", 1)).unwrap();
     let refused = reload();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("did you mean `site`?"), "{refused:?}");
     fs::write(&file, text).unwrap();
-    assert_eq!(succeeded(&reload()), "in force now: certificate of applications, site.log");
+    assert_eq!(succeeded(&reload()), "in force now: site.log, certificate of applications");
 }
 
 fn keys_that_others_can_read_are_refused(config: String, certificate: &str, key: &str) {

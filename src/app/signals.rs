@@ -11,6 +11,8 @@ pub(super) enum Signal {
     Stop,
     /// SIGHUP.
     Reload,
+    /// SIGUSR2.
+    Succeed,
 }
 
 /// The signals an operator sends.
@@ -18,6 +20,7 @@ pub(super) struct Signals {
     terminate: tokio::signal::unix::Signal,
     interrupt: tokio::signal::unix::Signal,
     hang_up: tokio::signal::unix::Signal,
+    user: tokio::signal::unix::Signal,
 }
 
 impl Signals {
@@ -26,6 +29,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hang_up: signal(SignalKind::hangup())?,
+            user: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -35,13 +39,14 @@ impl Signals {
             _ = self.terminate.recv() => Signal::Stop,
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.hang_up.recv() => Signal::Reload,
+            _ = self.user.recv() => Signal::Succeed,
         }
     }
 
     /// Waits for SIGTERM or SIGINT. Can be dropped and called again.
     pub(super) async fn stop(&mut self) {
-        while self.next().await == Signal::Reload {
-            tracing::info!("SIGHUP: ignored, the proxy ends");
+        while self.next().await != Signal::Stop {
+            tracing::info!("no signal but SIGTERM and SIGINT counts any more: the proxy ends");
         }
     }
 }

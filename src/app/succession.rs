@@ -10,6 +10,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,34 @@ impl Sockets {
     /// All that have been bound. What nobody wanted of the inherited ones is closed.
     pub(super) fn passed(self) -> Vec<OwnedFd> {
         self.passed
+    }
+}
+
+/// Where this program is: by now it may be another version of it.
+pub(super) struct Program(PathBuf);
+
+impl Program {
+    /// To be asked at the start: a file that has been replaced has another name later.
+    pub(super) fn current() -> io::Result<Self> {
+        std::env::current_exe().map(Self)
+    }
+
+    /// Starts it, to take over from this process.
+    pub(super) fn start(&self, config: &Path) {
+        let mut command = Command::new(&self.0);
+        // The manager watches whoever has this variable for himself.
+        command.args(["run", "--takeover", "--config"]).arg(config).env_remove("WATCHDOG_PID").stdin(Stdio::null());
+        match command.spawn() {
+            Ok(mut child) => {
+                info!(program = %self.0.display(), pid = child.id(), "another process is started, to take over");
+                // It outlives this one, unless it fails.
+                std::thread::spawn(move || match child.wait() {
+                    Ok(status) => warn!("the process that was to take over has ended: {status}"),
+                    Err(error) => warn!("nothing is known of the process that was to take over: {error}"),
+                });
+            }
+            Err(error) => warn!(program = %self.0.display(), "no process can be started to take over: {error}"),
+        }
     }
 }
 
