@@ -109,7 +109,7 @@ impl Machine {
     /// A node has not applied it in time: whatever was sent behind the wait has seen too little.
     pub(super) fn fell_behind(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
-        conn.waited = 0;
+        conn.give_up_waiting();
         let (node, now_us) = (conn.node, desk.now_us);
         if let Some(load) = desk.load(node) {
             load.progress.fell_behind(now_us);

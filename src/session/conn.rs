@@ -153,6 +153,16 @@ impl NodeConn {
         self.owed.iter().any(|(owed, _)| matches!(owed, Purpose::Wait | Purpose::Sync(_)))
     }
 
+    /// The node has not applied in time what it was asked to: what comes of the second step of that wait proves nothing.
+    pub(super) fn give_up_waiting(&mut self) {
+        self.waited = 0;
+        for (owed, _) in &mut self.owed {
+            if matches!(owed, Purpose::Sync(_)) {
+                *owed = Purpose::Setting;
+            }
+        }
+    }
+
     /// The connection's own settings are those of a new one.
     pub(super) fn forget_settings(&mut self) {
         (self.asked, self.waited, self.waits_itself) = (None, 0, false);
@@ -169,5 +179,25 @@ impl NodeConn {
         if let Some((_, shape)) = self.owed.front() {
             self.tracker.begin(*shape);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody may believe that the node has it because the second step said so.
+    #[test]
+    fn a_sync_behind_a_failed_wait_proves_nothing() {
+        let mut conn = NodeConn::dialling(NodeId(1), Sighting::default(), Defaults::default());
+        conn.waited = 3;
+        for purpose in [Purpose::Wait, Purpose::Sync(3), Purpose::Client] {
+            conn.owe(purpose, Shape::Results);
+        }
+        conn.give_up_waiting();
+        conn.settle();
+        assert_eq!((conn.arriving(), conn.waited), (Some(Purpose::Setting), 0));
+        conn.settle();
+        assert_eq!(conn.arriving(), Some(Purpose::Client));
     }
 }

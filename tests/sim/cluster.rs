@@ -463,7 +463,10 @@ impl Cluster {
             Due::Deliver(node) => self.deliver(node),
             Due::Apply(node) => self.apply(node),
             Due::Evict(node, turn) if self.nodes[node].turn == turn => self.evict(),
-            Due::Learn(node, turn) if self.nodes[node].turn == turn => self.learn(node),
+            // One that has been taken back meanwhile has nothing to learn.
+            Due::Learn(node, turn) if self.nodes[node].turn == turn && !self.members.contains(&node) => {
+                self.learn(node)
+            }
             Due::Rejoin(node, turn) if self.nodes[node].turn == turn => self.rejoin(node),
             Due::Evict(..) | Due::Learn(..) | Due::Rejoin(..) => {}
             Due::WaitOver(conn, sequence) => {
@@ -756,6 +759,21 @@ impl Cluster {
     pub fn is_whole(&self) -> bool {
         let fit = |node: &Node| node.life == Life::Up && node.primary && node.applied == self.log.len();
         self.members.len() == NODES && self.nodes.iter().all(|node| fit(node) && node.outgoing.is_empty())
+    }
+
+    /// What keeps it from being whole.
+    pub fn blemishes(&self) -> Vec<String> {
+        let told = |node: &Node| {
+            let Node { life, primary, applied, outgoing, .. } = node;
+            format!(
+                "{life:?}, primary: {primary}, applied {applied} of {}, {} outgoing",
+                self.log.len(),
+                outgoing.len()
+            )
+        };
+        let mut all: Vec<_> = self.nodes.iter().map(told).collect();
+        all.push(format!("members: {:?}", self.members));
+        all
     }
 
     /// The rows and balances that a node has.

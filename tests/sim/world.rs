@@ -218,7 +218,13 @@ impl World {
             if self.agenda.now_us > END_US || self.events > EVENTS_MAX {
                 let stuck: Vec<usize> =
                     (0..self.seats.len()).filter(|place| !self.seats[*place].client.is_done()).collect();
-                trouble = Some(format!("still not over; clients {stuck:?} wait"));
+                let busy: Vec<_> =
+                    self.links.iter().filter(|(_, link)| !link.is_quiet()).map(|(conn, _)| conn).collect();
+                trouble = Some(format!(
+                    "still not over; clients {stuck:?} wait, connections {busy:?} are busy, {} faults are open, the cluster: {:?}",
+                    self.open_faults,
+                    self.cluster.blemishes()
+                ));
                 break;
             }
         }
