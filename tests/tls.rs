@@ -43,7 +43,7 @@ fn certificates(folder: &Path, address: &str) -> (String, String, String) {
 
 #[test]
 fn clients_speak_tls_or_not() {
-    let server = Server::start(&[]).unwrap();
+    let server = Server::start(&[("plugin_load_add", "auth_ed25519")]).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let address = server.lab().proxy_address(Site::Dr);
     let (certificate, key, other) = certificates(folder.path(), &address.to_string());
@@ -60,6 +60,7 @@ fn clients_speak_tls_or_not() {
     both_on_one_port(&proxy, &certificate, &other);
     large_pieces_pass(&proxy, folder.path());
     python_speaks_it(&proxy, &certificate);
+    passwords_are_asked_for_in_tls_only(&proxy, &certificate);
     a_client_that_does_not_wait(&proxy, &certificate);
     nonsense_ends_only_itself(&proxy);
     certificates_are_renewed(&proxy, &certificate, &key, &address.to_string());
@@ -113,17 +114,45 @@ fn large_pieces_pass(proxy: &Proxy, folder: &Path) {
 }
 
 fn python_speaks_it(proxy: &Proxy, certificate: &str) {
-    let (host, port) = (proxy.address().ip().to_string(), proxy.address().port().to_string());
     let script = "import pymysql, sys\n\
         host, port, user, password, ca = sys.argv[1:]\n\
         conn = pymysql.connect(host=host, port=int(port), user=user, password=password, ssl={'ca': ca})\n\
         cursor = conn.cursor()\n\
         for i in range(200): cursor.execute('SELECT %s', (i,)); assert cursor.fetchall() == ((i,),)\n\
         print(conn._sock.version())";
-    let output = Command::new("/usr/bin/python3")
-        .args(["-c", script, &host, &port, APP_USER, APP_PASSWORD, certificate])
-        .output();
-    assert_eq!(succeeded(&output.unwrap()), "TLSv1.3");
+    assert_eq!(python(proxy, script, [APP_USER, APP_PASSWORD, certificate]), "TLSv1.3");
+}
+
+/// An ed25519 account: only who has the password itself can log in to nodes with it.
+fn passwords_are_asked_for_in_tls_only(proxy: &Proxy, certificate: &str) {
+    proxy.sql(
+        "CREATE USER safe@'%' IDENTIFIED VIA ed25519 USING PASSWORD('secret'); GRANT SELECT ON shop.* TO safe@'%'",
+    );
+    let safe = |more: &[&str]| {
+        proxy.client(&[&["-usafe", "-N", "-e", "SELECT CURRENT_USER(), COUNT(*) FROM shop.t"], more].concat())
+    };
+    assert_eq!(succeeded(&safe(&["--ssl", "-psecret"])), "safe@%\t0");
+    for (refused, reason) in [
+        (safe(&["--ssl", "-pwrong"]), "(using password: YES)"),
+        (safe(&["--ssl", "-p"]), "(using password: NO)"),
+        (safe(&["--skip-ssl", "-psecret"]), "takes it in TLS only"),
+    ] {
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(said.contains("ERROR 1045") && said.contains(reason), "{said}");
+    }
+    let script = "import pymysql, sys\n\
+        host, port, user, password, ca = sys.argv[1:]\n\
+        conn = pymysql.connect(host=host, port=int(port), user=user, password=password, ssl={'ca': ca})\n\
+        cursor = conn.cursor()\n\
+        cursor.execute('SELECT CURRENT_USER()')\n\
+        print(cursor.fetchone()[0])";
+    assert_eq!(python(proxy, script, ["safe", "secret", certificate]), "safe@%");
+}
+
+/// Runs a script with the proxy's address and these arguments.
+fn python(proxy: &Proxy, script: &str, arguments: [&str; 3]) -> String {
+    let (host, port) = (proxy.address().ip().to_string(), proxy.address().port().to_string());
+    succeeded(&Command::new("/usr/bin/python3").args(["-c", script, &host, &port]).args(arguments).output().unwrap())
 }
 
 /// TLS begins in the same segment as the wish for it: what has been read of it is not lost.

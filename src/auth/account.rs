@@ -6,6 +6,7 @@
 
 use serde_json::Value;
 
+use super::ed25519::{self, KEY_BYTES};
 use super::native::HASH_BYTES;
 use super::pattern::HostPattern;
 
@@ -22,10 +23,14 @@ const KILL_PRIVILEGES: u64 = 1 << 15 | 1 << 32;
 pub enum Auth {
     /// mysql_native_password: `SHA1(SHA1(pw))`, or none for the empty password.
     Native(Option<[u8; HASH_BYTES]>),
-    /// mysql_native_password with a hash that is none: nobody gets in.
+    /// A plugin with a hash or a key that is none: nobody gets in.
     Invalid,
     /// unix_socket: nobody gets in over TCP.
     Socket,
+    /// ed25519: the public key.
+    Ed25519([u8; KEY_BYTES]),
+    /// pam: only a node can check the password.
+    Pam,
     /// A plugin the proxy can't do, by name.
     Foreign(Box<str>),
 }
@@ -35,7 +40,17 @@ impl Auth {
         if plugin.is_empty() || plugin.eq_ignore_ascii_case("mysql_native_password") {
             return native(hash);
         }
-        if plugin.eq_ignore_ascii_case("unix_socket") { Self::Socket } else { Self::Foreign(plugin.into()) }
+        match plugin.to_ascii_lowercase().as_str() {
+            "unix_socket" => Self::Socket,
+            "ed25519" => ed25519::stored(hash).map_or(Self::Invalid, Self::Ed25519),
+            "pam" => Self::Pam,
+            _ => Self::Foreign(plugin.into()),
+        }
+    }
+
+    /// What proves it is the password itself.
+    pub fn takes_password(&self) -> bool {
+        matches!(self, Self::Ed25519(_) | Self::Pam)
     }
 }
 
@@ -46,6 +61,8 @@ impl std::fmt::Debug for Auth {
             Self::Native(_) => "mysql_native_password",
             Self::Invalid => "invalid",
             Self::Socket => "unix_socket",
+            Self::Ed25519(_) => "ed25519",
+            Self::Pam => "pam",
             Self::Foreign(plugin) => plugin,
         })
     }
@@ -194,13 +211,19 @@ mod tests {
             (r#"{"plugin":"","authentication_string":""}"#.to_owned(), vec![Auth::Native(None)]),
             (with(""), vec![secret()]),
             (
-                with(r#","auth_or":[{"plugin":"ed25519","authentication_string":"x"},{}]"#),
-                vec![foreign("ed25519"), secret()],
+                with(r#","auth_or":[{"plugin":"gssapi","authentication_string":"x"},{}]"#),
+                vec![foreign("gssapi"), secret()],
             ),
             (with(r#","auth_or":[{},{"plugin":"unix_socket"}]"#), vec![secret(), Auth::Socket]),
             (r#"{"plugin":"mysql_native_password","authentication_string":"invalid"}"#.to_owned(), vec![Auth::Invalid]),
             (r#"{"plugin":"MySQL_native_password","authentication_string":"*zz"}"#.to_owned(), vec![Auth::Invalid]),
-            (r#"{"plugin":"pam"}"#.to_owned(), vec![foreign("pam")]),
+            (r#"{"plugin":"pam"}"#.to_owned(), vec![Auth::Pam]),
+            (r#"{"plugin":"ed25519","authentication_string":"x"}"#.to_owned(), vec![Auth::Invalid]),
+            (
+                r#"{"plugin":"ed25519","authentication_string":"ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY"}"#
+                    .to_owned(),
+                vec![Auth::Ed25519(ed25519::public_key(b"secret"))],
+            ),
         ] {
             assert_eq!(*parse(&document).auth, *ways, "{document}");
         }

@@ -12,14 +12,40 @@ use crate::fault::{Fault, Retry};
 
 use super::account::{Account, Auth, Requirement};
 use super::accounts::Accounts;
+use super::ed25519;
 use super::grants::Visitor;
-use super::native::{HASH_BYTES, Sha1Password, verify};
+use super::native::{self, HASH_BYTES};
 use super::pattern::{Origin, SCHEMA_CHARS_MAX};
+use super::secret::Secret;
 
 /// Longest user name in characters; the server cuts what a client sends.
 const USER_CHARS_MAX: usize = 128;
 
-/// A login as it stands after the client's answer with mysql_native_password.
+/// How a client proves who it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Answer<'a> {
+    /// With mysql_native_password: 20 bytes, or none for the empty password.
+    Native(&'a [u8]),
+    /// With the password itself.
+    Password(&'a [u8]),
+}
+
+impl Answer<'_> {
+    /// The client has no password, as far as that is told.
+    fn is_empty(self) -> bool {
+        let (Self::Native(bytes) | Self::Password(bytes)) = self;
+        bytes.is_empty()
+    }
+
+    fn is_valid(self) -> bool {
+        match self {
+            Self::Native(answer) => answer.is_empty() || answer.len() == HASH_BYTES,
+            Self::Password(_) => true,
+        }
+    }
+}
+
+/// A login as it stands after the client's answer.
 #[derive(Clone, Copy)]
 pub struct Login<'a> {
     /// User name in UTF-8, from [`login_name`] or COM_CHANGE_USER.
@@ -30,8 +56,8 @@ pub struct Login<'a> {
     pub proxy: IpAddr,
     /// What the client was challenged with.
     pub scramble: &'a [u8; HASH_BYTES],
-    /// Its answer: 20 bytes, or none for the empty password.
-    pub answer: &'a [u8],
+    /// Its answer.
+    pub answer: Answer<'a>,
     /// The schema it wants, in UTF-8.
     pub schema: Option<&'a [u8]>,
     /// The client speaks TLS with the proxy.
@@ -45,7 +71,7 @@ pub struct Login<'a> {
 #[derive(Debug)]
 pub struct Admitted<'a> {
     /// With what to log in to nodes; none for the empty password.
-    pub password: Option<Sha1Password>,
+    pub secret: Option<Secret>,
     /// The account that let the client in.
     pub account: &'a Account,
 }
@@ -71,7 +97,7 @@ impl Accounts {
         }
         let client = self.client(login.client);
         let Some(account) = self.choose(login.user, &client) else { return Err(self.unknown(login, &client)) };
-        let password = prove(login, &client, account)?;
+        let secret = prove(login, &client, account)?;
         if account.requires != Requirement::Nothing && !login.secure {
             // A server says no more, and says it to who has the right password, too.
             return Err(denied(login, &client, None));
@@ -92,7 +118,15 @@ impl Accounts {
                 return Err(Fault::client(1044, b"42000", message));
             }
         }
-        Ok(Admitted { password, account })
+        Ok(Admitted { secret, account })
+    }
+
+    /// Whether only the password itself could still let this client in, which it must not be asked for without TLS.
+    pub fn wants_password(&self, login: &Login) -> bool {
+        let client = self.client(login.client);
+        let account = self.choose(login.user, &client);
+        let account = account.filter(|account| account.auth.iter().any(Auth::takes_password));
+        login.secure && account.is_some_and(|account| prove(login, &client, account).is_err())
     }
 
     /// No account. The server lets such a client go through the motions, and refuses in the same words.
@@ -101,7 +135,7 @@ impl Accounts {
             let message = format!("Host '{}' is not allowed to connect to this MariaDB server", client.shown());
             return Fault::client(1130, b"HY000", message);
         }
-        if is_answer(login.answer) { denied(login, client, None) } else { bad_handshake() }
+        if login.answer.is_valid() { denied(login, client, None) } else { bad_handshake() }
     }
 
     /// Would a node, which sees the proxy's address, give this client the same account, or one with the same password and rights?
@@ -153,28 +187,14 @@ fn unmet(account: &Account, login: &Login) -> Option<String> {
 }
 
 /// Any of the account's ways in will do. The error is what the last of them leads to.
-fn prove(login: &Login, client: &Origin, account: &Account) -> Result<Option<Sha1Password>, Fault> {
-    if !is_answer(login.answer) {
+fn prove(login: &Login, client: &Origin, account: &Account) -> Result<Option<Secret>, Fault> {
+    if !login.answer.is_valid() {
         return Err(bad_handshake());
     }
-    for auth in &account.auth {
-        match auth {
-            Auth::Native(None) if login.answer.is_empty() => return Ok(None),
-            Auth::Native(Some(stored)) => {
-                if let Some(password) = verify(login.scramble, login.answer, stored) {
-                    return Ok(Some(password));
-                }
-            }
-            Auth::Native(None) | Auth::Invalid | Auth::Socket | Auth::Foreign(_) => {}
-        }
+    if let Some(proven) = account.auth.iter().find_map(|auth| proven_by(login, auth)) {
+        return Ok(proven);
     }
-    let foreign =
-        account.auth.iter().find_map(|auth| if let Auth::Foreign(plugin) = auth { Some(plugin) } else { None });
-    if let Some(plugin) = foreign {
-        let reason = format!(
-            "{account} uses the plugin {plugin}, with which the proxy can't log in to nodes; \
-             remedy: ALTER USER {account} IDENTIFIED VIA mysql_native_password USING PASSWORD('...')"
-        );
+    if let Some(reason) = account.auth.iter().find_map(|auth| obstacle(login, account, auth)) {
         // These plugins ask for a password even where the client has none.
         return Err(refusal(login, client, "YES", Some(&reason)));
     }
@@ -188,8 +208,50 @@ fn prove(login: &Login, client: &Origin, account: &Account) -> Result<Option<Sha
     Err(denied(login, client, None))
 }
 
-fn is_answer(answer: &[u8]) -> bool {
-    answer.is_empty() || answer.len() == HASH_BYTES
+/// What one way in makes of the answer: nothing, if that does not prove it.
+fn proven_by(login: &Login, auth: &Auth) -> Option<Option<Secret>> {
+    match (auth, login.answer) {
+        (Auth::Native(None), answer) => answer.is_empty().then_some(None),
+        (Auth::Native(Some(stored)), Answer::Native(answer)) => {
+            native::verify(login.scramble, answer, stored).map(|password| Some(Secret::Hashed(password)))
+        }
+        (Auth::Native(Some(stored)), Answer::Password(password)) => {
+            native::is_password(password, stored).then(|| Some(Secret::clear(password)))
+        }
+        (Auth::Ed25519(key), Answer::Password(password)) => {
+            (ed25519::public_key(password) == *key).then(|| Some(Secret::clear(password)))
+        }
+        // The node will say.
+        (Auth::Pam, Answer::Password(password)) => login.secure_to_nodes.then(|| Some(Secret::clear(password))),
+        (Auth::Ed25519(_) | Auth::Pam, Answer::Native(_)) | (Auth::Invalid | Auth::Socket | Auth::Foreign(_), _) => {
+            None
+        }
+    }
+}
+
+/// Why the proxy can't take this way in, or not yet.
+fn obstacle(login: &Login, account: &Account, auth: &Auth) -> Option<String> {
+    match auth {
+        Auth::Foreign(plugin) => Some(format!(
+            "{account} uses the plugin {plugin}, with which the proxy can't log in to nodes; \
+             remedy: ALTER USER {account} IDENTIFIED VIA mysql_native_password USING PASSWORD('...')"
+        )),
+        Auth::Ed25519(_) | Auth::Pam if !login.secure => Some(format!(
+            "{account} uses the plugin {auth:?}, for which the proxy needs the password itself, and takes it in TLS only; \
+             remedy: tls in the proxy's [[listener]], and the client's option for TLS (--ssl)"
+        )),
+        Auth::Pam if !login.secure_to_nodes => Some(format!(
+            "{account} uses the plugin pam, for which nodes need the password itself, and get it in TLS only; \
+             remedy: tls in [cluster] of the proxy"
+        )),
+        Auth::Ed25519(_) | Auth::Pam => (matches!(login.answer, Answer::Native(_))).then(|| {
+            format!(
+                "{account} uses the plugin {auth:?}, for which the proxy asks for the password with mysql_clear_password: the client \
+                 can't do that, or may not; remedy: its option for that plugin (--enable-cleartext-plugin)"
+            )
+        }),
+        Auth::Native(_) | Auth::Invalid | Auth::Socket => None,
+    }
 }
 
 fn bad_handshake() -> Fault {

@@ -36,19 +36,29 @@ impl std::fmt::Debug for Sha1Password {
 
 /// Checks a client's answer to `scramble` against `SHA1(SHA1(pw))`; what it proves knowledge of is `SHA1(pw)`.
 ///
-/// The comparison takes the same time wherever the first difference is. An empty answer (no password) is the caller's case.
+/// An empty answer (no password) is the caller's case.
 pub fn verify(scramble: &[u8; HASH_BYTES], answer: &[u8], stored: &[u8; HASH_BYTES]) -> Option<Sha1Password> {
     let answer: &[u8; HASH_BYTES] = answer.try_into().ok()?;
     let claimed = Sha1Password(xor(answer, &mask(scramble, stored)));
     let double: [u8; HASH_BYTES] = Sha1::digest(claimed.0).into();
-    let difference = double.iter().zip(stored).fold(0, |sum, (a, b)| sum | (a ^ b));
-    (std::hint::black_box(difference) == 0).then_some(claimed)
+    same(&double, stored).then_some(claimed)
+}
+
+/// Whether this is the password of `SHA1(SHA1(pw))`.
+pub fn is_password(password: &[u8], stored: &[u8; HASH_BYTES]) -> bool {
+    Sha1Password::of(password).is_some_and(|hash| same(&Sha1::digest(hash.0).into(), stored))
 }
 
 /// The answer to a server's `scramble`.
 pub fn answer(password: &Sha1Password, scramble: &[u8; HASH_BYTES]) -> [u8; HASH_BYTES] {
     let stored = Zeroizing::new(<[u8; HASH_BYTES]>::from(Sha1::digest(password.0)));
     xor(&password.0, &mask(scramble, &stored))
+}
+
+/// Takes the same time wherever the first difference is.
+fn same(a: &[u8; HASH_BYTES], b: &[u8; HASH_BYTES]) -> bool {
+    let difference = a.iter().zip(b).fold(0, |sum, (a, b)| sum | (a ^ b));
+    std::hint::black_box(difference) == 0
 }
 
 fn mask(scramble: &[u8; HASH_BYTES], stored: &[u8; HASH_BYTES]) -> [u8; HASH_BYTES] {

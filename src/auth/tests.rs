@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::account::{Account, Requirement};
 use super::accounts::{Accounts, Naming};
-use super::admit::{Login, login_name};
+use super::admit::{Answer, Login, login_name};
 use super::grants::{Grant, Grants, Scope};
 use super::native::{Sha1Password, answer};
 use super::pattern::HostPattern;
@@ -49,7 +49,7 @@ fn decide(
         client,
         proxy,
         scramble: SCRAMBLE,
-        answer: &answer,
+        answer: Answer::Native(&answer),
         schema,
         secure: false,
         secure_to_nodes: false,
@@ -113,7 +113,7 @@ fn tls_is_for_both_sides() {
             client: address,
             proxy: address,
             scramble: SCRAMBLE,
-            answer: &answer,
+            answer: Answer::Native(&answer),
             schema: None,
             secure,
             secure_to_nodes,
@@ -135,7 +135,7 @@ fn answers_of_the_wrong_length_are_no_handshake() {
                 client: address,
                 proxy: address,
                 scramble: SCRAMBLE,
-                answer,
+                answer: Answer::Native(answer),
                 schema: None,
                 secure: false,
                 secure_to_nodes: false,

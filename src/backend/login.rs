@@ -1,12 +1,13 @@
 //! The login to a node as a session's user (pure): packets of the node in, packets to it out.
 //!
-//! Knows the user's SHA1(password), never the password. It does not dial and does not wait.
+//! Knows as much of the user's password as the client has told. It does not dial and does not wait.
 
-use crate::auth::native::{self, Sha1Password};
+use crate::auth::ed25519;
+use crate::auth::secret::Secret;
 use crate::fault::{Fault, Retry};
 use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
-use crate::wire::challenge::{NATIVE, SCRAMBLE, SWITCH, Switch};
+use crate::wire::challenge::{CLEAR, DIALOG, ED25519, NATIVE, SCRAMBLE, SWITCH, Switch};
 use crate::wire::err::{ERR, Error};
 pub use crate::wire::handshake::SSL_REQUEST;
 use crate::wire::handshake::{self, Greeting, Response};
@@ -19,7 +20,7 @@ pub struct Identity<'a> {
     /// The user's name.
     pub user: &'a [u8],
     /// SHA1(password); none for an account without one.
-    pub password: Option<&'a Sha1Password>,
+    pub secret: Option<&'a Secret>,
     /// The schema to start in.
     pub schema: Option<&'a [u8]>,
     /// What the session's client negotiated.
@@ -39,7 +40,7 @@ pub struct Credentials {
     /// The user's name.
     pub user: Box<[u8]>,
     /// SHA1(password); none for an account without one.
-    pub password: Option<Sha1Password>,
+    pub secret: Option<Secret>,
     /// What the session's client negotiated.
     pub capabilities: Capabilities,
     /// The longest packet the client takes, in bytes.
@@ -55,7 +56,7 @@ impl Credentials {
     pub fn identity(&self) -> Identity<'_> {
         Identity {
             user: &self.user,
-            password: self.password.as_ref(),
+            secret: self.secret.as_ref(),
             schema: None,
             capabilities: self.capabilities,
             packet_max: self.packet_max,
@@ -129,11 +130,7 @@ impl Login {
             }
             (Self::Answered { thread, switches }, Some(&SWITCH)) if switches < SWITCHES_MAX => {
                 let switch = Switch::parse(payload)?;
-                packet::put(out, sequence.wrapping_add(1), |out| match switch.native_scramble() {
-                    Some(scramble) => put_answer(out, who, &scramble),
-                    // A plugin that comes before ours in the account's list: refused here, it hands over to the next.
-                    None => out.extend_from_slice(&WRONG_ANSWER),
-                });
+                packet::put(out, sequence.wrapping_add(1), |out| answer(&switch, who, out));
                 Ok(Step::More(Self::Answered { thread, switches: switches + 1 }))
             }
             _ => Err(Malformed("unexpected packet in a node's login")),
@@ -150,7 +147,7 @@ fn asked_of(greeting: &Greeting, who: &Identity) -> Capabilities {
 fn respond(greeting: &Greeting, sequence: u8, who: &Identity, out: &mut Vec<u8>) {
     let capabilities = asked_of(greeting, who);
     let mut answer = Vec::with_capacity(SCRAMBLE);
-    put_answer(&mut answer, who, &greeting.scramble);
+    put_native(&mut answer, who, &greeting.scramble);
     let response = Response {
         capabilities,
         packet_max: who.packet_max,
@@ -164,9 +161,26 @@ fn respond(greeting: &Greeting, sequence: u8, who: &Identity, out: &mut Vec<u8>)
     packet::put(out, sequence.wrapping_add(1), |out| response.put(out));
 }
 
-fn put_answer(out: &mut Vec<u8>, who: &Identity, scramble: &[u8; SCRAMBLE]) {
-    if let Some(password) = who.password {
-        out.extend_from_slice(&native::answer(password, scramble));
+fn put_native(out: &mut Vec<u8>, who: &Identity, scramble: &[u8; SCRAMBLE]) {
+    if let Some(answer) = who.secret.and_then(|secret| secret.native_answer(scramble)) {
+        out.extend_from_slice(&answer);
+    }
+}
+
+/// The answer to another plugin. One that can't be done comes before ours in the account's list: refused here, it hands over to the
+/// next. The password itself goes in TLS only.
+fn answer(switch: &Switch, who: &Identity, out: &mut Vec<u8>) {
+    match (switch.plugin, who.secret.and_then(Secret::password)) {
+        (NATIVE, _) if let Some(scramble) = switch.native_scramble() => put_native(out, who, &scramble),
+        (ED25519, Some(password)) => {
+            let challenge = switch.data.first_chunk::<{ ed25519::KEY_BYTES }>();
+            out.extend_from_slice(&ed25519::answer(password, challenge.map_or(switch.data, |challenge| challenge)));
+        }
+        (CLEAR | DIALOG, Some(password)) if who.tls => {
+            out.extend_from_slice(password);
+            out.push(0);
+        }
+        _ => out.extend_from_slice(&WRONG_ANSWER),
     }
 }
 
@@ -180,11 +194,12 @@ pub fn refusal(payload: &[u8]) -> Result<Fault, Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::auth::native::Sha1Password;
 
-    fn who(password: Option<&Sha1Password>) -> Identity<'_> {
+    fn who(secret: Option<&Secret>) -> Identity<'_> {
         Identity {
             user: b"app",
-            password,
+            secret,
             schema: Some(b"shop"),
             capabilities: Capabilities::SUPPORTED,
             packet_max: 1 << 24,
@@ -211,21 +226,21 @@ mod tests {
 
     #[test]
     fn a_login_with_a_switch() {
-        let password = Sha1Password::of(b"secret").unwrap();
+        let password = Secret::clear(b"secret");
         let who = who(Some(&password));
         let mut out = Vec::new();
         let step = Login::Greeting.take(0, &greeting(), &who, &mut out).unwrap();
         let (header, payload) = packet::first(&out).unwrap();
         let response = Response::parse(payload).unwrap();
         assert_eq!((header.sequence, response.user, response.schema), (1, &b"app"[..], Some(&b"shop"[..])));
-        assert_eq!(response.answer, native::answer(&password, &[3; SCRAMBLE]));
+        assert_eq!(response.answer, password.native_answer(&[3; SCRAMBLE]).unwrap());
         assert!(response.capabilities.contains(Capabilities::SESSION_TRACK));
 
         let Step::More(login) = step else { panic!("{step:?}") };
         let switch = [b"\xfemysql_native_password\0".as_slice(), &[4; SCRAMBLE], b"\0"].concat();
         out.clear();
         assert_eq!(login.take(2, &switch, &who, &mut out), Ok(Step::More(Login::Answered { thread: 12, switches: 1 })));
-        assert_eq!(out[4..], native::answer(&password, &[4; SCRAMBLE]));
+        assert_eq!(out[4..], password.native_answer(&[4; SCRAMBLE]).unwrap());
         assert_eq!(out[3], 3);
         let done = login.take(4, b"\0\0\0\x02\0\0\0", &who, &mut out);
         assert_eq!(done, Ok(Step::Done { thread: 12, status: Status::AUTOCOMMIT }));
@@ -250,6 +265,26 @@ mod tests {
     }
 
     #[test]
+    fn other_plugins_get_what_they_ask_for() {
+        let password = Secret::clear(b"secret");
+        let hashed = Secret::Hashed(Sha1Password::of(b"secret").unwrap());
+        let told = |plugin: &[u8], secret, tls| {
+            let mut out = Vec::new();
+            let switch = [b"\xfe", plugin, b"\0", &[5; 32]].concat();
+            let login = Login::Answered { thread: 1, switches: 0 };
+            login.take(2, &switch, &Identity { tls, ..who(Some(secret)) }, &mut out).unwrap();
+            out[4..].to_vec()
+        };
+        assert_eq!(told(ED25519, &password, false), ed25519::answer(b"secret", &[5; 32]));
+        assert_eq!(told(ED25519, &hashed, false), WRONG_ANSWER);
+        for plugin in [CLEAR, DIALOG] {
+            assert_eq!(told(plugin, &password, true), b"secret\0");
+            assert_eq!(told(plugin, &password, false), WRONG_ANSWER, "not without TLS");
+            assert_eq!(told(plugin, &hashed, true), WRONG_ANSWER);
+        }
+    }
+
+    #[test]
     fn refusals_are_passed_on_as_they_are() {
         let mut out = Vec::new();
         let step = Login::Greeting.take(0, b"\xff\x10\x04Too many connections", &who(None), &mut out).unwrap();
@@ -260,16 +295,16 @@ mod tests {
 
     #[test]
     fn plugins_before_ours_are_passed_by_and_not_for_ever() {
-        let password = Sha1Password::of(b"secret").unwrap();
+        let password = Secret::clear(b"secret");
         let who = who(Some(&password));
         let mut login = Login::Answered { thread: 1, switches: 0 };
         for _ in 0..SWITCHES_MAX {
             let mut out = Vec::new();
-            let step = login.take(2, b"\xfeclient_ed25519\0nonce", &who, &mut out).unwrap();
+            let step = login.take(2, b"\xfeauth_gssapi_client\0nonce", &who, &mut out).unwrap();
             assert_eq!(out[4..], WRONG_ANSWER);
             let Step::More(next) = step else { panic!("{step:?}") };
             login = next;
         }
-        assert!(login.take(2, b"\xfeclient_ed25519\0nonce", &who, &mut Vec::new()).is_err());
+        assert!(login.take(2, b"\xfeauth_gssapi_client\0nonce", &who, &mut Vec::new()).is_err());
     }
 }

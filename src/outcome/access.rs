@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use crate::auth::native::Sha1Password;
+use crate::auth::secret::Secret;
 use crate::backend::answer::Row;
 use crate::backend::line::{Line, Trouble};
 use crate::backend::login::Credentials;
@@ -44,7 +44,7 @@ impl Access {
         let site = &self.live.load().site;
         let who = Credentials {
             user: site.user.as_bytes().into(),
-            password: Sha1Password::of(site.password.reveal().as_bytes()),
+            secret: Some(Secret::clear(site.password.reveal().as_bytes())),
             capabilities: Capabilities::REQUIRED | Capabilities::DEPRECATE_EOF,
             packet_max: PACKET_BYTES_MAX,
             collation: COLLATION,

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::auth::native::Sha1Password;
+use crate::auth::secret::Secret;
 use crate::backend::login::Identity;
 use crate::wire::capability::Capabilities;
 use crate::wire::challenge::SCRAMBLE;
@@ -14,7 +14,7 @@ pub(super) struct Client {
     pub(super) packet_max: u32,
     pub(super) collation: u8,
     pub(super) user: Box<[u8]>,
-    pub(super) password: Option<Sha1Password>,
+    pub(super) secret: Option<Secret>,
     /// The generation of the accounts that admitted it.
     pub(super) accounts: u64,
     /// The current schema.
@@ -34,7 +34,7 @@ impl Client {
             packet_max: 0,
             collation: 0,
             user: Box::default(),
-            password: None,
+            secret: None,
             accounts: 0,
             schema: None,
             attributes: Box::default(),
@@ -46,7 +46,7 @@ impl Client {
     pub(super) fn identity(&self, tls: bool) -> Identity<'_> {
         Identity {
             user: &self.user,
-            password: self.password.as_ref(),
+            secret: self.secret.as_ref(),
             schema: self.schema.as_deref(),
             capabilities: self.capabilities,
             packet_max: self.packet_max,

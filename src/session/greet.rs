@@ -3,8 +3,9 @@
 //! COM_CHANGE_USER is the same from the plugin on.
 
 use tracing::{debug, warn};
+use zeroize::Zeroizing;
 
-use crate::auth::admit::{Login, login_name};
+use crate::auth::admit::{Answer, Login, login_name};
 use crate::fault::{Fault, Retry};
 use crate::telemetry::tally::Event;
 use crate::wire::Malformed;
@@ -44,7 +45,9 @@ pub(super) struct Greet {
     stage: Stage,
     /// The next packet's sequence number, whosever it is.
     sequence: u8,
-    answer: Vec<u8>,
+    answer: Zeroizing<Vec<u8>>,
+    /// The answer is the password itself.
+    clear: bool,
     /// The accounts have been loaded again for this login.
     refreshed: bool,
     /// Who the client is if COM_CHANGE_USER fails.
@@ -67,7 +70,15 @@ enum Stage {
 
 impl Greet {
     pub(super) fn response(scramble: [u8; SCRAMBLE]) -> Self {
-        Self { scramble, stage: Stage::Response, sequence: 1, answer: Vec::new(), refreshed: false, previous: None }
+        Self {
+            scramble,
+            stage: Stage::Response,
+            sequence: 1,
+            answer: Zeroizing::default(),
+            clear: false,
+            refreshed: false,
+            previous: None,
+        }
     }
 
     /// Whether the client's next packet is expected.
@@ -128,7 +139,7 @@ impl Machine {
         let taken = match greet.stage {
             Stage::Response => self.take_response(payload, desk),
             _ => {
-                greet.answer = payload.to_vec();
+                greet.answer = Zeroizing::new(payload.to_vec());
                 self.judge(desk);
                 Ok(())
             }
@@ -163,7 +174,7 @@ impl Machine {
         }
         let Phase::Greeting(greet) = &mut self.phase else { return Ok(()) };
         if speaks_native || !self.client.has(Capabilities::PLUGIN_AUTH) {
-            greet.answer = response.answer.to_vec();
+            greet.answer = Zeroizing::new(response.answer.to_vec());
             self.judge(desk);
         } else {
             self.ask_native(desk);
@@ -232,17 +243,27 @@ impl Machine {
             client: self.client.address,
             proxy: desk.proxy_address(self.client.address),
             scramble: &greet.scramble,
-            answer: &greet.answer,
+            answer: if greet.clear {
+                Answer::Password(password_in(&greet.answer))
+            } else {
+                Answer::Native(&greet.answer)
+            },
             schema: self.client.schema.as_deref(),
             secure: self.client.secure,
             secure_to_nodes: desk.settings.node_tls,
         };
+        if !greet.clear && self.client.has(Capabilities::PLUGIN_AUTH) && desk.accounts.wants_password(&login) {
+            greet.clear = true;
+            greet.stage = Stage::Answer;
+            greet.sequence = desk.write(Peer::Client, |out| challenge::put_clear(out, greet.sequence));
+            return;
+        }
         match desk.accounts.admit(&login) {
             Ok(admitted) => {
-                self.client.password = admitted.password;
+                self.client.secret = admitted.secret;
                 self.client.accounts = desk.accounts.generation();
                 greet.stage = Stage::Node;
-                greet.answer = Vec::new();
+                greet.answer = Zeroizing::default();
                 let target = if self.replica.is_some() { Target::Writer } else { Target::Home };
                 self.work = Some(Work::new(Command::Ping, target, After::Login(greet.sequence), desk.now_us));
                 self.advance(None, desk);
@@ -304,6 +325,11 @@ impl Machine {
         let (code, state, text) = BAD_HANDSHAKE;
         self.refuse(Fault::client(code, state, text), desk);
     }
+}
+
+/// A password in clear ends with a NUL.
+fn password_in(answer: &[u8]) -> &[u8] {
+    answer.strip_suffix(b"\0").unwrap_or(answer)
 }
 
 /// The client as COM_CHANGE_USER describes it (server: `parse_com_change_user_packet` in sql/sql_acl.cc).

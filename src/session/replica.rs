@@ -82,7 +82,7 @@ impl Machine {
             node_id,
             credentials: Credentials {
                 user: who.user.clone(),
-                password: who.password.clone(),
+                secret: who.secret.clone(),
                 capabilities: who.capabilities,
                 packet_max: who.packet_max,
                 collation: who.collation,

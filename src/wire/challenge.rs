@@ -8,8 +8,14 @@ use super::packet;
 pub const SWITCH: u8 = 0xfe;
 /// First byte of further data from a plugin.
 pub const MORE: u8 = 0x01;
-/// The plugin this proxy speaks.
+/// The plugin this proxy greets with.
 pub const NATIVE: &[u8] = b"mysql_native_password";
+/// The plugin of clients that are asked for the password itself.
+pub const CLEAR: &[u8] = b"mysql_clear_password";
+/// The same with the question in words: what PAM accounts of MariaDB ask with. A byte for the kind of question, and its text.
+pub const DIALOG: &[u8] = b"dialog";
+/// The plugin of ed25519 accounts: 32 bytes to be signed.
+pub const ED25519: &[u8] = b"client_ed25519";
 /// Length of a native password scramble in bytes.
 pub const SCRAMBLE: usize = 20;
 
@@ -52,6 +58,14 @@ pub fn put_native(out: &mut Vec<u8>, sequence: u8, scramble: &[u8; SCRAMBLE]) ->
     })
 }
 
+/// Appends the request for the password itself: only in TLS. Returns the next sequence number.
+pub fn put_clear(out: &mut Vec<u8>, sequence: u8) -> u8 {
+    packet::put(out, sequence, |out| {
+        out.push(SWITCH);
+        put_nul_bytes(out, CLEAR);
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +77,10 @@ mod tests {
         assert_eq!(put_native(&mut out, 2, &scramble), 3);
         let (_, payload) = packet::first(&out).unwrap();
         assert_eq!(Switch::parse(payload).unwrap().native_scramble(), Some(scramble));
+        out.clear();
+        assert_eq!(put_clear(&mut out, 2), 3);
+        let (_, payload) = packet::first(&out).unwrap();
+        assert_eq!(Switch::parse(payload), Ok(Switch { plugin: CLEAR, data: &[] }));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use oarlock::auth::native::{Sha1Password, answer};
+use oarlock::auth::secret::Secret;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -20,7 +20,7 @@ pub struct Client<'a> {
     /// Source address.
     pub from: IpAddr,
     /// What it knows; none for the empty password.
-    pub password: Option<&'a Sha1Password>,
+    pub password: Option<&'a Secret>,
     /// Schema it wants.
     pub schema: Option<&'a str>,
 }
@@ -28,7 +28,7 @@ pub struct Client<'a> {
 impl Client<'_> {
     /// To a challenge of mysql_native_password.
     pub fn answer(&self, scramble: &[u8; 20]) -> Vec<u8> {
-        self.password.map(|password| answer(password, scramble).to_vec()).unwrap_or_default()
+        self.password.and_then(|secret| secret.native_answer(scramble)).map(Vec::from).unwrap_or_default()
     }
 
     /// Logs in, says nothing more and goes.

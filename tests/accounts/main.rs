@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use oarlock::auth::accounts::Accounts;
-use oarlock::auth::admit::{Admitted, Login, login_name};
-use oarlock::auth::native::Sha1Password;
+use oarlock::auth::admit::{Admitted, Answer, Login, login_name};
+use oarlock::auth::secret::Secret;
 use oarlock::fault::Fault;
 
 use client::{Client, Refusal, Verdict};
@@ -53,7 +53,7 @@ fn admit<'a>(accounts: &'a Accounts, client: &Client, proxy: IpAddr) -> Result<A
         client: client.from,
         proxy,
         scramble: SCRAMBLE,
-        answer: &answer,
+        answer: Answer::Native(&answer),
         schema,
         secure: false,
         secure_to_nodes: false,
@@ -90,7 +90,7 @@ async fn compare(
     for user in users {
         for from in addresses.iter().map(|address| address.parse().unwrap()) {
             for typed in passwords {
-                let password = Sha1Password::of(typed.as_bytes());
+                let password = (!typed.is_empty()).then(|| Secret::clear(typed.as_bytes()));
                 let mut open = vec![None];
                 while let Some(schema) = open.pop() {
                     let client = Client { user, from, password: password.as_ref(), schema };
@@ -108,7 +108,7 @@ async fn compare(
                         ));
                     } else if schema.is_none() && direct.is_ok() {
                         open.extend(schemas.iter().map(|schema| Some(*schema)));
-                        let known = admitted.unwrap().password;
+                        let known = admitted.unwrap().secret;
                         let again = Client { password: known.as_ref(), ..client };
                         assert_eq!(again.login(server.address).await, Ok(()), "{user} with what the proxy knows");
                     }
@@ -241,7 +241,7 @@ async fn the_proxy_stands_in_only_for_equals() {
     server.run(include_str!("standing_in.sql"));
     let accounts = server.snapshot().await;
     let (from, near, anonymous) = ("127.1.2.3", "127.7.7.7", "127.8.8.8");
-    let password = Sha1Password::of(b"alpha");
+    let password = Some(Secret::clear(b"alpha"));
     for (user, proxy, reason) in [
         ("everywhere", near, None),
         ("twins", near, None),
@@ -266,7 +266,7 @@ async fn the_proxy_stands_in_only_for_equals() {
             (Ok(admitted), None) => {
                 for schema in [None, Some("app"), Some("other"), Some("nosuch")] {
                     let direct = Client { schema, ..client }.login(server.address).await;
-                    let through = Client { from: proxy, password: admitted.password.as_ref(), user, schema };
+                    let through = Client { from: proxy, password: admitted.secret.as_ref(), user, schema };
                     let codes = [direct, through.login(server.address).await].map(|verdict| verdict.err().map(|e| e.0));
                     assert_eq!(codes[0], codes[1], "{user} to {schema:?}");
                 }
@@ -300,7 +300,7 @@ INSERT INTO mysql.db (Host, Db, User, Select_priv) VALUES ('', '', 'good', 'Y'),
     {
         assert_eq!(accounts.lookup(user.as_bytes(), from).is_some(), known, "{user}");
     }
-    let password = Sha1Password::of(b"alpha");
+    let password = Some(Secret::clear(b"alpha"));
     let client = Client { user: "good", from, password: password.as_ref(), schema: Some("app") };
     assert_eq!(admit(&accounts, &client, from).unwrap_err().0, 1044);
 }

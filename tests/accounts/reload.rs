@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use mysql_async::prelude::Queryable;
 use oarlock::auth::directory::Directory;
 use oarlock::auth::load::load;
-use oarlock::auth::native::Sha1Password;
+use oarlock::auth::secret::Secret;
 use oarlock::cluster::view::{ClusterView, Health, NodeId, NodeView, ViewHandle};
 use oarlock::lab::Lab;
 
@@ -41,7 +41,7 @@ async fn a_failed_login_asks_for_a_shared_reload() {
     let server = Server::start(&[]);
     let (directory, loader) = Directory::new(view_of(&server), service);
     let from: IpAddr = "127.0.0.1".parse().unwrap();
-    let password = Sha1Password::of(b"alpha");
+    let password = Some(Secret::clear(b"alpha"));
     let client = Client { user: "newcomer", from, password: password.as_ref(), schema: None };
     assert_eq!(admit(&directory.load(), &client, from).unwrap_err().0, 1105, "before the first load nobody is known");
     let loading = tokio::spawn(loader.run());

@@ -2,7 +2,7 @@
 //!
 //! Input: a byte that says whose bytes these are, and these.
 
-use oarlock::auth::native::Sha1Password;
+use oarlock::auth::secret::Secret;
 use oarlock::backend::login::{Identity, Login, SSL_REQUEST, Step};
 use oarlock::wire::capability::Capabilities;
 use oarlock::wire::challenge::Switch;
@@ -69,10 +69,10 @@ fn node_login(bytes: &[u8]) {
 }
 
 fn node_login_with(bytes: &[u8], tls: bool) {
-    let password = Sha1Password::of(b"secret");
+    let secret = Secret::clear(b"secret");
     let who = Identity {
         user: b"app",
-        password: password.as_ref(),
+        secret: Some(&secret),
         schema: Some(b"shop"),
         capabilities: stage::usual(),
         packet_max: 1 << 24,
