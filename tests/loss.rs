@@ -251,9 +251,28 @@ fn running(mut conn: Conn, statements: Vec<String>) -> JoinHandle<Conn> {
     })
 }
 
+/// A session in which a trigger has set a user variable.
+fn told_by_a_trigger(proxy: &Proxy) -> Conn {
+    proxy.sql("CREATE TABLE shop.noted (a INT); CREATE TRIGGER shop.notes BEFORE INSERT ON shop.noted FOR EACH ROW SET @noted = NEW.a");
+    let mut conn = connect(proxy);
+    conn.query_drop("INSERT INTO shop.noted VALUES (6)").wait().unwrap();
+    assert_eq!(word(&mut conn, "SELECT @noted").unwrap(), "6");
+    conn
+}
+
+/// The variable is gone with its node: whoever reads any is told so, once.
+fn is_missed(mut conn: Conn) {
+    assert_eq!(word(&mut conn, "SELECT 'here'").unwrap(), "here");
+    let error = word(&mut conn, "SELECT @noted").unwrap_err();
+    assert_eq!(code(&error), Some((1105, "HY000")), "{error}");
+    conn.query_drop("SET @noted = 7").wait().unwrap();
+    assert_eq!(word(&mut conn, "SELECT @noted").unwrap(), "7");
+}
+
 /// Returns the next writer: which of the two it is depends on who is back in the primary component first.
 fn the_writer_is_killed<'a>(proxy: &Proxy, lab: &'a Lab, writer: &Node) -> &'a Node {
     let mut scenes = Scenes::set(proxy, writer);
+    let noting = told_by_a_trigger(proxy);
     let mut writing = connect(proxy);
     let mut reading = connect(proxy);
     assert_eq!(word(&mut reading, WRITER).unwrap(), writer.name());
@@ -299,6 +318,8 @@ fn the_writer_is_killed<'a>(proxy: &Proxy, lab: &'a Lab, writer: &Node) -> &'a N
     let expected = (5, "shop", "ANSI_QUOTES", "latin1", next.name());
     assert_eq!((a, &*schema, &*mode, &*charset, &*node), expected);
     assert_eq!(idle.exec_first(&scenes.statement, (2,)).wait().unwrap(), Some(12));
+
+    is_missed(noting);
 
     // What was under way has not happened, and runs again.
     let mut conn = scenes.in_write.wait().unwrap();
