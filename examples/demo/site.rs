@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use oarlock::admin::http::Server;
-use oarlock::lab::{Lab, REPLICATION_USER, SITE_PASSWORD, Site, until};
+use oarlock::lab::{Lab, Site, until};
 use oarlock::replication::link::board::LinkReport;
 
 use super::Outcome;
@@ -27,24 +27,16 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 impl Proxy {
     /// Starts it, with a link from the other site's proxy, and waits until it has a writer and takes clients.
     pub fn start(lab: &Lab, site: Site) -> Outcome<Self> {
-        let (name, other) = match site {
-            Site::Primary => ("dr", Site::Dr),
-            Site::Dr => ("dc", Site::Primary),
+        let name = match site {
+            Site::Primary => "dr",
+            Site::Dr => "dc",
         };
-        let (address, remote) = (lab.proxy_address(site), lab.proxy_address(other));
+        let address = lab.proxy_address(site);
         let folder = lab.folder();
         let (config, log) = (folder.join(format!("to-{name}.toml")), folder.join(format!("to-{name}.log")));
-        let text = lab.config_toml(site, address).replacen(
-            "[site]\n",
-            &format!("[site]\nstate_dir = \"{}\"\n", folder.display()),
-            1,
-        );
-        let link = format!(
-            "\n[[link]]\nname = \"{name}\"\nremote = [\"{remote}\"]\nuser = \"{REPLICATION_USER}\"\npassword = \"{SITE_PASSWORD}\"\n"
-        );
         // A file with a password in it is refused when others may read it.
         let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&config)?;
-        file.write_all((text + &link).as_bytes())?;
+        file.write_all(lab.linked_config_toml(site).as_bytes())?;
         let out = OpenOptions::new().create(true).append(true).open(&log)?;
         let mut command = Command::new(program()?);
         command.arg("run").arg("--config").arg(config).stdout(out.try_clone()?).stderr(out);

@@ -5,7 +5,7 @@ use std::process::{Command, ExitCode};
 
 use comfy_table::Table;
 
-use crate::lab::{Lab, LabError, Node, Process, Sst};
+use crate::lab::{Lab, LabError, Node, Process, Site, Sst};
 
 /// Bring up and break a cluster of real servers on this machine
 #[derive(clap::Args)]
@@ -42,6 +42,12 @@ enum Action {
     Freeze(Nodes),
     /// Let frozen servers go on
     Thaw(Nodes),
+    /// Print the configuration of a proxy in front of one of the lab's two sites, with a link from the other
+    Config {
+        /// The site
+        #[arg(value_enum)]
+        site: Place,
+    },
     /// Open a client as root, or run statements
     Sql {
         /// Its name, such as galera-71
@@ -56,6 +62,14 @@ struct Nodes {
     /// Names, such as galera-71
     #[arg(required = true, value_name = "NODE")]
     names: Vec<String>,
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Place {
+    /// The cluster
+    Primary,
+    /// The standalone server of the other data centre
+    Dr,
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
@@ -89,6 +103,8 @@ fn act(Args { folder, action }: Args) -> Result<ExitCode, LabError> {
         Action::Kill(nodes) => each(&Lab::open(&folder)?, &nodes, Node::kill)?,
         Action::Freeze(nodes) => each(&Lab::open(&folder)?, &nodes, Node::freeze)?,
         Action::Thaw(nodes) => each(&Lab::open(&folder)?, &nodes, Node::thaw)?,
+        Action::Config { site: Place::Primary } => print!("{}", Lab::open(&folder)?.linked_config_toml(Site::Primary)),
+        Action::Config { site: Place::Dr } => print!("{}", Lab::open(&folder)?.linked_config_toml(Site::Dr)),
         Action::Sql { node, statements } => return sql(Lab::open(&folder)?.node(&node)?, statements.as_deref()),
     }
     Ok(ExitCode::SUCCESS)

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::net::Ipv4Addr;
 
-use super::spec::{SERVICE_USER, SITE_PASSWORD, Servers, Site};
+use super::spec::{REPLICATION_USER, SERVICE_USER, SITE_PASSWORD, Servers, Site};
 use super::{Lab, Node};
 
 impl Lab {
@@ -57,5 +57,19 @@ address = "{proxy}:4008"
             let _ = write!(text, "\n[[node]]\nname = \"{name}\"\naddress = \"{address}\"\npriority = {priority}\n");
         }
         text
+    }
+
+    /// The same of a proxy at its usual place, which follows the other site's and keeps in the lab's folder what it remembers.
+    pub fn linked_config_toml(&self, site: Site) -> String {
+        let (name, other) = match site {
+            Site::Primary => ("dr", Site::Dr),
+            Site::Dr => ("dc", Site::Primary),
+        };
+        let state = format!("[site]\nstate_dir = \"{}\"\n", self.folder().display());
+        let text = self.config_toml(site, self.proxy_address(site)).replacen("[site]\n", &state, 1);
+        let remote = self.proxy_address(other);
+        format!(
+            "{text}\n[[link]]\nname = \"{name}\"\nremote = [\"{remote}\"]\nuser = \"{REPLICATION_USER}\"\npassword = \"{SITE_PASSWORD}\"\n"
+        )
     }
 }
