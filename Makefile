@@ -7,17 +7,21 @@ export PATH := $(HOME)/.cargo/bin:/usr/sbin:$(PATH)
 export DEBIAN_FRONTEND := noninteractive
 
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -E)
-PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2 python3-pymysql
+PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2 python3-pymysql chromium
 # What the drivers of tests/drivers are run and built with.
 DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
 
-.PHONY: all build test lint deny tools drivers-tools drivers-packages conformance history outlive sim planted demo bench fuzz seeds clean
+.PHONY: all build deb test lint deny tools drivers-tools drivers-packages conformance history outlive sim planted demo bench fuzz seeds clean
 
 all: build
 
 build:
 	$(CARGO) build --release
+
+# A package for this Debian: target/oarlock_*.deb.
+deb: build
+	@config/debian/build target/release/oarlock target
 
 test: tools lint deny
 	$(CARGO) test
@@ -33,8 +37,9 @@ deny:
 	else echo "cargo-deny is not here: licences and sources of dependencies not checked (cargo install --locked cargo-deny)"; fi
 
 # Everything that other people's clients expect, of which `make test` runs a part; takes long and needs the network once.
-conformance: tools drivers-tools
+conformance: tools drivers-tools target/schemathesis/installed
 	OARLOCK_SUITE=whole OARLOCK_DRIVERS=all $(CARGO) test --test suite --test drivers -- --nocapture
+	SCHEMATHESIS=$(CURDIR)/target/schemathesis/bin/st $(CARGO) test --test admin_api -- --nocapture
 
 # Many clients while nodes are killed, frozen and cut off: was all true that they were told? A short run is part of `make test`.
 MINUTES ?= 10
@@ -101,6 +106,11 @@ target/drivers/python/installed: tests/drivers/scripts/requirements.txt | driver
 target/drivers/node/installed: tests/drivers/scripts/package.json tests/drivers/scripts/package-lock.json
 	@mkdir -p $(@D) && cp $^ $(@D)
 	cd $(@D) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+target/schemathesis/installed: | drivers-packages
+	/usr/bin/python3 -m venv target/schemathesis
+	target/schemathesis/bin/pip install --quiet schemathesis==4.32.5
 	@touch $@
 
 clean:

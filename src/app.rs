@@ -9,7 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit};
@@ -65,6 +65,8 @@ pub struct Shared {
     pub roster: Arc<Roster>,
     /// All sessions.
     pub registry: Arc<Registry>,
+    /// The accounts.
+    pub directory: Directory,
 }
 
 /// Why the proxy could not start.
@@ -121,13 +123,10 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
     let program = Program::current().map_err(StartError::of("cannot tell where this program is"))?;
     let (past, mut sockets) = before(&config, takes_over).await?;
     let operators = Operators::bind(&config, &mut sockets)?;
-    let shared = Shared {
-        view: ViewHandle::new(cluster_watch::first_view(&config)),
-        counters: Arc::new(Counters::new(&config)),
-        roster: Arc::default(),
-        registry: Arc::default(),
-        config: Live::new(config),
-    };
+    let view = ViewHandle::new(cluster_watch::first_view(&config));
+    let (counters, live) = (Arc::new(Counters::new(&config)), Live::new(config));
+    let directory = accounts(view.clone(), live.clone());
+    let shared = Shared { view, counters, roster: Arc::default(), registry: Arc::default(), directory, config: live };
     past.iter().for_each(|past| shared.registry.begin_after(past.last_session));
     let config = shared.config.load();
     let (links, link_orders) = Board::new();
@@ -143,6 +142,8 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
         roster: shared.roster.clone(),
         registry: shared.registry.clone(),
         reloads,
+        directory: shared.directory.clone(),
+        started: Instant::now(),
         stage: stage_seen,
     };
     shared.watch_nodes(node_orders);
@@ -228,6 +229,13 @@ async fn take_office(
     tokio::join!(lead, succession::await_successor(meeting, estate, arrived));
 }
 
+/// The accounts, which are loaded from now on.
+fn accounts(view: ViewHandle, config: Live) -> Directory {
+    let (directory, loader) = Directory::new(view, move || service(&config.load()));
+    tokio::spawn(loader.run());
+    directory
+}
+
 impl Shared {
     /// Sessions that come to an end: not the dumps.
     fn sessions(&self) -> u64 {
@@ -299,7 +307,7 @@ impl Operators {
     }
 }
 
-/// Workers, accounts.
+/// Workers and what they share.
 struct DataPlane {
     workers: Vec<std::thread::JoinHandle<()>>,
     shared: Arc<worker::Shared>,
@@ -308,16 +316,11 @@ struct DataPlane {
 }
 
 impl DataPlane {
-    /// Binds the listeners, and starts to load the accounts and to serve.
+    /// Binds the listeners, and starts to serve.
     fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>, sockets: &mut Sockets) -> Result<Self, StartError> {
         let (live, config) = (shared.config.clone(), &*shared.config.load());
         let refused = |why| StartError::of("cannot start")(io::Error::other(why));
         let node_tls = node_tls(config).map_err(refused)?;
-        let (directory, loader) = Directory::new(shared.view.clone(), {
-            let live = live.clone();
-            move || service(&live.load())
-        });
-        tokio::spawn(loader.run());
         let (view, counters, roster) = (shared.view.clone(), shared.counters.clone(), shared.roster.clone());
         let (resolver, outcomes) = Resolver::new(live.clone(), view.clone(), node_tls.clone());
         tokio::spawn(outcomes.run());
@@ -326,7 +329,7 @@ impl DataPlane {
             settings: ArcSwap::from_pointee(settings(config)),
             config: live,
             view: shared.view.clone(),
-            directory,
+            directory: shared.directory.clone(),
             counters: shared.counters.clone(),
             definitions: AtomicU64::new(0),
             defaults_set: AtomicU64::new(0),

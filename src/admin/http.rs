@@ -1,29 +1,35 @@
-//! The JSON API: what the process knows of its servers, services and links, and orders for nodes and links.
+//! The JSON API: what the process knows of its servers, sessions and links, and orders for them.
 //!
-//! `GET /v1/servers`, `GET /v1/services`, `GET /v1/links`, `GET /v1/replicas`, `GET /v1/sessions`; `POST /v1/servers/NAME` with
+//! `GET /v1/` and `site`, `servers`, `services`, `listeners`, `links`, `replicas`, `sessions`, `accounts`, `events`, `log`; `POST /v1/servers/NAME` with
 //! a [`node order`](NodeOrder), answered by a text; `DELETE /v1/sessions/ID`; `POST /v1/links/NAME` with an [`OrderText`], `POST /v1/reload` with
-//! nothing (`null`), answered by a [`Report`]. [`Server`], [`Service`], [`LinkReport`],
-//! [`Replica`], [`Portrait`] and [`Answer`] are its shapes, both ways: the command line reads what is written here. Orders are taken as `application/json` only, which a browser does not send to another
-//! site unasked.
+//! nothing (`null`), answered by a [`Report`]; `PUT /v1/log` with a [`Log`]; `POST /v1/classify` with a statement, answered by an
+//! [`Explanation`](crate::sql::explain::Explanation). [`Server`], [`Service`], [`LinkReport`],
+//! [`Replica`], [`Portrait`], [`Answer`] and the reports of [`site`] are its shapes, both ways: the command line reads what is written here.
+//! Orders are taken as `application/json` only, which a browser does not send to another site unasked; who may give them is [`door`]'s to say.
 //!
-//! `GET /v1/openapi.json` describes it all. For other programs: `GET /metrics`, `GET /live`, and `GET /ready`, which is 503 as long as no writes can be served.
+//! `GET /v1/openapi.json` describes it all, `GET /` is a page that shows it. For other programs: `GET /metrics`, `GET /live`, and `GET /ready`, which is 503 as long as no writes can be served.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
-use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::{delete, get, post};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderName, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use super::door::{self, Refusal, Wish};
 use super::health::{self, Stage};
 use super::metrics;
 use super::reload::{Reloads, Report};
+use super::site::{self, Log};
 use super::state::state;
+use crate::auth::directory::Directory;
 use crate::cluster::order::{Order as NodeOrder, Orders};
 use crate::cluster::view::{Duty, NodeView, ViewHandle};
 use crate::config::Live;
@@ -33,8 +39,9 @@ use crate::replication::link::board::{Answer, Board, LinkReport, Order, OrderTex
 use crate::replication::roster::{Entry, Roster};
 use crate::session::portrait::Portrait;
 use crate::session::registry::Registry;
+use crate::sql::explain::explain;
 use crate::telemetry::counters::{Counters, ServiceCounters};
-use crate::telemetry::prometheus;
+use crate::telemetry::{events, log, prometheus};
 
 /// A node, as `list servers` shows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,6 +117,10 @@ pub struct Sources {
     pub registry: Arc<Registry>,
     /// Where reading the configuration again is wished.
     pub reloads: Reloads,
+    /// The accounts.
+    pub directory: Directory,
+    /// When the process has started.
+    pub started: Instant,
     /// How far the process is.
     pub stage: watch::Receiver<Stage>,
 }
@@ -117,25 +128,76 @@ pub struct Sources {
 /// All of this for programs, as OpenAPI has it.
 const OPENAPI: &str = include_str!("openapi.json");
 
+/// The same for people: one page that asks for what it shows.
+const PAGE: &str = include_str!("page/index.html");
+
+/// It is all there is to it: nothing else is fetched but what this address says.
+const PAGE_POLICY: (HeaderName, &str) = (
+    header::CONTENT_SECURITY_POLICY,
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+);
+
 /// Answers on this socket until another process has taken over.
 pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()> {
     let relieved = health::relieved(sources.stage.clone());
-    let routes = Router::new()
+    let guarded = |wish| middleware::from_fn_with_state((sources.config.clone(), wish), guard);
+    let looks = Router::new()
+        .route("/v1/site", get(async |State(sources): State<Sources>| Json(site::site(&sources))))
         .route("/v1/servers", get(async |State(sources): State<Sources>| Json(servers(&sources))))
-        .route("/v1/servers/{name}", post(order_node))
         .route("/v1/services", get(async |State(sources): State<Sources>| Json(services(&sources))))
+        .route("/v1/listeners", get(async |State(sources): State<Sources>| Json(site::listeners(&sources))))
         .route("/v1/links", get(async |State(sources): State<Sources>| Json(links(&sources))))
-        .route("/v1/links/{name}", post(order_link))
         .route("/v1/replicas", get(async |State(sources): State<Sources>| Json(replicas(&sources))))
         .route("/v1/sessions", get(async |State(sources): State<Sources>| Json(sessions(&sources).await)))
+        .route("/v1/accounts", get(async |State(sources): State<Sources>| Json(site::accounts(&sources))))
+        .route("/v1/events", get(async |Query(from): Query<From>| Json(events::after(from.after))))
+        .route("/v1/log", get(async || Json(Log { level: log::level() })))
+        .route("/v1/classify", post(async |Json(Statement { sql }): Json<Statement>| Json(explain(sql.as_bytes()))))
+        .route("/metrics", get(async |State(sources): State<Sources>| metrics(&sources)))
+        .route_layer(guarded(Wish::Look));
+    let orders = Router::new()
+        .route("/v1/servers/{name}", post(order_node))
+        .route("/v1/links/{name}", post(order_link))
         .route("/v1/sessions/{id}", delete(end_session))
         .route("/v1/reload", post(reload))
+        .route("/v1/log", put(set_log))
+        .route_layer(guarded(Wish::Order));
+    let open = Router::new()
+        .route("/", get(async || ([(header::CONTENT_TYPE, "text/html; charset=utf-8"), PAGE_POLICY], PAGE)))
         .route("/v1/openapi.json", get(async || ([(header::CONTENT_TYPE, "application/json")], OPENAPI)))
         .route("/live", get(async || "live"))
-        .route("/ready", get(async |State(sources): State<Sources>| is_ready(&sources)))
-        .route("/metrics", get(async |State(sources): State<Sources>| metrics(&sources)))
-        .with_state(sources);
+        .route("/ready", get(async |State(sources): State<Sources>| is_ready(&sources)));
+    let routes = open.merge(looks).merge(orders).with_state(sources);
     axum::serve(socket, routes).with_graceful_shutdown(relieved).await
+}
+
+/// Lets in who may be heard.
+async fn guard(State((config, wish)): State<(Live, Wish)>, request: Request, next: Next) -> Result<Response, Refusal> {
+    door::admit(&config.load().admin, wish, request.headers())?;
+    Ok(next.run(request).await)
+}
+
+/// Which events are asked for.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct From {
+    /// Those above this number.
+    #[serde(default)]
+    after: u64,
+}
+
+/// What is to be explained.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Statement {
+    sql: String,
+}
+
+/// Logs more or less from now on, until the configuration is read again.
+async fn set_log(Json(wanted): Json<Log>) -> Json<Log> {
+    log::set(wanted.level);
+    tracing::info!("the log level is {} by order", wanted.level.name());
+    Json(wanted)
 }
 
 fn is_ready(sources: &Sources) -> (StatusCode, &'static str) {

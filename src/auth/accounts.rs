@@ -71,6 +71,11 @@ impl Accounts {
         self.tables == other.tables
     }
 
+    /// All of them, in no order.
+    pub fn iter(&self) -> impl Iterator<Item = &Account> {
+        self.tables.users.values().flatten()
+    }
+
     /// Number of accounts.
     pub fn len(&self) -> usize {
         self.tables.users.values().map(Vec::len).sum()

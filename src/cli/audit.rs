@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::list::fetch;
+use super::proxy::Proxy;
 use crate::admin::http::Replica as Listed;
 use crate::audit::collect::collect;
 use crate::audit::rules::{Level, Replica, audit};
@@ -41,7 +41,7 @@ pub fn run(args: Args) -> ExitCode {
 
 /// The replicas of the proxy that runs with this configuration, if one does. By file and position there is nothing to compare.
 fn replicas(config: &Config) -> Vec<Replica> {
-    let listed = fetch(config.admin.address, "replicas").ok();
+    let listed = Proxy::of(&config.admin).look("replicas").ok();
     let listed: Vec<Listed> = listed.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let read = |listed: Listed| Some(Replica { server: listed.server_id, position: listed.position?.parse().ok()? });
     listed.into_iter().filter_map(read).collect()

@@ -1,10 +1,9 @@
 //! `oarlock link`: orders for the links of a running proxy.
 
 use std::io::{BufRead, Write};
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use super::order;
+use super::proxy::{Proxies, Proxy};
 use crate::gtid::Position;
 use crate::replication::link::board::{Answer, OrderText};
 
@@ -13,9 +12,8 @@ use crate::replication::link::board::{Answer, OrderText};
 pub struct Args {
     #[command(subcommand)]
     order: Order,
-    /// The admin address of the proxy
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4008", global = true)]
-    admin: SocketAddr,
+    #[command(flatten)]
+    proxies: Proxies,
 }
 
 #[derive(clap::Subcommand)]
@@ -55,31 +53,26 @@ enum Order {
 
 /// Gives the order and prints what comes of it.
 pub fn run(args: Args) -> ExitCode {
-    let order = |name: &str, order: &str, argument: &str| give(args.admin, name, order, argument).map(|said| said.text);
-    let done = match &args.order {
-        Order::Start { name } => order(name, "start", ""),
-        Order::Stop { name } => order(name, "stop", ""),
-        Order::Retry { name } => order(name, "retry", ""),
-        Order::Bootstrap { name, from_position } => order(name, "bootstrap", &from_position.to_string()),
-        Order::Skip { name, yes } => skip(args.admin, name, *yes),
-    };
-    match done {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
+    args.proxies.order(|proxy| {
+        let order = |name: &str, order: &str, argument: &str| give(proxy, name, order, argument).map(|said| said.text);
+        match &args.order {
+            Order::Start { name } => order(name, "start", ""),
+            Order::Stop { name } => order(name, "stop", ""),
+            Order::Retry { name } => order(name, "retry", ""),
+            Order::Bootstrap { name, from_position } => order(name, "bootstrap", &from_position.to_string()),
+            Order::Skip { name, yes } => skip(proxy, name, *yes),
         }
-        Err(why) => super::failed(why),
-    }
+    })
 }
 
-fn skip(admin: SocketAddr, name: &str, yes: bool) -> Result<String, String> {
-    let failed = give(admin, name, "failed", "")?;
+fn skip(proxy: &Proxy, name: &str, yes: bool) -> Result<String, String> {
+    let failed = give(proxy, name, "failed", "")?;
     let transaction = failed.transaction.unwrap_or_default();
     println!("{}", failed.text);
     if !yes && !agreed(&format!("Skip {transaction}? This site will not have what it does. [y/N] ")) {
         return Err("nothing is skipped".to_owned());
     }
-    give(admin, name, "skip", &transaction).map(|said| said.text)
+    give(proxy, name, "skip", &transaction).map(|said| said.text)
 }
 
 fn agreed(question: &str) -> bool {
@@ -89,7 +82,7 @@ fn agreed(question: &str) -> bool {
     asked.is_ok() && ["y", "yes"].contains(&answer.trim().to_lowercase().as_str())
 }
 
-fn give(admin: SocketAddr, name: &str, order: &str, argument: &str) -> Result<Answer, String> {
+fn give(proxy: &Proxy, name: &str, order: &str, argument: &str) -> Result<Answer, String> {
     let text = OrderText { order: order.to_owned(), argument: argument.to_owned() };
-    order::give(admin, "links", name, &text)
+    proxy.post_to("links", name, &text)
 }

@@ -1,91 +1,141 @@
-//! `oarlock list`: what a running proxy says of its servers, services, links, replicas and sessions.
+//! `oarlock list`: what running proxies say of their servers, services, listeners, links, replicas, sessions, accounts and events.
 
-use std::net::SocketAddr;
+use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use comfy_table::Table;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
+use super::proxy::{Proxies, Proxy};
 use crate::admin::http::{Replica, Server, Service};
+use crate::admin::site::{AccountReport, ListenerReport};
 use crate::config::print_duration;
 use crate::replication::link::board::LinkReport;
 use crate::session::portrait::Portrait;
+use crate::telemetry::events::Happening;
 
-/// List the servers, services, links, replicas or sessions of a running proxy
+/// List what a running proxy knows
 #[derive(clap::Args)]
 pub struct Args {
     /// What to list
     #[arg(value_enum)]
     what: What,
-    /// Print JSON instead of a table
+    /// Print JSON instead of a table; of several proxies by their addresses
     #[arg(long)]
     json: bool,
-    /// The admin address of the proxy
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4008")]
-    admin: SocketAddr,
+    /// List again every so many seconds (2 if none are given), until the command is ended
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "2",
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    watch: Option<u64>,
+    #[command(flatten)]
+    proxies: Proxies,
 }
 
 #[derive(Clone, Copy, Debug, clap::ValueEnum)]
 enum What {
     Servers,
     Services,
+    Listeners,
     Links,
     Replicas,
     Sessions,
+    Accounts,
+    Events,
 }
 
-/// The proxy answers from memory; more than this is a proxy that is stuck.
-const TIMEOUT: Duration = Duration::from_secs(5);
+impl What {
+    /// Asks a proxy, and puts its answer into words, or JSON.
+    fn of(self, proxy: &Proxy) -> Result<String, String> {
+        match self {
+            Self::Servers => list(proxy, "servers", |rows| servers(rows).to_string()),
+            Self::Services => list(proxy, "services", |rows| services(rows).to_string()),
+            Self::Listeners => list(proxy, "listeners", |rows| listeners(rows).to_string()),
+            Self::Links => list(proxy, "links", links),
+            Self::Replicas => list(proxy, "replicas", |rows| replicas(rows).to_string()),
+            Self::Sessions => list(proxy, "sessions", |rows| sessions(rows).to_string()),
+            Self::Accounts => list(proxy, "accounts", |rows| accounts(rows).to_string()),
+            Self::Events => list(proxy, "events", events),
+        }
+    }
+
+    fn path(self) -> &'static str {
+        match self {
+            Self::Servers => "servers",
+            Self::Services => "services",
+            Self::Listeners => "listeners",
+            Self::Links => "links",
+            Self::Replicas => "replicas",
+            Self::Sessions => "sessions",
+            Self::Accounts => "accounts",
+            Self::Events => "events",
+        }
+    }
+}
 
 /// The frame of the tables operators know: light lines, one between rows, none at the left and right of it.
 const FRAME: &str = "││──├─┼┤│─┼├┤┬┴┌┐└┘";
+/// Clears a terminal and begins at its top.
+const CLEAR: &str = "\x1b[H\x1b[2J\x1b[3J";
 
-/// Asks the proxy and prints its answer.
+/// Asks the proxies and prints their answers.
 pub fn run(args: Args) -> ExitCode {
-    let printed = match args.what {
-        What::Servers => list(&args, "servers", |rows| servers(rows).to_string()),
-        What::Services => list(&args, "services", |rows| services(rows).to_string()),
-        What::Links => list(&args, "links", links),
-        What::Replicas => list(&args, "replicas", |rows| replicas(rows).to_string()),
-        What::Sessions => list(&args, "sessions", |rows| sessions(rows).to_string()),
+    let proxies = match args.proxies.open() {
+        Ok(proxies) => proxies,
+        Err(why) => return super::failed(why),
     };
-    match printed {
-        Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(why) => super::failed(why),
+    let Some(seconds) = args.watch else {
+        let (text, all) = ask(&args, &proxies);
+        print!("{text}");
+        return if all { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    };
+    let mut out = std::io::stdout();
+    let clear = if out.is_terminal() { CLEAR } else { "" };
+    // Whoever has read enough closes the pipe.
+    while write!(out, "{clear}{}", ask(&args, &proxies).0).and_then(|()| out.flush()).is_ok() {
+        std::thread::sleep(Duration::from_secs(seconds));
     }
+    ExitCode::SUCCESS
+}
+
+/// What is printed, and whether all have answered. Who does not answer is said on stderr, unless there is more to come.
+fn ask(args: &Args, proxies: &[Proxy]) -> (String, bool) {
+    let (mut text, mut all) = (String::new(), true);
+    let mut answers = serde_json::Map::new();
+    for proxy in proxies {
+        let answer = if args.json { json(proxy, args.what.path()) } else { args.what.of(proxy).map(Value::from) };
+        match answer {
+            Ok(value) => {
+                answers.insert(proxy.admin.to_string(), value);
+            }
+            Err(why) if args.watch.is_some() => text.push_str(&format!("{why}\n")),
+            Err(why) => drop(super::failed(why)),
+        }
+        all &= answers.contains_key(&proxy.admin.to_string());
+    }
+    match (args.json, proxies) {
+        (true, [_]) => answers.values().for_each(|value| text.push_str(&format!("{value:#}\n"))),
+        (true, _) => text.push_str(&format!("{:#}\n", Value::from(answers))),
+        (false, [_]) => answers.values().for_each(|table| text.push_str(&format!("{}\n", said(table)))),
+        (false, _) => {
+            answers.iter().for_each(|(admin, table)| text.push_str(&format!("{admin}\n{}\n", said(table))));
+        }
+    }
+    (text, all)
+}
+
+fn said(table: &Value) -> &str {
+    table.as_str().unwrap_or_default()
+}
+
+fn json(proxy: &Proxy, path: &str) -> Result<Value, String> {
+    proxy.read(path)
 }
 
 /// Fetches a list and puts it into words.
-fn list<T: DeserializeOwned>(args: &Args, what: &str, print: fn(&[T]) -> String) -> Result<String, String> {
-    let admin = args.admin;
-    let text = fetch(admin, what).map_err(|error| unanswered(admin, &error))?;
-    let foreign = |error| format!("what answers on {admin} is not oarlock: {error}");
-    if args.json {
-        let value: serde_json::Value = serde_json::from_str(&text).map_err(foreign)?;
-        return Ok(format!("{value:#}"));
-    }
-    let rows: Vec<T> = serde_json::from_str(&text).map_err(foreign)?;
-    Ok(print(&rows))
-}
-
-/// Why the proxy on this address gave no answer.
-pub(super) fn unanswered(admin: SocketAddr, error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::Io(error) => {
-            format!("no proxy answers on {admin} ({error}); is `oarlock run` up, and is this its admin address?")
-        }
-        error => format!("the proxy on {admin} answers with an error: {error}"),
-    }
-}
-
-/// What the proxy says of one of its lists.
-pub(super) fn fetch(admin: SocketAddr, what: &str) -> Result<String, ureq::Error> {
-    let agent: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(TIMEOUT)).proxy(None).build().into();
-    agent.get(format!("http://{admin}/v1/{what}")).call()?.body_mut().read_to_string()
+fn list<T: DeserializeOwned>(proxy: &Proxy, path: &str, print: fn(&[T]) -> String) -> Result<String, String> {
+    proxy.read(path).map(|rows: Vec<T>| print(&rows))
 }
 
 fn servers(servers: &[Server]) -> Table {
@@ -104,6 +154,33 @@ fn services(services: &[Service]) -> Table {
         table.add_row([&service.service, &service.router, &now, &total, &service.servers.join(", ")]);
     }
     table
+}
+
+fn listeners(listeners: &[ListenerReport]) -> Table {
+    let mut table = frame(["Listener", "Address", "Service", "TLS", "PROXY protocol from", "Sessions", "Total"]);
+    for listener in listeners {
+        let (now, total) = (listener.sessions.to_string(), listener.sessions_total.to_string());
+        let ListenerReport { listener, address, service, tls, proxy_protocol, .. } = listener;
+        table.add_row([listener, address, service, tls, &proxy_protocol.join(", "), &now, &total]);
+    }
+    table
+}
+
+fn accounts(accounts: &[AccountReport]) -> Table {
+    let mut table = frame(["User", "Host", "Plugins", "Locked", "Requires", "Default role"]);
+    for account in accounts {
+        let locked = if account.locked { "yes" } else { "" };
+        let requires = if account.requires == "nothing" { "" } else { &account.requires };
+        let plugins = account.plugins.join(", ");
+        table.add_row([&*account.user, &account.host, &plugins, locked, requires, &account.default_role]);
+    }
+    table
+}
+
+/// As the log has them.
+fn events(events: &[Happening]) -> String {
+    let line = |event: &Happening| format!("{} {} {}: {}", event.time, event.level, event.part, event.text);
+    events.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 /// A table, and below it what there is to say of links that don't just run.

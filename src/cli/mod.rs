@@ -15,11 +15,14 @@ mod kill;
 mod lab;
 mod link;
 mod list;
-mod order;
+mod man;
+mod proxy;
 mod reload;
 mod run;
 mod seal;
 mod server;
+mod settings;
+mod show;
 
 #[derive(Parser)]
 #[command(name = "oarlock", version, about = "A replication-aware SQL proxy for MariaDB Galera")]
@@ -34,7 +37,9 @@ enum Command {
     Reload(reload::Args),
     Check(check::Args),
     Audit(audit::Args),
+    Settings(settings::Args),
     List(list::Args),
+    Show(show::Args),
     Set(server::Set),
     Clear(server::Clear),
     SwitchWriter(server::SwitchWriter),
@@ -44,6 +49,7 @@ enum Command {
     Seal(seal::Args),
     Import(import::Args),
     Completions(completions::Args),
+    Man(man::Args),
     Lab(lab::Args),
 }
 
@@ -54,7 +60,9 @@ pub fn main() -> ExitCode {
         Command::Reload(args) => reload::run(args),
         Command::Check(args) => check::run(args),
         Command::Audit(args) => audit::run(args),
+        Command::Settings(args) => settings::run(args),
         Command::List(args) => list::run(args),
+        Command::Show(args) => show::run(args),
         Command::Set(args) => server::set(args),
         Command::Clear(args) => server::clear(args),
         Command::SwitchWriter(args) => server::switch_writer(args),
@@ -63,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Classify(args) => classify::run(args),
         Command::Import(args) => import::run(args),
         Command::Seal(args) => seal::run(args),
+        Command::Man(args) => man::run(args, Cli::command()),
         Command::Completions(args) => completions::run(args, Cli::command()),
         Command::Lab(args) => lab::run(args),
     }
@@ -81,6 +90,16 @@ mod tests {
     #[test]
     fn arguments_are_consistent() {
         super::Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn the_manual_has_a_page_of_every_subcommand() {
+        let folder = tempfile::tempdir().unwrap();
+        clap_mangen::generate_to(super::Cli::command(), folder.path()).unwrap();
+        for command in super::Cli::command().get_subcommands() {
+            let page = folder.path().join(format!("oarlock-{}.1", command.get_name()));
+            assert!(std::fs::read_to_string(&page).unwrap().contains(".SH SYNOPSIS"), "{}", page.display());
+        }
     }
 
     #[test]

@@ -1,19 +1,19 @@
-//! `oarlock set server`, `clear server` and `switch-writer`: what an operator wants of the nodes of a running proxy.
+//! `oarlock set`, `clear` and `switch-writer`: what an operator wants of a running proxy and its nodes.
 
-use std::net::SocketAddr;
 use std::process::ExitCode;
 
-use super::order::give;
+use serde_json::json;
+
+use super::proxy::Proxies;
 use crate::cluster::order::Order;
 
-/// Withdraw a node from work
+/// Withdraw a node from work, or log more or less
 #[derive(clap::Args)]
 pub struct Set {
     #[command(subcommand)]
     what: SetWhat,
-    /// The admin address of the proxy
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4008", global = true)]
-    admin: SocketAddr,
+    #[command(flatten)]
+    proxies: Proxies,
 }
 
 #[derive(clap::Subcommand)]
@@ -25,6 +25,12 @@ enum SetWhat {
         /// How
         #[arg(value_enum)]
         duty: Duty,
+    },
+    /// Log this level and those before it, until the configuration is read again
+    Log {
+        /// The level
+        #[arg(value_parser = ["error", "warning", "notice", "info", "debug"])]
+        level: String,
     },
 }
 
@@ -41,9 +47,8 @@ enum Duty {
 pub struct Clear {
     #[command(subcommand)]
     what: ClearWhat,
-    /// The admin address of the proxy
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4008", global = true)]
-    admin: SocketAddr,
+    #[command(flatten)]
+    proxies: Proxies,
 }
 
 #[derive(clap::Subcommand)]
@@ -60,37 +65,33 @@ enum ClearWhat {
 pub struct SwitchWriter {
     /// The node
     node: String,
-    /// The admin address of the proxy
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4008")]
-    admin: SocketAddr,
+    #[command(flatten)]
+    proxies: Proxies,
 }
 
-/// Withdraws a node.
-pub fn set(Set { what: SetWhat::Server { node, duty }, admin }: Set) -> ExitCode {
-    let order = match duty {
-        Duty::Maintenance => Order::Maintenance,
-        Duty::Drain => Order::Drain,
-    };
-    run(admin, &node, order)
+/// Withdraws a node, or sets the level of the log.
+pub fn set(Set { what, proxies }: Set) -> ExitCode {
+    match what {
+        SetWhat::Server { node, duty: Duty::Maintenance } => run(&proxies, &node, Order::Maintenance),
+        SetWhat::Server { node, duty: Duty::Drain } => run(&proxies, &node, Order::Drain),
+        SetWhat::Log { level } => proxies.order(|proxy| {
+            let said = format!("{level} and what matters more is logged");
+            proxy.put("log", &json!({ "level": level })).map(|()| said)
+        }),
+    }
 }
 
 /// Lets a node work.
-pub fn clear(Clear { what: ClearWhat::Server { node }, admin }: Clear) -> ExitCode {
-    run(admin, &node, Order::Clear)
+pub fn clear(Clear { what: ClearWhat::Server { node }, proxies }: Clear) -> ExitCode {
+    run(&proxies, &node, Order::Clear)
 }
 
 /// Gives a node the writer's role.
-pub fn switch_writer(SwitchWriter { node, admin }: SwitchWriter) -> ExitCode {
-    run(admin, &node, Order::Write)
+pub fn switch_writer(SwitchWriter { node, proxies }: SwitchWriter) -> ExitCode {
+    run(&proxies, &node, Order::Write)
 }
 
 /// Gives the order and prints what comes of it.
-fn run(admin: SocketAddr, node: &str, order: Order) -> ExitCode {
-    match give::<String>(admin, "servers", node, &order) {
-        Ok(said) => {
-            println!("{said}");
-            ExitCode::SUCCESS
-        }
-        Err(why) => super::failed(why),
-    }
+fn run(proxies: &Proxies, node: &str, order: Order) -> ExitCode {
+    proxies.order(|proxy| proxy.post_to("servers", node, &order))
 }

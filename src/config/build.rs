@@ -11,6 +11,7 @@ use super::duration::print_duration;
 use super::error::ConfigError;
 use super::file;
 use super::model::*;
+use super::secret::Secret;
 
 /// Fills in the defaults and judges what depends on more than one value.
 pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
@@ -38,7 +39,7 @@ pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
             source_wait: or(file.replication.source_wait, SOURCE_WAIT),
             group_bytes_max: file.replication.group_bytes_max.map_or(GROUP_BYTES_MAX, |count| count.0),
         },
-        admin: admin(&file.admin)?,
+        admin: admin(file.admin)?,
         limits: Limits {
             sessions_max: file.limits.sessions_max.map_or(SESSIONS_MAX, |count| count.0),
             prepared_max: file.limits.prepared_max.map_or(PREPARED_MAX, |count| count.0),
@@ -254,18 +255,44 @@ fn link_time(
 /// Of a link's heartbeat and retry.
 const LINK_TIME_MAX: Duration = Duration::from_secs(3600);
 
-fn admin(admin: &file::Admin) -> Result<Admin, ConfigError> {
-    let address = admin.address.as_ref().map(|address| loopback("admin", address, ADMIN_ADDRESS)).transpose()?;
-    let console = admin.console.as_ref().map(|address| loopback("console", address, CONSOLE_ADDRESS)).transpose()?;
-    Ok(Admin { address: address.unwrap_or(ADMIN_ADDRESS), console })
+fn admin(admin: file::Admin) -> Result<Admin, ConfigError> {
+    let console =
+        admin.console.as_ref().map(|address| loopback("console", address, CONSOLE_ADDRESS, "")).transpose()?;
+    let token = admin.token.map(token).transpose()?;
+    let address = match &admin.address {
+        None => ADMIN_ADDRESS,
+        Some(address) if token.is_some() => *address.get_ref(),
+        Some(address) => loopback("admin", address, ADMIN_ADDRESS, ", or set a `token`")?,
+    };
+    Ok(Admin { address, console, token })
 }
 
-fn loopback(what: &str, address: &Spanned<SocketAddr>, example: SocketAddr) -> Result<SocketAddr, ConfigError> {
+/// A token is sent in a header, where it must be one word.
+fn token(given: Spanned<file::Password>) -> Result<Secret, ConfigError> {
+    let (at, token) = (given.span().start, given.into_inner().0);
+    let text = token.reveal();
+    if TOKEN_CHARS.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(token);
+    }
+    let message = format!(
+        "the token is not {} to {} ASCII characters without spaces; `openssl rand -hex 32` makes a good one",
+        TOKEN_CHARS.start(),
+        TOKEN_CHARS.end()
+    );
+    Err(ConfigError::at_offset(at, message))
+}
+
+fn loopback(
+    what: &str,
+    address: &Spanned<SocketAddr>,
+    example: SocketAddr,
+    otherwise: &str,
+) -> Result<SocketAddr, ConfigError> {
     if address.get_ref().ip().is_loopback() {
         return Ok(*address.get_ref());
     }
     let message = format!(
-        "the {what} address {} is open to others; use a loopback address such as \"{example}\"",
+        "the {what} address {} is open to others; use a loopback address such as \"{example}\"{otherwise}",
         address.get_ref()
     );
     Err(ConfigError::at_offset(address.span().start, message))

@@ -21,6 +21,9 @@ pub fn differences(old: &Config, new: &Config) -> BTreeSet<String> {
             names.insert(format!("link.{}.password", link.name));
         }
     }
+    if old.admin.token != new.admin.token {
+        names.insert("admin.token".to_owned());
+    }
     names
 }
 

@@ -142,6 +142,7 @@ pub(super) struct Replication {
 pub(super) struct Admin {
     pub address: Option<Spanned<SocketAddr>>,
     pub console: Option<Spanned<SocketAddr>>,
+    pub token: Option<Spanned<Password>>,
 }
 
 #[derive(Default, serde::Deserialize)]

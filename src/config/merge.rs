@@ -31,6 +31,10 @@ pub fn in_force(old: &Config, new: &Config) -> Result<Config, String> {
     };
     config.cluster.failback = new.cluster.failback;
     config.cluster.available_when_donor = new.cluster.available_when_donor;
+    // Where others get at the address, there must be one.
+    if new.admin.token.is_some() || old.admin.address.ip().is_loopback() {
+        config.admin.token = new.admin.token.clone();
+    }
     Ok(config)
 }
 

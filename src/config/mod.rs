@@ -17,6 +17,7 @@ pub mod model;
 mod print;
 pub mod seal;
 pub mod secret;
+pub mod settings;
 #[cfg(test)]
 mod tests;
 
@@ -92,7 +93,8 @@ fn parse(
 }
 
 fn passwords(file: &mut file::File) -> impl Iterator<Item = &mut Spanned<file::Password>> {
-    file.link.iter_mut().map(|link| &mut link.password).chain([&mut file.site.password])
+    let of_links = file.link.iter_mut().map(|link| &mut link.password);
+    of_links.chain([&mut file.site.password]).chain(&mut file.admin.token)
 }
 
 /// Opens the sealed secrets; returns where they stand. The key is read only if there are any.

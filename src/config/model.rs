@@ -5,6 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -40,6 +41,9 @@ pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCAL
 pub const KEY_FILE: &str = "/etc/oarlock/key";
 /// Where the SQL console listens usually.
 pub(super) const CONSOLE_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4009);
+
+/// Characters of a token, at least and at most.
+pub(super) const TOKEN_CHARS: RangeInclusive<usize> = 16..=256;
 
 pub(super) const STATE_DIR: &str = "/var/lib/oarlock";
 pub(super) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -128,7 +132,7 @@ impl Threads {
 }
 
 /// What is logged: this level and those before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[allow(missing_docs)]
 pub enum LogLevel {
@@ -370,10 +374,12 @@ pub struct Replication {
 /// The JSON API for operators.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admin {
-    /// Where it listens; always a loopback address.
+    /// Where it listens; a loopback address unless there is a token.
     pub address: SocketAddr,
-    /// Where the SQL console listens, if there is one; a loopback address, too.
+    /// Where the SQL console listens, if there is one; always a loopback address.
     pub console: Option<SocketAddr>,
+    /// What whoever gives orders must know; none if whoever gets at these addresses may.
+    pub token: Option<Secret>,
 }
 
 /// What a peer may use up.

@@ -51,6 +51,9 @@ impl fmt::Display for Config {
         if let Some(console) = self.admin.console {
             writeln!(f, "console = \"{console}\"")?;
         }
+        if self.admin.token.is_some() {
+            writeln!(f, "token = \"***\"")?;
+        }
         writeln!(f, "\n[limits]\nsessions_max = {}\nprepared_max = {}", limits.sessions_max, limits.prepared_max)?;
         writeln!(
             f,
@@ -152,7 +155,8 @@ impl LogLevel {
 }
 
 impl Kind {
-    fn name(self) -> &'static str {
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Galera => "galera",
             Self::Standalone => "standalone",

@@ -87,7 +87,7 @@ fn errors_name_the_line_and_the_nearest_name() {
         ),
         ("", "[cluster]\nkind = \"galra\"\n", "configuration:16: unknown value `galra`; did you mean `galera`?"),
         ("", "[cluster]\nkind = \"x\"\n", "configuration:16: unknown value `x`; valid here: galera, standalone"),
-        ("", "[admin]\nport = 1\n", "configuration:16: unknown setting `port`; valid here: address, console"),
+        ("", "[admin]\nport = 1\n", "configuration:16: unknown setting `port`; valid here: address, console, token"),
         (
             "",
             "[[remote]]\nname = \"dr\"\n",
@@ -131,7 +131,12 @@ fn errors_name_the_line_and_the_nearest_name() {
         (
             "",
             "[admin]\naddress = \"0.0.0.0:4008\"\n",
-            "configuration:16: the admin address 0.0.0.0:4008 is open to others; use a loopback address such as \"127.0.0.1:4008\"",
+            "configuration:16: the admin address 0.0.0.0:4008 is open to others; use a loopback address such as \"127.0.0.1:4008\", or set a `token`",
+        ),
+        (
+            "",
+            "[admin]\ntoken = \"too short\"\n",
+            "configuration:16: the token is not 16 to 256 ASCII characters without spaces; `openssl rand -hex 32` makes a good one",
         ),
         (
             "\"dc\"",
@@ -273,6 +278,20 @@ fn errors_of_links_name_the_line() {
     }
     let twice = format!("{SMALL}{LINK}{}", LINK.replace("\"dr\"", "\"DR\""));
     assert_eq!(read(&twice).unwrap_err().to_string(), "configuration:23: two links have the name `dr`");
+}
+
+#[test]
+fn a_token_opens_the_admin_address_to_others_and_is_secret() {
+    let with = |token: &str| format!("{SMALL}[admin]\naddress = \"0.0.0.0:4008\"\ntoken = \"{token}\"\n");
+    let parsed = parse(&with("0123456789abcdef"), |_| Some("x".to_owned()), no_key).unwrap();
+    assert_eq!(parsed.plain_secret_line, Some(17));
+    assert_eq!(parsed.config.admin.address.to_string(), "0.0.0.0:4008");
+    assert!(!parsed.config.to_string().contains("0123456789"));
+    let other = parse(&with("0123456789abcdeF"), |_| Some("x".to_owned()), no_key).unwrap();
+    assert_eq!(differences(&parsed.config, &other.config).into_iter().collect::<Vec<_>>(), ["admin.token"]);
+    assert_eq!(in_force(&parsed.config, &other.config).unwrap(), other.config);
+    let closed = in_force(&parsed.config, &read(SMALL).unwrap()).unwrap();
+    assert_eq!(closed.admin, parsed.config.admin, "an open address is not left without a token");
 }
 
 #[test]

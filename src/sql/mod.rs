@@ -4,6 +4,7 @@ mod administration;
 pub mod columns;
 mod dynamic;
 pub mod effect;
+pub mod explain;
 mod function;
 mod head;
 pub mod hint;

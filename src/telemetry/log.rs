@@ -5,33 +5,42 @@
 
 use std::fmt;
 use std::io::Stderr;
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
-use tracing_subscriber::fmt::format::{DefaultFields, FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime, SystemTime};
-use tracing_subscriber::fmt::{FmtContext, Layer, layer};
-use tracing_subscriber::layer::{Layered, SubscriberExt};
+use tracing_subscriber::fmt::{FmtContext, layer};
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use super::events::Recorder;
 use crate::config::model::LogLevel;
 
 /// Starts logging for this process. A second call changes nothing.
 pub fn start(level: LogLevel) {
     let (filter, handle) = reload::Layer::new(filter(level));
     let lines = layer().event_format(Line).with_ansi(false).with_writer(std::io::stderr as fn() -> Stderr);
+    let (lines, events) = (lines.with_filter(filter), Recorder.with_filter(Recorder::filter()));
     // Fails only if the process logs already.
-    let _ = tracing_subscriber::registry().with(lines).with(filter).try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(events).try_init();
     let _ = FILTER.set(handle);
+    set(level);
 }
 
 /// The filter of the process, once it logs.
-static FILTER: OnceLock<reload::Handle<Targets, Layered<Lines, Registry>>> = OnceLock::new();
+static FILTER: OnceLock<reload::Handle<Targets, Registry>> = OnceLock::new();
 
-type Lines = Layer<Registry, DefaultFields, Line, fn() -> Stderr>;
+/// What that lets through.
+static LEVEL: Mutex<LogLevel> = Mutex::new(LogLevel::Notice);
+
+/// What is logged now.
+pub fn level() -> LogLevel {
+    *LEVEL.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Logs this much from now on.
 pub fn set(level: LogLevel) {
@@ -39,6 +48,7 @@ pub fn set(level: LogLevel) {
         // Fails only if the process does not log any more.
         let _ = handle.reload(filter(level));
     }
+    *LEVEL.lock().unwrap_or_else(PoisonError::into_inner) = level;
 }
 
 fn filter(level: LogLevel) -> Targets {
@@ -62,12 +72,18 @@ where
 {
     fn format_event(&self, context: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         SystemTime.format_time(&mut writer)?;
-        let target = event.metadata().target();
-        let own = target.strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::"));
-        write!(writer, " {} {}: ", word(*event.metadata().level(), own.is_some()), own.unwrap_or(target))?;
+        let (level, part) = origin(event.metadata());
+        write!(writer, " {level} {part}: ")?;
         context.field_format().format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
+}
+
+/// The level of an event, and the part of the program or the library that tells it.
+pub(super) fn origin(metadata: &Metadata<'static>) -> (&'static str, &'static str) {
+    let target = metadata.target();
+    let own = target.strip_prefix(concat!(env!("CARGO_CRATE_NAME"), "::"));
+    (word(*metadata.level(), own.is_some()), own.unwrap_or(target))
 }
 
 fn word(level: Level, is_own: bool) -> &'static str {

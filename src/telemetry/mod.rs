@@ -1,6 +1,7 @@
-//! Logs, counters, and the form in which Prometheus reads them.
+//! The log and its last events, counters, and the form in which Prometheus reads them.
 
 pub mod counters;
+pub mod events;
 pub mod log;
 pub mod prometheus;
 pub mod tally;

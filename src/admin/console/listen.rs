@@ -11,6 +11,7 @@ use opensrv_mysql::{
     ParamParser, QueryResultWriter, StatementMetaWriter,
 };
 use serde_json::Value;
+use sha1::{Digest, Sha1};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
@@ -21,6 +22,7 @@ use super::question::{Constant, Question, Refusal};
 use super::tables::{Cell, Kind, Table, VARIABLES, VERSION};
 use crate::admin::health;
 use crate::admin::http::{self, Sources};
+use crate::auth::native;
 use crate::replication::link::board::OrderText;
 
 /// Connections at a time.
@@ -42,6 +44,7 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> io::Result<()> {
         let console = Console {
             sources: sources.clone(),
             id: ids.fetch_add(1, Ordering::Relaxed),
+            scramble: scramble()?,
             user: address.ip().to_string(),
             prepared: HashMap::new(),
             last_statement: 0,
@@ -60,6 +63,8 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> io::Result<()> {
 struct Console {
     sources: Sources,
     id: u32,
+    /// By which it is proved that a client knows the token.
+    scramble: [u8; native::HASH_BYTES],
     /// What USER() says: where the client is. There are no users here.
     user: String,
     prepared: HashMap<u32, Question>,
@@ -70,6 +75,13 @@ struct Console {
 enum Answer {
     Rows(Vec<(String, Kind)>, Vec<Vec<Cell>>),
     Done(String),
+}
+
+/// Random bytes that a client takes as a text.
+fn scramble() -> io::Result<[u8; native::HASH_BYTES]> {
+    let mut bytes = [0; native::HASH_BYTES];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.map(|byte| b'0' + byte % (b'z' - b'0' + 1)))
 }
 
 impl Console {
@@ -200,6 +212,18 @@ impl<W: AsyncWrite + Send + Unpin> AsyncMysqlShim<W> for Console {
 
     fn connect_id(&self) -> u32 {
         self.id
+    }
+
+    fn salt(&self) -> [u8; native::HASH_BYTES] {
+        self.scramble
+    }
+
+    /// With a token that is the password of any user, as who sees the console can order by it.
+    async fn authenticate(&self, _: &str, _: &[u8], _: &[u8], answer: &[u8]) -> bool {
+        let config = self.sources.config.load();
+        let Some(token) = &config.admin.token else { return true };
+        let stored = Sha1::digest(Sha1::digest(token.reveal())).into();
+        native::verify(&self.scramble, answer, &stored).is_some()
     }
 
     async fn on_prepare<'a>(&'a mut self, query: &'a str, info: StatementMetaWriter<'a, W>) -> io::Result<()> {
