@@ -22,6 +22,7 @@ use crate::admin::console;
 use crate::admin::health::Stage;
 use crate::admin::http::{self, Sources};
 use crate::admin::reload::Reloads;
+use crate::admin::remote::Remotes;
 use crate::auth::directory::Directory;
 use crate::auth::load::Service;
 use crate::cluster::login;
@@ -143,6 +144,7 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
         registry: shared.registry.clone(),
         reloads,
         directory: shared.directory.clone(),
+        remotes: Remotes::default(),
         started: Instant::now(),
         stage: stage_seen,
     };

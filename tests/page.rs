@@ -10,7 +10,7 @@ mod sites;
 mod support;
 
 use browser::Browser;
-use oarlock::lab::{Lab, until};
+use oarlock::lab::{Lab, Site, until};
 use serde_json::{Value, json};
 use sites::{Road, SOON, Sites, first_start};
 use support::Proxy;
@@ -23,13 +23,16 @@ const SHOWN: &str = r#"(() => {
     const rows = id => [...document.querySelectorAll(`#${id} tbody tr`)].map(row => [...row.cells].map(cell => cell.textContent));
     const drawn = kind => [...document.querySelectorAll(`#picture .${kind}`)].map(group => ({...group.dataset}));
     return {servers: rows("servers"), links: rows("links"), replicas: rows("replicas"),
-        nodes: drawn("node"), arrows: [...drawn("link"), ...drawn("dump")]};
+        nodes: drawn("node"), far: drawn("far"), arrows: [...drawn("link"), ...drawn("dump")]};
 })()"#;
 
 #[test]
 fn the_page_shows_what_the_api_says() {
     let lab = Lab::builder().standalone(true).fast_eviction(true).start().unwrap();
-    let sites = Sites::start(&lab, Road::Proxies);
+    let dr = Sites::dr(&lab, Road::Proxies);
+    let link = sites::link_to("dr", &[sites::replication_address(&lab, Site::Dr)]);
+    let dc = Proxy::start_with(&lab, Site::Primary, &format!("{link}admin = \"{}\"\n", dr.admin()));
+    let sites = Sites { lab: &lab, road: Road::Proxies, dc, dr };
     first_start(&sites);
     let mut browser = Browser::start();
     browser.resize(1000, 1150, false);
@@ -39,6 +42,7 @@ fn the_page_shows_what_the_api_says() {
     let steady = browser.value(SHOWN);
     assert_eq!(steady["nodes"].as_array().unwrap().len(), 3, "{steady}");
     assert_eq!(steady["arrows"].as_array().unwrap().len(), 2, "a link and a dump: {steady}");
+    assert_eq!(steady["far"][0]["name"], "server-81", "the other site's node: {steady}");
     parts_are_named(&mut browser);
     sites::under_writes(&lab, || load_is_seen(&mut browser));
     picture(&mut browser, "steady.png");
@@ -106,10 +110,13 @@ fn said(proxy: &Proxy) -> Value {
     let (servers, links, replicas) = (rows("servers", &server), rows("links", &link), rows("replicas", &replica));
     let node = |row: &Vec<String>| json!({"name": row[0], "state": row[2], "gtid": row[4]});
     let nodes: Vec<Value> = servers.iter().map(node).collect();
+    let remotes = api(proxy, "remotes");
+    let far = remotes.as_array().unwrap().iter().flat_map(|remote| remote["servers"].as_array().unwrap());
+    let far: Vec<Value> = far.map(|server| node(&of(server, &["name", "address", "state", "port", "gtid"]))).collect();
     let arrow = |name: &str, node: &str, state: &str, lag: &str| json!({"name": name, "node": node, "state": state, "lag": lag});
     let mut arrows: Vec<Value> = links.iter().map(|row| arrow(&row[0], &row[2], &row[1], &row[5])).collect();
     arrows.extend(replicas.iter().map(|row| arrow(&row[0], &row[2], "", &row[4])));
-    json!({"servers": servers, "links": links, "replicas": replicas, "nodes": nodes, "arrows": arrows})
+    json!({"servers": servers, "links": links, "replicas": replicas, "nodes": nodes, "far": far, "arrows": arrows})
 }
 
 fn api(proxy: &Proxy, what: &str) -> Value {

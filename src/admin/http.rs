@@ -27,6 +27,7 @@ use super::door::{self, Refusal, Wish};
 use super::health::{self, Stage};
 use super::metrics;
 use super::reload::{Reloads, Report};
+use super::remote::Remotes;
 use super::site::{self, Log};
 use super::state::state;
 use crate::auth::directory::Directory;
@@ -119,6 +120,8 @@ pub struct Sources {
     pub reloads: Reloads,
     /// The accounts.
     pub directory: Directory,
+    /// Other sites.
+    pub remotes: Remotes,
     /// When the process has started.
     pub started: Instant,
     /// How far the process is.
@@ -147,6 +150,7 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()>
         .route("/v1/services", get(async |State(sources): State<Sources>| Json(services(&sources))))
         .route("/v1/listeners", get(async |State(sources): State<Sources>| Json(site::listeners(&sources))))
         .route("/v1/links", get(async |State(sources): State<Sources>| Json(links(&sources))))
+        .route("/v1/remotes", get(async |State(at): State<Sources>| Json(at.remotes.look(&at.config.load()).await)))
         .route("/v1/replicas", get(async |State(sources): State<Sources>| Json(replicas(&sources))))
         .route("/v1/sessions", get(async |State(sources): State<Sources>| Json(sessions(&sources).await)))
         .route("/v1/accounts", get(async |State(sources): State<Sources>| Json(site::accounts(&sources))))

@@ -6,5 +6,6 @@ pub mod health;
 pub mod http;
 pub mod metrics;
 pub mod reload;
+pub mod remote;
 pub mod site;
 pub mod state;

@@ -231,6 +231,7 @@ fn link(link: file::Link) -> Result<Link, ConfigError> {
         password: link.password.into_inner().0,
         heartbeat: link_time(link.heartbeat, LINK_HEARTBEAT, Duration::from_millis(1))?,
         retry: link_time(link.retry, LINK_RETRY, Duration::from_secs(1))?,
+        admin: link.admin,
     })
 }
 

@@ -113,6 +113,7 @@ pub(super) struct Link {
     pub password: Spanned<Password>,
     pub heartbeat: Option<Spanned<Interval>>,
     pub retry: Option<Spanned<Interval>>,
+    pub admin: Option<SocketAddr>,
 }
 
 #[derive(Default, serde::Deserialize)]

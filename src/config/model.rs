@@ -314,6 +314,8 @@ pub struct Link {
     pub heartbeat: Duration,
     /// How long the writer waits before it connects to the remote again; whole seconds.
     pub retry: Duration,
+    /// The admin address of the remote's proxy, by which its nodes are shown; none if they are not.
+    pub admin: Option<SocketAddr>,
 }
 
 /// How the read-write-split service works.

@@ -103,6 +103,9 @@ impl Config {
             writeln!(f, "\n[[link]]\nname = {}\nremote = [{}]", text(&link.name), remote.join(", "))?;
             writeln!(f, "user = {}\npassword = \"***\"", text(&link.user))?;
             writeln!(f, "heartbeat = {}\nretry = {}", time(link.heartbeat), time(link.retry))?;
+            if let Some(admin) = link.admin {
+                writeln!(f, "admin = \"{admin}\"")?;
+            }
         }
         Ok(())
     }

@@ -57,6 +57,11 @@ const SETTINGS: &[Setting] = &[
     ("[[link]]", "heartbeat", "how often an idle remote says that it is there"),
     ("[[link]]", "retry", "pause before the writer connects to the remote again"),
     (
+        "[[link]]",
+        "admin",
+        "the admin address of that proxy, by which the page shows its nodes; both have one token then",
+    ),
+    (
         "[read-write-split]",
         "readers",
         "how a reader is chosen: `adaptive` (response time and load) or `least-connections`",

@@ -69,7 +69,7 @@ address = "{proxy}:4008"
         let text = self.config_toml(site, self.proxy_address(site)).replacen("[site]\n", &state, 1);
         let remote = self.proxy_address(other);
         format!(
-            "{text}\n[[link]]\nname = \"{name}\"\nremote = [\"{remote}\"]\nuser = \"{REPLICATION_USER}\"\npassword = \"{SITE_PASSWORD}\"\n"
+            "{text}\n[[link]]\nname = \"{name}\"\nremote = [\"{remote}\"]\nuser = \"{REPLICATION_USER}\"\npassword = \"{SITE_PASSWORD}\"\nadmin = \"{remote}:4008\"\n"
         )
     }
 }

@@ -68,6 +68,7 @@ mod tests {
             password: Secret::new("it's a \\ secret".to_owned()),
             heartbeat: Duration::from_millis(2500),
             retry: Duration::from_secs(1),
+            admin: None,
         }
     }
 
