@@ -117,6 +117,7 @@ const SETTINGS: &[Setting] = &[
         "a client that stops within a packet, or takes none of its result, for so long is disconnected",
     ),
     ("[limits]", "drain_timeout", "how long sessions may take to finish after SIGTERM"),
+    ("[limits]", "upgrade_wait", "how long sessions stay in a process from which another one has taken over"),
 ];
 
 /// The least that can be written, and a link: everything else has its default.
