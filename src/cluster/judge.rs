@@ -36,6 +36,8 @@ pub struct History {
     behind: Window,
     /// A probe is under way and gets no answer so far.
     silent: bool,
+    /// That has been so for long.
+    mute: bool,
     /// Successive answers that named the same view of the cluster.
     settled: u8,
 }
@@ -90,13 +92,23 @@ impl History {
             self.facts = Some(facts.clone());
         }
         self.last = Some(observation);
-        self.silent = false;
+        (self.silent, self.mute) = (false, false);
     }
 
     /// The probe under way is taking long. That counts for nothing by itself, since there is a deadline for it, but the
     /// others may know more.
     pub fn fall_silent(&mut self) {
         self.silent = true;
+    }
+
+    /// It takes very long.
+    pub fn fall_mute(&mut self) {
+        self.mute = true;
+    }
+
+    /// Has it said nothing for long, whatever may become of that?
+    pub fn is_mute(&self) -> bool {
+        self.mute || matches!(self.last, Some(Observation::Late(_)))
     }
 
     /// Was it probed at all?

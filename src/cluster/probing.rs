@@ -18,11 +18,15 @@ const SUSPECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// A node that answers nothing for so long is silent: far below every timeout, far above a healthy answer.
 const SILENCE: Duration = Duration::from_millis(500);
+/// After so much more nobody waits for it who can have the same elsewhere. A busy machine may be slow for a moment.
+const MUTENESS: Duration = Duration::from_secs(1);
 
 /// What a task has to say of its node.
 pub(super) enum Report {
     /// The probe under way gets no answer so far.
     Silent,
+    /// The same for long.
+    Mute,
     /// What a probe saw.
     Observed(Observation, Option<Contact>),
 }
@@ -79,10 +83,19 @@ async fn probe_node(id: NodeId, live: Live, view: ViewHandle, reports: mpsc::Sen
     loop {
         let observation = {
             let mut observing = pin!(probe.observe());
-            match timeout(SILENCE, &mut observing).await {
-                Ok(observation) => observation,
-                Err(_) if reports.send((id, Report::Silent)).await.is_err() => return,
-                Err(_) => observing.await,
+            let mut seen = None;
+            for (limit, report) in [(SILENCE, Report::Silent), (MUTENESS, Report::Mute)] {
+                seen = timeout(limit, &mut observing).await.ok();
+                if seen.is_some() {
+                    break;
+                }
+                if reports.send((id, report)).await.is_err() {
+                    return;
+                }
+            }
+            match seen {
+                Some(observation) => observation,
+                None => observing.await,
             }
         };
         // The deadline was wait enough, and the judge needs a second opinion soon.

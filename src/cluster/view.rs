@@ -55,6 +55,8 @@ pub struct NodeView {
     pub address: Box<str>,
     /// What the judge says.
     pub health: Health,
+    /// It has not answered for a while, and what becomes of it is not known yet: what can as well be read elsewhere is.
+    pub mute: bool,
     /// Why it is not Synced, in words for an operator; empty when it is.
     pub reason: Box<str>,
     /// What the operator wants of it.

@@ -187,6 +187,7 @@ impl Watch {
         }
         match report {
             Report::Silent => self.histories[place].fall_silent(),
+            Report::Mute => self.histories[place].fall_mute(),
             Report::Observed(observation, contact) => {
                 let defaults = |history: &History| history.facts().map(|facts| facts.defaults);
                 let before = defaults(&self.histories[place]);
@@ -259,6 +260,10 @@ impl Watch {
     fn node_view(&self, place: usize, before: &NodeView, verdict: Verdict) -> NodeView {
         let mut node = NodeView { health: verdict.health, reason: verdict.reason, ..before.clone() };
         node.duty = if self.config.nodes[place].leaves { Duty::Leaving } else { self.duties.of(&node.name) };
+        // If nobody says anything, it is this process that does not hear.
+        let mut others = self.histories.iter().zip(&self.config.nodes);
+        let deaf = others.all(|(history, node)| node.leaves || history.is_mute());
+        node.mute = self.histories[place].is_mute() && !deaf;
         // Not the writer: nothing is beside it that could be in its way.
         if let Some(reason) = self.view.held(node.id)
             && node.health == Health::Synced
@@ -399,7 +404,8 @@ impl Watch {
 
 /// Would every route made with the one be made with the other? The position is no part of it: it changes all the time.
 fn is_same_route(before: &NodeView, after: &NodeView) -> bool {
-    let route = |node: &NodeView| (node.health, node.duty, node.capabilities, node.collation, node.proxy_address);
+    let route =
+        |node: &NodeView| (node.health, node.mute, node.duty, node.capabilities, node.collation, node.proxy_address);
     route(before) == route(after) && before.version == after.version
 }
 

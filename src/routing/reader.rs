@@ -124,7 +124,7 @@ impl NodeSet {
     }
 }
 
-/// Chooses a reader: a usable node that is not the writer and not `avoided`, the session's `current` one unless another is clearly
+/// Chooses a reader: a usable node that is not the writer, not mute and not `avoided`, the session's `current` one unless another is clearly
 /// better. Without any, the writer reads; `None` if there is none either.
 pub fn choose(
     view: &ClusterView,
@@ -137,7 +137,9 @@ pub fn choose(
     let load = |id: NodeId| loads.get(usize::from(id.0)).copied().unwrap_or_default();
     let score = |id: NodeId| load(id).score(policy, now_us);
     let usable = |id: NodeId| {
-        view.node(id).is_some_and(|node| node.usable()) && Some(id) != view.writer && !avoided.contains(id)
+        view.node(id).is_some_and(|node| node.usable() && !node.mute)
+            && Some(id) != view.writer
+            && !avoided.contains(id)
     };
     let mut best: Option<(NodeId, f32, u32)> = None;
     for node in view.nodes.iter().filter(|node| usable(node.id)) {
@@ -200,6 +202,17 @@ mod tests {
             choose(&view(Some(0), &[true, true]), &[], Policy::Adaptive, None, avoided, NOW_US),
             Some(NodeId(0))
         );
+    }
+
+    #[test]
+    fn a_mute_node_is_not_asked() {
+        let mut view = view(Some(0), &[true, true, true]);
+        view.nodes[1].mute = true;
+        let pick =
+            |view: &ClusterView, current| choose(view, &[], Policy::Adaptive, current, NodeSet::default(), NOW_US);
+        assert_eq!(pick(&view, Some(NodeId(1))), Some(NodeId(2)));
+        view.nodes[2].mute = true;
+        assert_eq!(pick(&view, Some(NodeId(1))), Some(NodeId(0)));
     }
 
     #[test]

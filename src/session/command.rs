@@ -185,8 +185,7 @@ impl Machine {
         let retry = harmless && !lasting && !matches!(target, Target::Slot(_)) && !self.replay_is_due();
         let once = Traits::MULTI | Traits::MAY_COMMIT;
         let autocommits = self.state.transaction.is_none() && self.state.autocommits();
-        let redo =
-            desk.settings.replay && autocommits && verdict.class == Class::Write && !verdict.traits.intersects(once);
+        let redo = autocommits && verdict.class == Class::Write && !verdict.traits.intersects(once);
         Work { retry, redo: redo && !self.replay_is_due(), ..Work::new(command, target, after, desk.now_us) }
     }
 

@@ -21,11 +21,14 @@ use super::conn::Phase as ConnPhase;
 use super::desk::{Desk, Peer, Slot};
 use super::kill::Sentence;
 use super::machine::{Machine, Phase};
+use super::outcome::PINNED;
 use super::resume::Loss;
 use super::work::{After, Stage, Target, Work};
 
 /// How soon a command looks for a node again after one has failed it.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
+/// Why it is not known what became of a transaction.
+const DOUBTFUL: &str = "a statement that may have committed the transaction had failed";
 
 impl Machine {
     /// A node connection is gone, or can't be trusted any more.
@@ -71,13 +74,11 @@ impl Machine {
             return self.elsewhere(slot, None, desk);
         }
         let in_doubt = sent && !pinned && if uncommitted { commits(work) } else { !harmless(work) };
-        if in_doubt && self.resolve(node, thread, uncommitted, desk) {
-            return;
-        }
+        let found = if in_doubt { self.resolve(node, thread, uncommitted, desk) } else { Err(PINNED) };
+        let Err(why) = found else { return };
         let Some(work) = &self.work else { return };
-        let why = "it could not be marked, so no binary log can tell";
         let fault = match (sent, uncommitted) {
-            _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node), why),
+            _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node), DOUBTFUL),
             (false, _) => transaction_lost(desk.name(node)),
             (true, true) if !commits(work) => transaction_lost(desk.name(node)),
             (true, false) if work.upload.is_some_and(|upload| upload.is_command_cut()) => cut_short(desk.name(node)),
@@ -98,6 +99,15 @@ impl Machine {
         }
     }
 
+    /// Whether all that is under way on a connection is a read, which another node can do as well.
+    pub(super) fn may_read_elsewhere(&self, slot: Slot) -> bool {
+        let reads =
+            |work: &Work| work.slot == Some(slot) && work.target == Target::Reader && work.retry && !work.killed;
+        let tied = self.state.transaction == Some(slot) || self.state.pinned == Some(slot);
+        let of_writer = self.conns.get(usize::from(slot)).is_none_or(|conn| conn.of_writer);
+        !tied && !of_writer && self.sentence == Sentence::None && self.work.as_ref().is_some_and(reads)
+    }
+
     /// A node connection is gone under which nothing was under way.
     fn lose_idle(&mut self, slot: Slot, node: NodeId, open: bool, desk: &mut Desk) {
         // The node may have given up before the client has sent all (1153): there is no more to be said.
@@ -112,7 +122,7 @@ impl Machine {
             self.end_journal(desk);
             let name = desk.name(node);
             let fault = match self.state.transaction_doubtful {
-                true => unknown_outcome(name, "a statement that may have committed it had failed"),
+                true => unknown_outcome(name, DOUBTFUL),
                 false => transaction_lost(name),
             };
             self.state.end_transaction();

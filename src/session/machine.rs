@@ -230,7 +230,8 @@ impl Machine {
             let conn = &self.conns[slot];
             let Some(node) = desk.view.node(conn.node).filter(|_| conn.is_open()) else { continue };
             let slot = slot as Slot;
-            if node.health == Health::Down || self.is_left_behind(slot, desk) {
+            let leaves = node.mute && self.may_read_elsewhere(slot);
+            if node.health == Health::Down || leaves || self.is_left_behind(slot, desk) {
                 self.lose(slot, desk);
             } else if !node.usable() && self.is_free(slot) {
                 self.part(slot, desk);

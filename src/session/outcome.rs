@@ -29,6 +29,11 @@ use super::work::{After, Stage, Target, Work};
 /// Session settings that keep marks out of the binary log.
 const UNTRACED: [&[u8]; 3] = [b"@@binlog_annotate_row_events", b"@@sql_log_bin", b"@@wsrep_on"];
 
+/// Why nobody can find out what became of a write.
+const UNMARKED: &str = "it could not be marked, so no binary log can tell";
+const NO_BASE: &str = "how far its node was before is not known, so no binary log can tell";
+pub(super) const PINNED: &str = "the session had tables, locks or settings there that can't be had elsewhere, and ends";
+
 /// Work whose outcome is being looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Doubt {
@@ -38,38 +43,61 @@ pub(super) struct Doubt {
 }
 
 impl Machine {
-    /// Work that may have been committed has lost its connection, or its node can't say: looks for its outcome, if that can be found.
-    /// False if the client must be told that it is unknown.
-    pub(super) fn resolve(&mut self, node: NodeId, thread: u32, within: bool, desk: &mut Desk) -> bool {
-        let Some(work) = &self.work else { return false };
+    /// Work that may have been committed has lost its connection, or its node can't say: looks for its outcome, if that can be found;
+    /// else why it can't, for the client.
+    pub(super) fn resolve(
+        &mut self,
+        node: NodeId,
+        thread: u32,
+        within: bool,
+        desk: &mut Desk,
+    ) -> Result<(), &'static str> {
+        let Some(work) = &self.work else { return Ok(()) };
         if within && work.command == Command::Query && is_rollback(work.packet.get(HEADER + 1..).unwrap_or_default()) {
             self.rolled_back(desk);
-            return true;
+            return Ok(());
         }
-        let fresh = !work.answered && work.upload.is_none();
-        // What ends the open transaction and is a write of its own makes two groups: one that is found says nothing of the other.
-        let twofold = within && work.verdict().is_some_and(|verdict| verdict.class == Class::Write);
-        // Its executes have one mark; where the last one's GTID is not known, it could be taken for this one.
-        let written = &self.state.written;
-        let blurred = self.prepared.len() > 0 && (written.untold || written.strays);
-        let decidable =
-            fresh && desk.settings.outcome && !twofold && !blurred && (work.redo || within) && self.is_traced();
-        let base = self.trail.base(node).filter(|_| decidable);
-        let Some(mut base) = base else { return false };
+        if let Some(why) = self.undecidable(work, node, within, desk) {
+            return Err(why);
+        }
+        let Some(mut base) = self.trail.base(node) else { return Err(NO_BASE) };
         if let Some(last) = self.state.written.last {
             base.raise(last);
         }
         let markers: Box<[Marker]> = self.trail.marks.iter().map(|number| self.marker(*number, desk)).collect();
         if markers.is_empty() && self.trail.unmarked {
-            return false;
+            return Err(UNMARKED);
         }
         let wants_rows = !within && self.is_insert();
-        let Some(work) = &mut self.work else { return false };
+        let Some(work) = &mut self.work else { return Ok(()) };
         work.stage = Stage::Resolving(Doubt { node, within });
         work.slot = None;
         info!(session = self.id, node = desk.name(node), "a write was interrupted; its outcome is looked for");
         desk.act(Action::FindOutcome(Box::new(Question { node, thread, markers, base, wants_rows })));
-        true
+        Ok(())
+    }
+
+    /// Why nobody can find out what became of the command under way, where that is known at once.
+    fn undecidable(&self, work: &Work, node: NodeId, within: bool, desk: &Desk) -> Option<&'static str> {
+        let written = &self.state.written;
+        Some(match () {
+            () if !desk.settings.outcome => "it is not looked for (outcome = \"error\")",
+            () if desk.view.gtid_domain.is_none() => "without wsrep_gtid_mode no binary log can tell",
+            () if work.upload.is_some() => "what is uploaded is not marked, so no binary log can tell",
+            () if work.answered => "a part of its result had arrived, which can't be had again",
+            // One group that is found says nothing of the other.
+            () if within && work.verdict().is_some_and(|verdict| verdict.class == Class::Write) => {
+                "it commits twice: what was open, and itself"
+            }
+            // Its executes have one mark.
+            () if self.prepared.len() > 0 && (written.untold || written.strays) => {
+                "what the session had written before is not known, and could be taken for it"
+            }
+            () if !within && !work.redo => UNMARKED,
+            () if !self.is_traced() => "a setting of the session keeps what it writes out of the binary log, or may",
+            () if self.trail.base(node).is_none() => NO_BASE,
+            () => return None,
+        })
     }
 
     /// Whether an error leaves open what became of the command under way on this connection; then its outcome is looked for, or told to be
@@ -88,16 +116,16 @@ impl Machine {
         let Some(conn) = self.conns.get(usize::from(slot)).filter(|_| open) else { return false };
         let (node, thread) = (conn.node, conn.kept.thread);
         let pinned = self.state.pinned == Some(slot);
-        let resolved = !pinned && self.resolve(node, thread, within, desk);
-        if !resolved && matches!(error.code, 1053 | 1927) {
+        let resolved = if pinned { Err(PINNED) } else { self.resolve(node, thread, within, desk) };
+        if resolved.is_err() && matches!(error.code, 1053 | 1927) {
             // Who kills a connection, or stops a server, expects this error.
             return false;
         }
         self.drop_conn(slot, desk);
         desk.act(Action::Suspect(node));
-        if !resolved {
+        if let Err(why) = resolved {
             let text = String::from_utf8_lossy(error.message);
-            let why = format!("{text} (error {}), and it could not be marked, so no binary log can tell", error.code);
+            let why = format!("{text} (error {}), and {why}", error.code);
             self.undecided(unknown_outcome(desk.name(node), &why), desk);
         }
         if pinned {

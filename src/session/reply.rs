@@ -193,7 +193,7 @@ impl Machine {
                 self.state.end_transaction();
                 false
             }
-            Some(refusal) if work.redo && !work.killed => self.redo(slot, refusal, desk),
+            Some(refusal) if work.redo && desk.settings.replay && !work.killed => self.redo(slot, refusal, desk),
             _ if work.retry => self.reads_again(slot, error, desk),
             _ => false,
         }

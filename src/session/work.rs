@@ -111,7 +111,7 @@ pub(super) struct Work {
     pub(super) replied: bool,
     /// Somebody wants it to end: it does not run again.
     pub(super) killed: bool,
-    /// A write that may run again if a node says that it did not happen.
+    /// A write that commits once and by itself: if it certainly did not happen it may run again.
     pub(super) redo: bool,
     /// If it changes LAST_INSERT_ID(), which nobody but its connection would know then, its OK packet says so.
     pub(super) tells_insert_id: bool,

@@ -5,6 +5,7 @@
 #[path = "../support/dice.rs"]
 mod dice;
 mod lost;
+mod refused;
 #[path = "../history/relay.rs"]
 mod relay;
 mod rounds;

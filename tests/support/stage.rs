@@ -283,6 +283,7 @@ pub fn view(nodes: u16) -> ClusterView {
         name: format!("node-{place}").into(),
         address: "127.0.0.1:1".into(),
         health: Health::Synced,
+        mute: false,
         reason: "".into(),
         duty: Duty::Normal,
         gtid: "70-7000-1".into(),
