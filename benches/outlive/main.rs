@@ -15,6 +15,8 @@ mod client;
 mod dice;
 #[path = "../../tests/history/driver.rs"]
 mod driver;
+#[path = "../compare/haproxy.rs"]
+mod haproxy;
 #[path = "../../tests/support/history.rs"]
 mod history;
 mod losses;

@@ -1,6 +1,8 @@
-//! 32 clients on few rows, through the proxy and directly, where they try again themselves: transfers a second, what they were told, and how
-//! many deadlocks their node has found. Nothing else stands between them and the node.
+//! 32 clients on few rows: transfers a second, what they were told, and how many deadlocks the writer has found. Through the proxy, where
+//! they are told of none; directly, where they try again themselves; the same through HAProxy, which shows what any hop costs
+//! while locks are held; and directly on all nodes in turn, where each commit may meet another one.
 
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use oarlock::lab::{Lab, Site};
@@ -8,6 +10,7 @@ use oarlock::lab::{Lab, Site};
 use crate::arena::{Arena, clients_runtime};
 use crate::client::{Habit, Trade};
 use crate::driver::Kind;
+use crate::haproxy::Haproxy;
 
 const CLIENTS: usize = 32;
 const ROWS: usize = 10;
@@ -29,25 +32,40 @@ pub fn measure(rounds: u64) {
         reads_first: false,
         insists: true,
     };
-    let mut ratios = Vec::new();
+    let mut ratios = [const { Vec::new() }; 3];
+    let writer = arena.writer();
+    let nodes: Vec<SocketAddrV4> = lab.nodes().iter().map(|node| node.address()).collect();
+    let readers: Vec<SocketAddrV4> = nodes.iter().copied().filter(|node| *node != nodes[writer]).collect();
+    let haproxy = Haproxy::start(lab.address(95), nodes[writer], &readers);
+    let deadlocks = || lab.nodes()[writer].value(DEADLOCKS).unwrap().unwrap().parse::<u64>().unwrap();
     for round in 1..=rounds.max(3) {
-        let writer = arena.writer();
-        let direct = lab.nodes()[writer].address();
-        let deadlocks = || lab.nodes()[writer].value(DEADLOCKS).unwrap().unwrap().parse::<u64>().unwrap();
-        let mut rates = [0.0; 2];
-        for (rate, (way, address)) in rates.iter_mut().zip([("direct", direct), ("oarlock", arena.proxy.address())]) {
+        let mut rates = [0.0; 4];
+        let ways: [(&str, &[SocketAddrV4]); 4] = [
+            ("direct", &[nodes[writer]]),
+            ("all nodes", &nodes),
+            ("haproxy", &[haproxy.writes]),
+            ("oarlock", &[arena.proxy.address()]),
+        ];
+        for (rate, (way, addresses)) in rates.iter_mut().zip(ways) {
             let before = deadlocks();
-            arena.enter(address, (0..CLIENTS).map(habit), round);
+            for (place, address) in addresses.iter().enumerate() {
+                let clients = (place..CLIENTS).step_by(addresses.len());
+                arena.enter(*address, clients.map(habit), 10 * round + place as u64);
+            }
             std::thread::sleep(LENGTH);
             let record = arena.leave();
             let done = record.history.writes.len() - record.history.errors();
             *rate = done as f64 / LENGTH.as_secs_f64();
             let met = (deadlocks() - before) as f64 / done as f64;
             let told = record.history.tally();
-            println!("round {round} {way:<8} {rate:>6.0} transfers/s, {met:.2} deadlocks a transfer; told: {told:?}");
+            println!("round {round} {way:<9} {rate:>6.0} transfers/s, {met:.2} deadlocks a transfer; told: {told:?}");
         }
-        ratios.push(rates[1] / rates[0]);
+        for (ratios, rate) in ratios.iter_mut().zip(rates) {
+            ratios.push(rates[3] / rate);
+        }
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("oarlock/direct: {:.2} (median)", ratios[ratios.len() / 2]);
+    for (mut ratios, way) in ratios.into_iter().zip(["direct", "all nodes", "haproxy"]) {
+        ratios.sort_by(f64::total_cmp);
+        println!("oarlock/{way}: {:.2} (median)", ratios[ratios.len() / 2]);
+    }
 }

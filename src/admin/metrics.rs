@@ -19,7 +19,7 @@ use Kind::{Counter, Gauge};
 /// What is counted of the whole process: its name, what it is, and by which label which events are told apart.
 type Counted = (&'static str, &'static str, &'static [(Event, &'static [(&'static str, &'static str)])]);
 
-const COUNTED: [Counted; 9] = [
+const COUNTED: [Counted; 10] = [
     (
         "oarlock_sent_bytes_total",
         "Bytes sent to clients, nodes and replicas, before compression and encryption.",
@@ -46,6 +46,11 @@ const COUNTED: [Counted; 9] = [
     ),
     ("oarlock_failovers_total", "Times the writer's role has gone to another node.", &[(Event::WriterChange, &[])]),
     ("oarlock_commands_rerun_total", "Commands that were sent to a node once more.", &[(Event::Rerun, &[])]),
+    (
+        "oarlock_commands_aborted_total",
+        "Commands that were aborted for other work, and ran again.",
+        &[(Event::Abort, &[])],
+    ),
     ("oarlock_transactions_replayed_total", "Transactions that were run again.", &[(Event::Replay, &[])]),
     (
         "oarlock_outcomes_total",

@@ -24,6 +24,7 @@ mod node_end;
 mod notice;
 mod outcome;
 mod own;
+mod pace;
 mod part;
 mod place;
 pub mod portrait;

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cluster::view::NodeId;
 use crate::routing::reader::Load;
+use crate::telemetry::tally::Event;
 
 use super::worker::Worker;
 
@@ -27,6 +28,7 @@ impl Worker {
         // How far nodes are changes no route, so nobody is woken by it; where an interrupted write is looked for begins there.
         bench.desk.take_view(self.shared.view.load().clone());
         let (pool, counters) = (self.pool(), &self.shared.counters);
+        self.pace.follow(bench.desk.tally.has(Event::Abort));
         bench.desk.tally.give_to(&counters.totals);
         bench.desk.loads.iter_mut().for_each(Load::age);
         let known = bench.desk.loads.len();

@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
-use preempt_rt::sched::{Scheduler, SchedulerParams};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -41,6 +40,7 @@ use super::errand::{Errand, Word};
 use super::life;
 use super::machine::{Machine, TlsPolicy};
 use super::notice::{Heard, Notice};
+use super::pace::Pace;
 use super::publish::Gauges;
 use super::registry::{Order, Registry};
 use super::task::Task;
@@ -108,20 +108,10 @@ pub fn start(shared: &Arc<Shared>, count: usize) -> std::io::Result<Vec<std::thr
 }
 
 fn run(shared: Arc<Shared>, place: usize, queue: mpsc::UnboundedReceiver<Order>) {
-    yield_to_others();
     let runtime = Builder::new_current_thread().enable_io().build_local(LocalOptions::default());
     match runtime {
         Ok(runtime) => runtime.block_on(Rc::new(Worker::new(shared, place)).work(queue)),
         Err(error) => tracing::error!("a worker could not start: {error}"),
-    }
-}
-
-/// A worker that is woken waits until whoever runs has done its piece, as long as no CPU is free. Where each service is a scheduling
-/// group of its own (systemd's units, autogroups), events gather meanwhile and one wake serves many: measured with 16 clients on 2
-/// CPUs, 1.2 times the queries a second at two thirds of the CPU for each. Within one group it makes no difference. See sched(7).
-fn yield_to_others() {
-    if let Err(error) = Scheduler::SCHED_BATCH.with_params(SchedulerParams { priority: 0 }).set_current() {
-        tracing::debug!("workers keep the default scheduling policy: {error}");
     }
 }
 
@@ -138,6 +128,7 @@ pub(super) struct Worker {
     /// What others have been told of its nodes.
     pub(super) published: RefCell<Box<[Gauges]>>,
     draining: Cell<bool>,
+    pub(super) pace: Pace,
     multiplexes: bool,
     /// A client that takes or sends nothing for so long within a packet is cut off.
     stall_timeout: Duration,
@@ -235,6 +226,7 @@ impl Worker {
             seats,
             published,
             draining,
+            pace: Pace::begin(),
             multiplexes,
             stall_timeout,
         };

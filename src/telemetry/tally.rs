@@ -26,6 +26,8 @@ pub enum Event {
     Rerun,
     /// A transaction that was to run again.
     Replay,
+    /// Work that runs again because it was in the way of other work.
+    Abort,
     /// An interrupted write that was found committed.
     OutcomeCommitted,
     /// One that did not happen.
@@ -116,6 +118,11 @@ impl Tally {
     /// So many more.
     pub fn add(&mut self, event: Event, count: u64) {
         self.0[event as usize] += count;
+    }
+
+    /// Whether this has been counted since.
+    pub fn has(&self, event: Event) -> bool {
+        self.0[event as usize] > 0
     }
 
     /// A command has ended on this node so long after the client had sent it.
