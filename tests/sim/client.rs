@@ -15,7 +15,7 @@ use crate::history::{Deed, History, Look, Told, Write};
 use crate::stage;
 
 /// The statements with values, as a client prepares them.
-const TEXTS: [&str; 7] = [
+const TEXTS: [&str; 8] = [
     "INSERT INTO deed (id) VALUES (?)",
     "UPDATE account SET balance = balance - ? WHERE id = ?",
     "UPDATE account SET balance = balance + ? WHERE id = ?",
@@ -23,6 +23,7 @@ const TEXTS: [&str; 7] = [
     "SELECT COUNT(*) FROM deed WHERE id = ?",
     "SELECT SUM(balance) FROM account",
     "SELECT balance FROM account WHERE id = ?",
+    "SELECT id FROM deed ORDER BY id",
 ];
 const NOTE: usize = 0;
 const TAKE: usize = 1;
@@ -31,6 +32,13 @@ const ENTER: usize = 3;
 const LOOK: usize = 4;
 const SUM: usize = 5;
 const BALANCE: usize = 6;
+const LIST: usize = 7;
+/// Says something of the next transaction, and asks whether it is so.
+const ANNOUNCE: &str = "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE";
+const ANNOUNCED: &str = "SELECT @@tx_isolation";
+/// Goes to a schema, and asks where it is.
+const USE: [&str; 2] = ["USE s1", "USE s2"];
+const SCHEMA: &str = "SELECT DATABASE()";
 
 /// What a client does next.
 #[derive(Clone, Debug)]
@@ -48,7 +56,7 @@ enum Step {
 #[derive(Clone, Debug)]
 enum Reply {
     Done { rows: u64, insert_id: u64 },
-    Number(i64),
+    Numbers(Vec<i64>),
     Error { code: u16, state: String, text: String },
     Prepared(u32),
 }
@@ -68,6 +76,10 @@ pub struct Habit {
     pub prepares: bool,
     pub autocommit: bool,
     pub reads_first: bool,
+    /// Says something of its transactions before they begin.
+    pub announces: bool,
+    /// Goes from schema to schema.
+    pub moves: bool,
     pub capabilities: Capabilities,
 }
 
@@ -84,6 +96,9 @@ pub struct Client {
     /// The write whose row it looks for.
     looks: Option<u64>,
     sums: bool,
+    lists: bool,
+    /// The schema that it is in, if it knows.
+    schema: Option<i64>,
 }
 
 impl Client {
@@ -99,6 +114,8 @@ impl Client {
             attempt: None,
             looks: None,
             sums: false,
+            lists: false,
+            schema: Some(0),
         };
         client.connect();
         client
@@ -108,6 +125,7 @@ impl Client {
     fn connect(&mut self) {
         self.inbox.clear();
         self.prepared.clear();
+        self.schema = Some(0);
         self.steps = [Step::Greeting, Step::Login].into();
         self.prepare();
         self.tracker.begin(Shape::Text);
@@ -138,10 +156,17 @@ impl Client {
     pub fn begin(&mut self, id: u64, dice: &mut Dice) -> Vec<u8> {
         self.left -= 1;
         let number = id as i64;
-        match dice.below(8) {
+        if self.habit.moves {
+            self.steps.push_back(Step::Say(USE[dice.below(2)]));
+        }
+        match dice.below(9) {
             0 => {
                 self.sums = true;
                 self.steps.push_back(Step::Run(SUM, vec![]));
+            }
+            8 => {
+                self.lists = true;
+                self.steps.push_back(Step::Run(LIST, vec![]));
             }
             1..=4 => {
                 self.attempt = Some(Attempt { id, deed: Deed::Note, key: 0, asked_to_commit: false });
@@ -153,8 +178,11 @@ impl Client {
                 let amount = 1 + dice.below(9) as i64;
                 let deed = Deed::Transfer { from, to, amount };
                 self.attempt = Some(Attempt { id, deed, key: 0, asked_to_commit: false });
-                self.transfer(number, from as i64, to as i64, amount);
+                self.transfer(number, from as i64, to as i64, amount, USE[dice.below(2)]);
             }
+        }
+        if self.habit.moves && self.attempt.is_none() {
+            self.steps.push_back(Step::Say(SCHEMA));
         }
         self.next_packet()
     }
@@ -168,15 +196,28 @@ impl Client {
         }
     }
 
-    fn transfer(&mut self, id: i64, from: i64, to: i64, amount: i64) {
+    fn transfer(&mut self, id: i64, from: i64, to: i64, amount: i64, moves_to: &'static str) {
+        if self.habit.announces && !self.habit.autocommit {
+            // Its last look has opened one.
+            self.steps.push_back(Step::Say("ROLLBACK"));
+        }
+        if self.habit.announces {
+            self.steps.push_back(Step::Say(ANNOUNCE));
+        }
         if self.habit.autocommit {
             self.steps.push_back(Step::Say("BEGIN"));
         }
         if self.habit.reads_first {
             self.steps.push_back(Step::Run(BALANCE, vec![from]));
         }
+        self.steps.push_back(Step::Run(TAKE, vec![amount, from]));
+        if self.habit.announces {
+            self.steps.push_back(Step::Say(ANNOUNCED));
+        }
+        if self.habit.moves {
+            self.steps.extend([Step::Say(moves_to), Step::Say(SCHEMA)]);
+        }
         self.steps.extend([
-            Step::Run(TAKE, vec![amount, from]),
             Step::Run(GIVE, vec![amount, to]),
             Step::Run(ENTER, vec![id, from, to, amount]),
             Step::Commit(Box::new(Step::Say("COMMIT"))),
@@ -216,13 +257,21 @@ impl Client {
         match (step, reply) {
             (Step::Say("ROLLBACK"), _) => {}
             (Step::Prepare(_), Reply::Prepared(id)) => self.prepared.push(id),
-            (Step::Run(LOOK, _), Reply::Number(rows)) => {
+            (Step::Run(LOOK, _), Reply::Numbers(rows)) => {
                 let id = self.looks.take().expect("a look");
-                self.history.looks.push(Look { id, rows: rows as u64 });
+                self.history.looks.push(Look { id, rows: rows[0] as u64 });
             }
-            (Step::Run(SUM, _), Reply::Number(sum)) => {
+            (Step::Run(SUM, _), Reply::Numbers(sum)) => {
                 self.sums = false;
-                self.history.sums.push(sum);
+                self.history.sums.push(sum[0]);
+            }
+            (Step::Run(LIST, _), Reply::Numbers(ids)) => self.listed(&ids),
+            (Step::Say(ANNOUNCED), Reply::Numbers(held)) if held != [1] => self.mistaken(),
+            (Step::Say(SCHEMA), Reply::Numbers(schema)) if self.schema.is_some_and(|known| schema != [known]) => {
+                self.mistaken();
+            }
+            (Step::Say(text), Reply::Done { .. }) if USE.contains(&text) => {
+                self.schema = USE.iter().position(|known| *known == text).map(|place| place as i64 + 1);
             }
             (_, Reply::Error { code, state, text }) => return self.refused(code, state, &text),
             (Step::Run(statement, _), Reply::Done { rows, insert_id }) => {
@@ -246,12 +295,34 @@ impl Client {
         }
     }
 
+    /// All rows have come: none twice, and its own are among them.
+    fn listed(&mut self, ids: &[i64]) {
+        self.lists = false;
+        if !ids.is_sorted_by(|one, next| one < next) {
+            self.mistaken();
+        }
+        let done = self.history.writes.iter().filter(|write| matches!(write.told, Told::Done { .. }));
+        let missing = done.filter(|write| !ids.contains(&(write.id as i64)));
+        let looks: Vec<Look> = missing.map(|write| Look { id: write.id, rows: 0 }).collect();
+        self.history.looks.extend(looks);
+    }
+
+    /// Something else came than must have.
+    fn mistaken(&mut self) {
+        let id = self.attempt.as_ref().map_or(0, |attempt| attempt.id);
+        self.history.miscounted.push(id);
+    }
+
     fn refused(&mut self, code: u16, state: String, text: &str) {
         self.steps.clear();
-        if self.attempt.is_none() && self.looks.is_none() && !self.sums {
+        if self.habit.moves {
+            // It may have been on its way to another.
+            self.schema = None;
+        }
+        if self.attempt.is_none() && self.looks.is_none() && !self.sums && !self.lists {
             return self.prepare();
         }
-        (self.looks, self.sums) = (None, false);
+        (self.looks, self.sums, self.lists) = (None, false, false);
         if let Some(Attempt { id, deed, .. }) = self.attempt.take() {
             let told = match &*state {
                 "08007" => Told::Unknown,
@@ -269,7 +340,7 @@ impl Client {
             let told = Told::Lost { may_have_happened: asked_to_commit };
             self.history.writes.push(Write { id, deed, told });
         }
-        (self.looks, self.sums) = (None, false);
+        (self.looks, self.sums, self.lists) = (None, false, false);
         self.connect();
     }
 
@@ -320,6 +391,15 @@ fn execute(id: u32, values: &[i64]) -> Vec<u8> {
     stage::command(STMT_EXECUTE, &body)
 }
 
+/// The number in a row.
+fn number(row: &[u8]) -> i64 {
+    match row.split_first() {
+        Some((0, binary)) => i64::from_le_bytes(binary[1..9].try_into().expect("a number")),
+        Some((_, text)) => String::from_utf8_lossy(text).parse().expect("a number"),
+        None => 0,
+    }
+}
+
 /// Reads a whole answer.
 fn reply(answer: &[u8], prepares: bool, capabilities: Capabilities) -> Reply {
     let mut packets = Vec::new();
@@ -340,12 +420,9 @@ fn reply(answer: &[u8], prepares: bool, capabilities: Capabilities) -> Reply {
             Reply::Done { rows: ok.affected_rows, insert_id: ok.insert_id }
         }
         _ => {
-            let row = packets[if capabilities.contains(Capabilities::DEPRECATE_EOF) { 2 } else { 3 }];
-            Reply::Number(match row.split_first() {
-                Some((0, binary)) => i64::from_le_bytes(binary[1..9].try_into().expect("a number")),
-                Some((_, text)) => String::from_utf8_lossy(text).parse().expect("a number"),
-                None => 0,
-            })
+            let first = if capabilities.contains(Capabilities::DEPRECATE_EOF) { 2 } else { 3 };
+            let rows = &packets[first..packets.len() - 1];
+            Reply::Numbers(rows.iter().map(|row| number(row)).collect())
         }
     }
 }

@@ -34,6 +34,8 @@ pub enum Answer {
     },
     /// A row of numbers, or none.
     Row(Option<Vec<i64>>),
+    /// Rows of one number.
+    Rows(Vec<i64>),
     Error(u16, &'static [u8; 5], &'static str),
 }
 
@@ -51,6 +53,8 @@ const NOT_PRIMARY: Answer = Answer::Error(
     b"HY000",
     "Error while appending streaming replication fragment(provider status: Not connected to Primary Component)",
 );
+const IN_TRANSACTION: Answer =
+    Answer::Error(1568, b"25001", "Transaction characteristics can't be changed while a transaction is in progress");
 const LATE: Answer = Answer::Error(1205, b"HY000", "Lock wait timeout exceeded; try restarting transaction");
 const DUPLICATE: Answer = Answer::Error(1062, b"23000", "Duplicate entry for key 'PRIMARY'");
 const UNKNOWN: Answer = Answer::Error(1064, b"42000", "You have an error in your SQL syntax");
@@ -143,6 +147,10 @@ struct Session {
     tracks_gtids: bool,
     insert_id: Option<u64>,
     last_insert_id: u64,
+    /// Something was said of the next transaction, and of the one that is open.
+    announced: bool,
+    is_as_announced: bool,
+    schema: i64,
     offset: u64,
     increment: u64,
 }
@@ -189,7 +197,7 @@ impl Cluster {
     }
 
     /// A client has logged in.
-    pub fn open(&mut self, conn: Conn, node: usize) {
+    pub fn open(&mut self, conn: Conn, node: usize, schema: i64) {
         let session = Session {
             node,
             autocommit: true,
@@ -200,6 +208,9 @@ impl Cluster {
             tracks_gtids: false,
             insert_id: None,
             last_insert_id: 0,
+            announced: false,
+            is_as_announced: false,
+            schema,
             offset: node as u64 + 1,
             increment: INCREMENT,
         };
@@ -244,16 +255,19 @@ impl Cluster {
     /// As it was when it logged in.
     pub fn reset(&mut self, conn: Conn) {
         let Some(session) = self.sessions.get(&conn) else { return };
-        let node = session.node;
+        let (node, schema) = (session.node, session.schema);
         self.roll_back(conn);
-        self.open(conn, node);
+        self.open(conn, node, schema);
     }
 
     /// Runs a statement. Its answer comes at once or later.
     pub fn run(&mut self, conn: Conn, statement: Option<Statement>, text: &str) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         let node = &self.nodes[session.node];
-        let harmless = matches!(statement, Some(Statement::Set(_) | Statement::Variables(_) | Statement::LastInsertId));
+        let harmless = matches!(
+            statement,
+            Some(Statement::Set(_) | Statement::Variables(_) | Statement::LastInsertId | Statement::Use(_))
+        );
         if std::mem::take(&mut session.doomed) {
             self.roll_back(conn);
             return self.answer(conn, DEADLOCK);
@@ -266,8 +280,12 @@ impl Cluster {
             return self.answer(conn, READ_ONLY);
         }
         let begins = matches!(statement, Statement::Begin);
-        let opens = !session.autocommit && (statement.reads() || statement.writes());
-        session.in_transaction |= begins || opens;
+        let works = statement.reads() || statement.writes();
+        let opens = !session.in_transaction && (begins || (works && !session.autocommit));
+        session.in_transaction |= opens;
+        if opens || (works && !session.in_transaction) {
+            session.is_as_announced = std::mem::take(&mut session.announced);
+        }
         match statement {
             Statement::Begin => self.answer(conn, PLAIN),
             Statement::Commit => self.commit(conn, PLAIN),
@@ -277,6 +295,19 @@ impl Cluster {
             }
             Statement::WaitUpTo { sequence, seconds } => self.wait(conn, sequence, seconds),
             Statement::Set(settings) => self.set(conn, &settings),
+            Statement::Announce if session.in_transaction => self.answer(conn, IN_TRANSACTION),
+            Statement::Announce => {
+                session.announced = true;
+                self.answer(conn, PLAIN);
+            }
+            Statement::Use(schema) => {
+                session.schema = schema;
+                self.answer(conn, PLAIN);
+            }
+            Statement::List => {
+                let rows = self.list(conn);
+                self.answer(conn, Answer::Rows(rows));
+            }
             Statement::Note { .. } | Statement::Enter { .. } | Statement::Move { .. } => {
                 self.write(conn, statement, text.to_owned());
             }
@@ -317,6 +348,18 @@ impl Cluster {
         self.due.push((seconds * 1_000_000, Due::WaitOver(conn, sequence)));
     }
 
+    /// The ids of all writes that a connection sees.
+    fn list(&self, conn: Conn) -> Vec<i64> {
+        let Some(session) = self.sessions.get(&conn) else { return Vec::new() };
+        let own = session.work.changes.iter().filter_map(|change| match change {
+            Change::Deed(row) => Some(row.id as i64),
+            Change::Money { .. } => None,
+        });
+        let rows = self.nodes[session.node].deeds.values().map(|row| row.id as i64);
+        let ids: BTreeSet<i64> = rows.chain(own).collect();
+        ids.into_iter().collect()
+    }
+
     fn read(&self, conn: Conn, statement: &Statement) -> Option<Vec<i64>> {
         let session = self.sessions.get(&conn)?;
         let (node, own) = (&self.nodes[session.node], &session.work.changes);
@@ -335,6 +378,7 @@ impl Cluster {
             Statement::Balance { account } => vec![node.balances.get(*account)? + moved(Some(*account))],
             Statement::Sum => vec![node.balances.iter().sum::<i64>() + moved(None)],
             Statement::LastInsertId => vec![session.last_insert_id as i64],
+            Statement::Schema => vec![session.schema],
             Statement::Variables(names) => names.iter().map(|name| variable(name, session)).collect(),
             _ => return None,
         })
@@ -416,7 +460,7 @@ impl Cluster {
     fn roll_back(&mut self, conn: Conn) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         session.work = Work::default();
-        session.in_transaction = false;
+        (session.in_transaction, session.is_as_announced) = (false, false);
         let node = session.node;
         self.release(conn, node);
     }
@@ -721,7 +765,7 @@ impl Cluster {
                 Busy::Committing => answers.push((*conn, NOT_PRIMARY)),
                 Busy::Locking(..) | Busy::Waiting(_) => answers.push((*conn, NOT_READY)),
             }
-            (session.work, session.in_transaction) = (Work::default(), false);
+            (session.work, session.in_transaction, session.is_as_announced) = (Work::default(), false, false);
         }
         self.nodes[node].locks.clear();
         for (conn, answer) in answers {
@@ -813,6 +857,7 @@ fn variable(name: &str, session: &Session) -> i64 {
     match name {
         "auto_increment_offset" => session.offset as i64,
         "auto_increment_increment" => session.increment as i64,
+        "tx_isolation" => i64::from(session.is_as_announced),
         _ => 0,
     }
 }

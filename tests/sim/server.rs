@@ -10,12 +10,12 @@ use oarlock::wire::packet::{self, HEADER};
 
 use crate::cluster::{Answer, Conn};
 use crate::logins;
-use crate::statement::Statement;
+use crate::statement::{self, Statement};
 
 /// What the next command of a connection asks for.
 pub enum Order {
-    /// The login.
-    Open,
+    /// The login, into the schema of this number.
+    Open(i64),
     Run(Option<Statement>, String),
     /// Nothing of the store: this is the answer.
     Reply(Vec<u8>),
@@ -66,8 +66,9 @@ impl Server {
         let (total, payload) = (header.total(), payload.to_vec());
         self.inbox.drain(..total);
         if self.capabilities.is_none() {
-            self.capabilities = Some(Response::parse(&payload).unwrap().capabilities);
-            return Some(Order::Open);
+            let response = Response::parse(&payload).unwrap();
+            self.capabilities = Some(response.capabilities);
+            return Some(Order::Open(response.schema.map_or(0, number)));
         }
         self.binary = false;
         let (byte, rest) = payload.split_first().unwrap();
@@ -86,7 +87,7 @@ impl Server {
                 Order::Reset
             }
             Command::Quit | Command::StmtClose => Order::Nothing,
-            Command::InitDb | Command::Ping => Order::Reply(done(2, 0, 0, Status::AUTOCOMMIT, &[])),
+            Command::InitDb => Order::Run(Some(Statement::Use(number(rest))), "a schema".to_owned()),
             other => panic!("nobody says {other:?} here"),
         })
     }
@@ -149,7 +150,11 @@ impl Server {
                 let gtid = sequence.filter(|_| told).map(|sequence| format!("70-7000-{sequence}"));
                 done(1, *rows, *insert_id, status, &gtid.map(|gtid| tracked(&gtid)).unwrap_or_default())
             }
-            Answer::Row(row) => self.result_set(row.as_deref(), status),
+            Answer::Row(row) => self.result_set(row.as_ref().map_or(1, Vec::len), row.as_slice(), status),
+            Answer::Rows(values) => {
+                let rows: Vec<Vec<i64>> = values.iter().map(|value| vec![*value]).collect();
+                self.result_set(1, &rows, status)
+            }
         }
     }
 
@@ -158,12 +163,11 @@ impl Server {
         done(2, 0, 0, Status::AUTOCOMMIT, &[])
     }
 
-    fn result_set(&self, row: Option<&[i64]>, status: Status) -> Vec<u8> {
-        let columns = row.map_or(1, <[i64]>::len);
+    fn result_set(&self, columns: usize, rows: &[Vec<i64>], status: Status) -> Vec<u8> {
         let mut out = Vec::new();
         let next = packet::put(&mut out, 1, |out| out.push(columns as u8));
         let mut next = self.definitions(next, columns, &mut out);
-        if let Some(row) = row {
+        for row in rows {
             next = packet::put(&mut out, next, |out| {
                 if self.binary {
                     out.push(0);
@@ -191,6 +195,11 @@ impl Server {
     fn has(&self, capability: Capabilities) -> bool {
         self.capabilities.is_some_and(|capabilities| capabilities.contains(capability))
     }
+}
+
+/// The number of a schema.
+fn number(name: &[u8]) -> i64 {
+    statement::schema(&String::from_utf8_lossy(name))
 }
 
 /// An OK packet.

@@ -6,6 +6,10 @@ pub enum Statement {
     Begin,
     Commit,
     Rollback,
+    /// SET TRANSACTION: of the next one.
+    Announce,
+    /// The schema of this number.
+    Use(i64),
     Note {
         id: u64,
     },
@@ -27,6 +31,9 @@ pub enum Statement {
         account: usize,
     },
     Sum,
+    /// The ids of all writes, in order.
+    List,
+    Schema,
     LastInsertId,
     WaitUpTo {
         sequence: u64,
@@ -59,7 +66,7 @@ impl Statement {
 
     /// Whether it reads data.
     pub fn reads(&self) -> bool {
-        matches!(self, Self::Look { .. } | Self::Balance { .. } | Self::Sum)
+        matches!(self, Self::Look { .. } | Self::Balance { .. } | Self::Sum | Self::List)
     }
 
     /// Reads a text. `values` are those of the places in a prepared one. None: not understood.
@@ -91,6 +98,10 @@ impl Statement {
             () if starts("select count(*) from deed") => Self::Look { id: id? },
             () if starts("select balance from account") => Self::Balance { account: account(0)? },
             () if starts("select sum(balance) from account") => Self::Sum,
+            () if starts("select id from deed") => Self::List,
+            () if starts("select database()") => Self::Schema,
+            () if starts("use ") => Self::Use(schema(plain.trim_start_matches("use "))),
+            () if starts("set transaction") => Self::Announce,
             () if starts("select last_insert_id()") => Self::LastInsertId,
             () if starts("select wsrep_sync_wait_upto_gtid(") => wait(&words)?,
             () if starts("select @@") => Self::Variables(variables(&plain)),
@@ -98,6 +109,11 @@ impl Statement {
             () => return None,
         })
     }
+}
+
+/// Schemas are called by a letter and a number; none is 0.
+pub fn schema(name: &str) -> i64 {
+    name.trim().get(1..).and_then(|number| number.parse().ok()).unwrap_or(0)
 }
 
 fn without_comments(text: &str) -> String {
@@ -170,6 +186,8 @@ mod tests {
             ("SELECT balance FROM account WHERE id = ?", &[3], Statement::Balance { account: 3 }),
             ("SELECT SUM(balance) FROM account", &[], Statement::Sum),
             ("SELECT WSREP_SYNC_WAIT_UPTO_GTID('70-7000-12',2)", &[], wait),
+            ("SET TRANSACTION READ ONLY", &[], Statement::Announce),
+            ("USE s2", &[], Statement::Use(2)),
             ("SET autocommit = 0", &[], Statement::Set(vec![Setting::Autocommit(false)])),
             (
                 "SET SESSION session_track_state_change=1,session_track_system_variables=CONCAT(@@session_track_system_variables,',last_gtid')",

@@ -32,6 +32,10 @@ const OUTCOME_US: u64 = 20_000_000;
 const PROBE_US: u64 = 250_000;
 /// A node that says nothing for so long is taken for dead.
 const SILENCE_US: u64 = 3_000_000;
+/// After so long it is called mute.
+const MUTE_US: u64 = 1_000_000;
+/// An answer of more bytes is a long one.
+const LONG_ANSWER: usize = 100;
 /// How soon bytes on a line that is cut are looked at again.
 const CUT_US: u64 = 100_000;
 
@@ -174,6 +178,8 @@ impl World {
             prepares: self.dice.one_in(2),
             autocommit: !self.dice.one_in(4),
             reads_first: self.dice.one_in(3),
+            announces: self.dice.one_in(4),
+            moves: self.dice.one_in(4),
             capabilities,
         };
         let work = 3 + self.dice.below(5);
@@ -515,7 +521,9 @@ impl World {
     }
 
     fn send(&mut self, conn: Conn, way: Way, chunk: Chunk) {
-        let (delay, split) = (30 + self.dice.below(200) as u64, self.dice.one_in(15));
+        // Long answers come in pieces, as a rule.
+        let sides = if matches!(&chunk, Chunk::Bytes(bytes) if bytes.len() > LONG_ANSWER) { 2 } else { 15 };
+        let (delay, split) = (30 + self.dice.below(200) as u64, self.dice.one_in(sides));
         let cut = self.dice.roll() as usize;
         let now_us = self.agenda.now_us;
         let Some(link) = self.links.get_mut(&conn) else { return };
@@ -529,9 +537,13 @@ impl World {
             }
             chunk => vec![chunk],
         };
-        for chunk in chunks {
+        let count = chunks.len() as u64;
+        for (place, chunk) in (0..count).zip(chunks) {
             pipe.chunks.push_back(chunk);
-            self.agenda.at(at_us, Event::Arrive(conn, way));
+            // The last piece may be late.
+            let later_us = if place > 0 { 10 * delay } else { 0 };
+            pipe.last_us = at_us + later_us;
+            self.agenda.at(at_us + later_us, Event::Arrive(conn, way));
         }
     }
 
@@ -615,8 +627,8 @@ impl World {
             return;
         };
         let reply = match order {
-            Order::Open => {
-                self.cluster.open(conn, node);
+            Order::Open(schema) => {
+                self.cluster.open(conn, node, schema);
                 Some(self.links[&conn].server.as_ref().map(Server::welcome).unwrap_or_default())
             }
             Order::Run(statement, text) => {
@@ -665,7 +677,8 @@ impl World {
     fn probe(&mut self) {
         self.agenda.after(PROBE_US, Event::Probe);
         let view = self.look();
-        let same = |(old, new): (&NodeView, &NodeView)| (old.health, old.duty) == (new.health, new.duty);
+        let same =
+            |(old, new): (&NodeView, &NodeView)| (old.health, old.mute, old.duty) == (new.health, new.mute, new.duty);
         let all_same = self.desk.view.nodes.iter().zip(&view.nodes).all(same);
         let before = &self.desk.view;
         if all_same && (view.writer, view.successor) == (before.writer, before.successor) {
@@ -695,6 +708,7 @@ impl World {
             view.nodes[place].auto_increment = Some((INCREMENT as u16, place as u16 + 1));
             let since = self.silent_since[place].filter(|_| silent);
             self.silent_since[place] = silent.then_some(since.unwrap_or(self.agenda.now_us));
+            view.nodes[place].mute = since.is_some_and(|since| self.agenda.now_us - since >= MUTE_US);
             let before = self.desk.view.nodes[place].health;
             view.nodes[place].health = match since {
                 _ if node.life == Life::Dead => Health::Down,
