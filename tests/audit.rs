@@ -11,8 +11,8 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
-use replica::{SOON, cluster_sequence, follow, position, the_same_everywhere};
+use oarlock::lab::{Lab, REPLICATION_USER, SITE_PASSWORD, Site, until};
+use replica::{SOON, cluster_sequence, follow, position, purge, the_same_everywhere};
 use support::Proxy;
 
 #[test]
@@ -99,12 +99,6 @@ fn logs_that_are_needed_are_missed() {
     let missed = format!("warning: galera-72: its binary log begins at '70-7000-{}', which replica 8000", reached + 4);
     assert!(said.contains(&missed), "{missed} is not in {said}");
     replica.thaw().unwrap();
-}
-
-/// All but the file it writes to.
-fn purge(node: &Node) {
-    let file = node.sql("FLUSH BINARY LOGS; SHOW MASTER STATUS").unwrap()[0][0].clone().unwrap();
-    node.sql(&format!("PURGE BINARY LOGS TO '{file}'")).unwrap();
 }
 
 /// The configuration of the cluster's proxy, with a link to the other site's server.

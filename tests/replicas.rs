@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use oarlock::admin::http::Replica;
 use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Server, Site, until};
 use replica::{
-    SOON, Stop, Writes, connections, follow, goes_on, log_length, new_lines, servers, source_of_dump, status,
+    SOON, Stop, Writes, connections, follow, goes_on, log_length, new_lines, purge, servers, source_of_dump, status,
     the_same_everywhere, writer,
 };
 use support::{Proxy, is_one_cluster, succeeded};
@@ -287,11 +287,6 @@ fn a_long_transaction_passes(lab: &Lab, proxy: &Proxy, replica: &Node) {
     the_same_everywhere(lab, replica);
     let bytes = replica_on_list(proxy, 8000).unwrap().bytes;
     assert!(bytes > 21_000_000, "{bytes}");
-}
-
-fn purge(node: &Node) {
-    let file = node.sql("FLUSH BINARY LOGS; SHOW MASTER STATUS").unwrap()[0][0].clone().unwrap();
-    node.sql(&format!("PURGE BINARY LOGS TO '{file}'")).unwrap();
 }
 
 /// The writer can't serve the replica, another node can; then none.

@@ -183,6 +183,14 @@ pub fn goes_on(replica: &Node) {
     );
 }
 
+/// Throws a node's binary log away but for the file it writes to. A server keeps the one before until it has noted in the new one that
+/// all of it is in its tables, and says nothing of that.
+pub fn purge(node: &Node) {
+    let file = node.sql("FLUSH BINARY LOGS; SHOW MASTER STATUS").unwrap()[0][0].clone().unwrap();
+    let is_purged = || node.sql(&format!("PURGE BINARY LOGS TO '{file}'; SHOW BINARY LOGS")).unwrap().len() == 1;
+    assert!(until(SOON, is_purged), "{:?}", node.sql("SHOW BINARY LOGS"));
+}
+
 /// The node that the newest dump comes from, as the proxy's log says.
 pub fn source_of_dump(proxy: &Proxy) -> String {
     let text = proxy.log();
