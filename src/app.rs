@@ -409,7 +409,7 @@ pub fn node_tls(config: &Config) -> Result<Option<ClientTls>, String> {
 pub fn listener_tls(config: &Config) -> Result<Box<[Option<ListenerTls>]>, String> {
     let load = |listener: &model::Listener| {
         let Some(tls) = &listener.tls else { return Ok(None) };
-        let server = ServerTls::load(&tls.certificate, &tls.key)
+        let server = ServerTls::load(&tls.certificate, &tls.key, tls.client_ca.as_deref())
             .map_err(|why| format!("TLS of listener '{}': {why}", listener.name))?;
         Ok(Some(ListenerTls { server, required: tls.require }))
     };
@@ -438,6 +438,7 @@ fn settings(config: &Config) -> Settings {
         replay_bytes_max: config.read_write_split.replay_bytes_max as usize,
         writer_wait: config.read_write_split.writer_wait,
         node_tls: config.cluster.tls.is_some(),
+        node_certificate: config.cluster.tls.as_ref().is_some_and(|tls| tls.shown.is_some()),
         multiplex: config.read_write_split.multiplex,
         keeps_connections: config.limits.idle_connections_max > 0 || config.read_write_split.multiplex,
         galera: config.cluster.kind == model::Kind::Galera,

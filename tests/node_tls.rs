@@ -124,7 +124,7 @@ fn accounts_may_require_it(scene: &Scene, proxy: &Proxy) {
     assert!(String::from_utf8_lossy(&plain.stderr).contains("ERROR 1045"), "{plain:?}");
     scene.server.sql(&format!("ALTER USER {user} REQUIRE X509")).unwrap();
     let refused = || log_in(&["--ssl"]);
-    let says = || String::from_utf8_lossy(&refused().stderr).contains("REQUIRE SSL");
+    let says = || String::from_utf8_lossy(&refused().stderr).contains("ERROR 1045");
     assert!(until(START_MAX, says), "{:?}", refused());
 }
 

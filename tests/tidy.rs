@@ -101,7 +101,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("cluster", &["wire", "config", "gtid", "routing"]),
     ("routing", &["cluster", "sql", "gtid"]),
     ("auth", &["wire", "fault", "cluster", "config"]),
-    ("net", &["wire"]),
+    ("net", &["wire", "config"]),
     ("backend", &["wire", "fault", "auth", "net", "cluster", "config"]),
     ("outcome", &["wire", "sql", "gtid", "fault", "config", "cluster", "auth", "net", "backend"]),
     (

@@ -60,6 +60,7 @@ impl Reload {
         for (listener, server) in fresh {
             waiting.remove(&format!("listener.{listener}.tls.certificate"));
             waiting.remove(&format!("listener.{listener}.tls.key"));
+            waiting.remove(&format!("listener.{listener}.tls.client_ca"));
             if let Some(tls) = place(&old, &listener).and_then(|place| self.data.tls[place].as_ref()) {
                 tls.server.renew(&server);
                 applied.push(format!("certificate of {listener}"));

@@ -69,14 +69,25 @@ impl std::fmt::Debug for Auth {
 }
 
 /// What an account requires of TLS.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
     /// `REQUIRE NONE`
     Nothing,
     /// `REQUIRE SSL`
     Tls,
-    /// `REQUIRE X509`, or a certificate or cipher that is named.
+    /// `REQUIRE X509`
     Certificate,
+    /// `REQUIRE SUBJECT`, `ISSUER`, `CIPHER`: each as OpenSSL has it, empty if it is not required.
+    Named(Box<Named>),
+}
+
+/// What must be known of the client's side of TLS.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub struct Named {
+    pub subject: Box<str>,
+    pub issuer: Box<str>,
+    pub cipher: Box<str>,
 }
 
 /// An account, or a role (which has no host and no way in).
@@ -141,7 +152,12 @@ impl Account {
             requires: match number("ssl_type") {
                 0 => Requirement::Nothing,
                 1 => Requirement::Tls,
-                _ => Requirement::Certificate,
+                2 => Requirement::Certificate,
+                _ => Requirement::Named(Box::new(Named {
+                    subject: text(&document, "x509_subject").into(),
+                    issuer: text(&document, "x509_issuer").into(),
+                    cipher: text(&document, "ssl_cipher").into(),
+                })),
             },
             default_role: text(&document, "default_role").into(),
             is_role: flag("is_role"),

@@ -62,8 +62,29 @@ pub struct Login<'a> {
     pub schema: Option<&'a [u8]>,
     /// The client speaks TLS with the proxy.
     pub secure: bool,
+    /// And is known by this there.
+    pub shown: Shown<'a>,
     /// The proxy speaks TLS with nodes.
     pub secure_to_nodes: bool,
+    /// And shows them a certificate of its own.
+    pub shows_to_nodes: bool,
+}
+
+/// What the client's side of TLS is known by.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Shown<'a> {
+    /// OpenSSL's name of the cipher.
+    pub cipher: &'a str,
+    /// The certificate that it has shown, and that somebody vouches for.
+    pub certificate: Option<Certificate<'a>>,
+}
+
+/// Whom a certificate names, as OpenSSL has it.
+#[derive(Clone, Copy, Debug)]
+#[allow(missing_docs)]
+pub struct Certificate<'a> {
+    pub subject: &'a str,
+    pub issuer: &'a str,
 }
 
 /// A login that may go on to a node. What is left to the node: an unknown or impossible schema name (1049, 1102), expired
@@ -98,7 +119,7 @@ impl Accounts {
         let client = self.client(login.client);
         let Some(account) = self.choose(login.user, &client) else { return Err(self.unknown(login, &client)) };
         let secret = prove(login, &client, account)?;
-        if account.requires != Requirement::Nothing && !login.secure {
+        if !shows_enough(&account.requires, login) {
             // A server says no more, and says it to who has the right password, too.
             return Err(denied(login, &client, None));
         }
@@ -171,19 +192,45 @@ impl Accounts {
     }
 }
 
+/// Does the client's side of TLS meet what an account requires? (server: `acl_check_ssl`)
+fn shows_enough(requires: &Requirement, login: &Login) -> bool {
+    let shown = login.shown;
+    match requires {
+        Requirement::Nothing => true,
+        Requirement::Tls => login.secure,
+        Requirement::Certificate => login.secure && shown.certificate.is_some(),
+        Requirement::Named(named) => {
+            let is = |wanted: &str, shown: Option<&str>| wanted.is_empty() || shown == Some(wanted);
+            login.secure
+                && is(&named.cipher, Some(shown.cipher))
+                && is(&named.subject, shown.certificate.map(|certificate| certificate.subject))
+                && is(&named.issuer, shown.certificate.map(|certificate| certificate.issuer))
+        }
+    }
+}
+
 /// Why nodes would not let the proxy in as this account, for what that requires of TLS.
 fn unmet(account: &Account, login: &Login) -> Option<String> {
-    match account.requires {
-        Requirement::Nothing => None,
-        Requirement::Tls if login.secure_to_nodes => None,
-        Requirement::Tls => Some(format!(
-            "{account} requires TLS, which the proxy does not speak with nodes; \
-             remedy: tls in [cluster] of the proxy, or ALTER USER {account} REQUIRE NONE"
-        )),
-        Requirement::Certificate => Some(format!(
-            "{account} requires a certificate of the client's own, which the proxy has not; remedy: ALTER USER {account} REQUIRE SSL"
-        )),
-    }
+    let remedy = match &account.requires {
+        Requirement::Nothing => return None,
+        _ if !login.secure_to_nodes => {
+            return Some(format!(
+                "{account} requires TLS, which the proxy does not speak with nodes; \
+                 remedy: tls in [cluster] of the proxy, or ALTER USER {account} REQUIRE NONE"
+            ));
+        }
+        Requirement::Tls => return None,
+        Requirement::Certificate => "",
+        // What is asked of ciphers only is known when the node is asked.
+        Requirement::Named(named) if named.subject.is_empty() && named.issuer.is_empty() => return None,
+        Requirement::Named(_) => " that meets this, too",
+    };
+    (!login.shows_to_nodes).then(|| {
+        format!(
+            "{account} requires a certificate, and nodes want to see one of the proxy{remedy}; \
+             remedy: certificate and key in tls in [cluster] of the proxy, or ALTER USER {account} REQUIRE SSL"
+        )
+    })
 }
 
 /// Any of the account's ways in will do. The error is what the last of them leads to.

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::account::{Account, Requirement};
+use super::account::{Account, Named, Requirement};
 use super::accounts::{Accounts, Naming};
-use super::admit::{Answer, Login, login_name};
+use super::admit::{Answer, Certificate, Login, Shown, login_name};
 use super::grants::{Grant, Grants, Scope};
 use super::native::{Sha1Password, answer};
 use super::pattern::HostPattern;
@@ -53,6 +53,8 @@ fn decide(
         schema,
         secure: false,
         secure_to_nodes: false,
+        shown: Shown::default(),
+        shows_to_nodes: false,
     };
     match accounts.admit(&login) {
         Ok(admitted) => Ok(admitted.account.to_string()),
@@ -100,13 +102,31 @@ fn tls_is_for_both_sides() {
     let with = |requires| Account { requires, ..account("tls", "%", "") };
     let address = "10.0.0.1".parse().unwrap();
     let answer = answer(&Sha1Password::of(b"secret").unwrap(), SCRAMBLE);
-    for (requires, secure, secure_to_nodes, refused) in [
-        (Requirement::Nothing, false, false, None),
-        (Requirement::Tls, false, true, Some("(using password: YES)")),
-        (Requirement::Tls, true, false, Some("or ALTER USER 'tls'@'%' REQUIRE NONE")),
-        (Requirement::Tls, true, true, None),
-        (Requirement::Certificate, true, true, Some("remedy: ALTER USER 'tls'@'%' REQUIRE SSL")),
+    let named = |subject: &str, issuer: &str, cipher: &str| {
+        Requirement::Named(Box::new(Named { subject: subject.into(), issuer: issuer.into(), cipher: cipher.into() }))
+    };
+    let own = Some(Certificate { subject: "/CN=me", issuer: "/CN=ca" });
+    let (bare, only_tls) = ("(using password: YES)", "or ALTER USER 'tls'@'%' REQUIRE NONE");
+    let one_of_its_own = "or ALTER USER 'tls'@'%' REQUIRE SSL";
+    // What the client shows, and whether the proxy speaks TLS with nodes, and shows them a certificate.
+    for (requires, secure, certificate, secure_to_nodes, shows_to_nodes, refused) in [
+        (Requirement::Nothing, false, None, false, false, None),
+        (Requirement::Tls, false, None, true, true, Some(bare)),
+        (Requirement::Tls, true, None, false, false, Some(only_tls)),
+        (Requirement::Tls, true, None, true, false, None),
+        (Requirement::Certificate, true, None, true, true, Some(bare)),
+        (Requirement::Certificate, true, own, true, false, Some(one_of_its_own)),
+        (Requirement::Certificate, true, own, true, true, None),
+        (named("/CN=me", "", ""), true, own, true, true, None),
+        (named("/CN=me", "/CN=ca", "AES"), true, own, true, true, None),
+        (named("/CN=you", "", ""), true, own, true, true, Some(bare)),
+        (named("", "/CN=me", ""), true, own, true, true, Some(bare)),
+        (named("/CN=me", "", ""), true, None, true, true, Some(bare)),
+        (named("", "", "AES"), true, None, true, false, None),
+        (named("", "", "DES"), true, own, true, true, Some(bare)),
+        (named("", "/CN=ca", ""), true, own, true, false, Some(one_of_its_own)),
     ] {
+        let description = format!("{requires:?} {certificate:?}");
         let accounts = snapshot(vec![with(requires)], vec![], Naming::default());
         let login = Login {
             user: b"tls",
@@ -116,11 +136,13 @@ fn tls_is_for_both_sides() {
             answer: Answer::Native(&answer),
             schema: None,
             secure,
+            shown: Shown { cipher: "AES", certificate },
             secure_to_nodes,
+            shows_to_nodes,
         };
         let said = accounts.admit(&login).err().map(|fault| fault.message.to_string());
-        assert_eq!(said.is_some(), refused.is_some(), "{requires:?} {said:?}");
-        assert!(said.is_none_or(|said| said.ends_with(refused.unwrap())), "{requires:?}");
+        assert_eq!(said.is_some(), refused.is_some(), "{description} {said:?}");
+        assert!(said.is_none_or(|said| said.ends_with(refused.unwrap())), "{description}");
     }
 }
 
@@ -139,6 +161,8 @@ fn answers_of_the_wrong_length_are_no_handshake() {
                 schema: None,
                 secure: false,
                 secure_to_nodes: false,
+                shown: Shown::default(),
+                shows_to_nodes: false,
             };
             assert_eq!(accounts.admit(&login).unwrap_err().code, 1043, "{user} {}", answer.len());
         }

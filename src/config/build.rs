@@ -197,6 +197,7 @@ fn listeners(file: &file::File) -> Result<Box<[Listener]>, ConfigError> {
                 tls: listener.tls.as_ref().map(|tls| Tls {
                     certificate: tls.certificate.clone(),
                     key: tls.key.clone(),
+                    client_ca: tls.client_ca.clone(),
                     require: tls.require.unwrap_or(false),
                 }),
                 proxy_protocol: listener.proxy_protocol.iter().map(|network| network.0).collect(),

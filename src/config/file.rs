@@ -101,6 +101,7 @@ pub(super) struct NodeTls {
 pub(super) struct Tls {
     pub certificate: PathBuf,
     pub key: PathBuf,
+    pub client_ca: Option<PathBuf>,
     pub require: Option<bool>,
 }
 

@@ -40,7 +40,7 @@ use seal::Key;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// Permission bits of a file that let anybody but its owner at it.
-const OTHERS: u32 = 0o077;
+pub(crate) const OTHERS: u32 = 0o077;
 
 /// Reads and checks a configuration file; `${NAME}` in its strings is taken from the environment of the process.
 pub fn load(path: &Path) -> Result<Config, ConfigError> {

@@ -275,6 +275,8 @@ pub struct Tls {
     pub certificate: PathBuf,
     /// A PEM file with the key of that.
     pub key: PathBuf,
+    /// A PEM file with the certificates that vouch for those of clients; none if clients are not asked for any.
+    pub client_ca: Option<PathBuf>,
     /// Must clients use TLS?
     pub require: bool,
 }

@@ -95,7 +95,9 @@ impl Config {
             if let Some(tls) = &listener.tls {
                 let (certificate, key) = (tls.certificate.to_string_lossy(), tls.key.to_string_lossy());
                 let (certificate, key) = (text(&certificate), text(&key));
-                writeln!(f, "tls = {{ certificate = {certificate}, key = {key}, require = {} }}", tls.require)?;
+                let client_ca = tls.client_ca.iter().map(|ca| format!("client_ca = {}, ", text(&ca.to_string_lossy())));
+                let (client_ca, require): (String, _) = (client_ca.collect(), tls.require);
+                writeln!(f, "tls = {{ certificate = {certificate}, key = {key}, {client_ca}require = {require} }}")?;
             }
         }
         for link in &self.links {

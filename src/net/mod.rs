@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod listener;
 pub mod passing;
+pub mod peer;
 pub mod pipe;
 pub mod proxy_header;
 pub mod signals;

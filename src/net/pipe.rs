@@ -5,6 +5,7 @@
 
 use std::task::{Context, Poll};
 
+use super::peer::Peer;
 use super::stream::Stream;
 use super::tls::{ClientTls, ServerTls};
 use crate::wire::compress::Frames;
@@ -110,6 +111,11 @@ impl Pipe {
     /// From here on bytes come and go in TLS, this side as the server.
     pub fn secure(&mut self, tls: &ServerTls) {
         self.stream.secure(tls);
+    }
+
+    /// What a client that speaks TLS is known by, once the handshake is done.
+    pub fn peer(&self) -> Option<Peer> {
+        self.stream.peer()
     }
 
     /// From here on bytes come and go in TLS with the node at `host:port`.

@@ -9,6 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
+use super::peer::Peer;
 use super::tls::{ClientTls, Handshake, Rewound, ServerTls};
 
 /// A connected stream.
@@ -75,6 +76,17 @@ impl Stream {
     pub fn rewind(&mut self, bytes: &[u8]) {
         if let Transport::Shaking(handshake) = &mut self.0 {
             handshake.rewind(bytes);
+        }
+    }
+
+    /// What the other side of TLS is known by, once the handshake with a client is done.
+    pub fn peer(&self) -> Option<Peer> {
+        match &self.0 {
+            Transport::Secure(tls) => match &**tls {
+                TlsStream::Server(tls) => Some(Peer::of(tls.get_ref().1)),
+                TlsStream::Client(_) => None,
+            },
+            _ => None,
         }
     }
 

@@ -15,13 +15,13 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{Accept, Connect, TlsAcceptor, TlsConnector, TlsStream};
 
-/// Permission bits of a file that let anybody but its owner at it.
-const OTHERS: u32 = 0o077;
+use crate::config::OTHERS;
 
 /// A listener's certificate and key.
 #[derive(Clone)]
@@ -34,14 +34,24 @@ impl fmt::Debug for ServerTls {
 }
 
 impl ServerTls {
-    /// Reads a certificate, with those that vouch for it behind it, and its key, both in PEM. What is wrong is said with the file's name.
-    pub fn load(certificate: &Path, key: &Path) -> Result<Self, String> {
+    /// Reads a certificate, with those that vouch for it behind it, and its key, and if clients are asked for certificates those that
+    /// vouch for them, all in PEM. What is wrong is said with the file's name.
+    pub fn load(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, String> {
         let (chain, secret) = (certificates(certificate)?, key_of(key)?);
-        ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = Arc::new(ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
-            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, secret))
-            .map(|config| Self(Arc::new(ArcSwap::from_pointee(config))))
-            .map_err(|error| fail(certificate, &error))
+            .map_err(|error| error.to_string())?;
+        let builder = match client_ca {
+            None => builder.with_no_client_auth(),
+            Some(ca) => {
+                let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots(ca)?), provider);
+                let verifier = verifier.allow_unauthenticated().build().map_err(|error| fail(ca, &error))?;
+                builder.with_client_cert_verifier(verifier)
+            }
+        };
+        let config = builder.with_single_cert(chain, secret).map_err(|error| fail(certificate, &error))?;
+        Ok(Self(Arc::new(ArcSwap::from_pointee(config))))
     }
 
     /// Whoever comes from now on gets this certificate instead.
@@ -75,13 +85,7 @@ impl ClientTls {
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
         let builder = match ca {
-            Some(ca) => {
-                let mut roots = RootCertStore::empty();
-                for certificate in certificates(ca)? {
-                    roots.add(certificate).map_err(|error| fail(ca, &error))?;
-                }
-                builder.with_root_certificates(roots)
-            }
+            Some(ca) => builder.with_root_certificates(roots(ca)?),
             None => builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider))),
         };
         let config = match shown {
@@ -116,6 +120,14 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| fail(path, &error))?;
     if chain.is_empty() { Err(fail(path, &"no certificate in it")) } else { Ok(chain) }
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, String> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(|error| fail(path, &error))?;
+    }
+    Ok(roots)
 }
 
 /// A key that nobody else can read.

@@ -1,9 +1,11 @@
 //! Who the client is: what it said at login, and what is needed to log in to nodes in its name.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::auth::secret::Secret;
 use crate::backend::login::Identity;
+use crate::net::peer::Peer;
 use crate::wire::capability::Capabilities;
 use crate::wire::challenge::SCRAMBLE;
 
@@ -22,6 +24,8 @@ pub(super) struct Client {
     pub(super) attributes: Box<[u8]>,
     /// It speaks TLS with the proxy.
     pub(super) secure: bool,
+    /// And is known there by this.
+    pub(super) peer: Option<Arc<Peer>>,
     /// The greeting's, for all of the session: clients answer COM_CHANGE_USER by it, whatever comes with the next challenge.
     pub(super) scramble: [u8; SCRAMBLE],
 }
@@ -39,6 +43,7 @@ impl Client {
             schema: None,
             attributes: Box::default(),
             secure: false,
+            peer: None,
             scramble: [0; SCRAMBLE],
         }
     }

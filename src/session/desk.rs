@@ -181,6 +181,8 @@ pub struct Settings {
     pub writer_wait: Duration,
     /// TLS is spoken with nodes.
     pub node_tls: bool,
+    /// And the proxy shows them a certificate of its own.
+    pub node_certificate: bool,
     /// Sessions lend their node connections between transactions.
     pub multiplex: bool,
     /// A connection may serve one session after the other.

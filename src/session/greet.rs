@@ -2,11 +2,14 @@
 //!
 //! COM_CHANGE_USER is the same from the plugin on.
 
+use std::sync::Arc;
+
 use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
-use crate::auth::admit::{Answer, Login, login_name};
+use crate::auth::admit::{Answer, Certificate, Login, Shown, login_name};
 use crate::fault::{Fault, Retry};
+use crate::net::peer;
 use crate::telemetry::tally::Event;
 use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
@@ -203,6 +206,16 @@ impl Machine {
         }
     }
 
+    /// The client speaks TLS, and nothing is known yet of who it is there.
+    pub fn awaits_peer(&self) -> bool {
+        self.client.secure && self.client.peer.is_none()
+    }
+
+    /// What it is known by.
+    pub fn on_peer(&mut self, peer: peer::Peer) {
+        self.client.peer = Some(Arc::new(peer));
+    }
+
     fn ask_native(&mut self, desk: &mut Desk) {
         let Phase::Greeting(greet) = &mut self.phase else { return };
         greet.stage = Stage::Answer;
@@ -250,7 +263,9 @@ impl Machine {
             },
             schema: self.client.schema.as_deref(),
             secure: self.client.secure,
+            shown: shown(self.client.peer.as_deref()),
             secure_to_nodes: desk.settings.node_tls,
+            shows_to_nodes: desk.settings.node_certificate,
         };
         if !greet.clear && self.client.has(Capabilities::PLUGIN_AUTH) && desk.accounts.wants_password(&login) {
             greet.clear = true;
@@ -332,6 +347,14 @@ fn password_in(answer: &[u8]) -> &[u8] {
     answer.strip_suffix(b"\0").unwrap_or(answer)
 }
 
+fn shown(peer: Option<&peer::Peer>) -> Shown<'_> {
+    let names = peer.and_then(|peer| peer.certificate.as_ref());
+    Shown {
+        cipher: peer.map_or("", |peer| &peer.cipher),
+        certificate: names.map(|names| Certificate { subject: &names.subject, issuer: &names.issuer }),
+    }
+}
+
 /// The client as COM_CHANGE_USER describes it (server: `parse_com_change_user_packet` in sql/sql_acl.cc).
 fn changed_user(payload: &[u8], old: &Client) -> Result<Client, Malformed> {
     let mut cursor = Cursor::new(payload);
@@ -342,6 +365,7 @@ fn changed_user(payload: &[u8], old: &Client) -> Result<Client, Malformed> {
     let mut next = Client {
         address: old.address,
         secure: old.secure,
+        peer: old.peer.clone(),
         packet_max: old.packet_max,
         scramble: old.scramble,
         ..Client::new(old.address)

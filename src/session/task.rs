@@ -286,6 +286,9 @@ impl Task {
         if self.machine.is_greeting() {
             self.worker.refresh_accounts(&mut bench.desk);
             self.worker.hear_of_changes(&mut bench.desk);
+            if self.machine.awaits_peer() {
+                self.client.peer().into_iter().for_each(|peer| self.machine.on_peer(peer));
+            }
         }
         bench.lay_out_scramble();
         if self.machine.wants_client() {

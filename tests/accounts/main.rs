@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use oarlock::auth::accounts::Accounts;
-use oarlock::auth::admit::{Admitted, Answer, Login, login_name};
+use oarlock::auth::admit::{Admitted, Answer, Login, Shown, login_name};
 use oarlock::auth::secret::Secret;
 use oarlock::fault::Fault;
 
@@ -57,6 +57,8 @@ fn admit<'a>(accounts: &'a Accounts, client: &Client, proxy: IpAddr) -> Result<A
         schema,
         secure: false,
         secure_to_nodes: false,
+        shown: Shown::default(),
+        shows_to_nodes: false,
     };
     let refusal = |fault: Fault| (fault.code, String::from_utf8_lossy(&fault.state).into_owned(), fault.message.into());
     accounts.admit(&login).map_err(refusal)

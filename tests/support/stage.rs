@@ -266,6 +266,7 @@ fn settings() -> Settings {
         replay_bytes_max: 1 << 16,
         writer_wait: Duration::from_secs(30),
         node_tls: false,
+        node_certificate: false,
         multiplex: true,
         galera: false,
         keeps_connections: true,
