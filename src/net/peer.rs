@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use rustls::ServerConnection;
 use rustls::pki_types::CertificateDer;
-use x509_parser::objects::{oid_registry, oid2sn};
+use x509_parser::objects::{oid_registry, oid2abbrev};
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::X509Name;
 
@@ -47,8 +47,13 @@ impl Names {
 fn line(name: &X509Name<'_>) -> String {
     let mut line = String::new();
     for attribute in name.iter_attributes() {
-        let kind = oid2sn(attribute.attr_type(), oid_registry())
-            .map_or_else(|_| attribute.attr_type().to_id_string(), str::to_owned);
+        let kind = oid2abbrev(attribute.attr_type(), oid_registry());
+        let kind = match kind.map_or_else(|_| attribute.attr_type().to_id_string(), str::to_owned) {
+            kind if kind == "Email" => "emailAddress".to_owned(),
+            kind if kind == "givenName" => "GN".to_owned(),
+            kind if kind == "surname" => "SN".to_owned(),
+            kind => kind,
+        };
         // Writing to a string can't fail.
         let _ = write!(line, "/{kind}=");
         for byte in attribute.as_slice() {
