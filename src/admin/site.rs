@@ -128,7 +128,7 @@ pub(super) fn accounts(sources: &Sources) -> Vec<AccountReport> {
         requires: match account.requires {
             Requirement::Nothing => "nothing",
             Requirement::Tls => "tls",
-            Requirement::Certificate => "certificate",
+            Requirement::Certificate | Requirement::Named(_) => "certificate",
         }
         .to_owned(),
         default_role: account.default_role.to_string(),
