@@ -49,6 +49,11 @@ const SETTINGS: &[Setting] = &[
     ("[[listener]]", "proxy_protocol", "addresses or networks of balancers that say for whom they come"),
     ("[[listener]] tls", "certificate", "file with the certificate, and those that vouch for it behind it"),
     ("[[listener]] tls", "key", "file with the key of that"),
+    (
+        "[[listener]] tls",
+        "client_ca",
+        "file with the certificates that vouch for those of clients; without it clients are asked for none",
+    ),
     ("[[listener]] tls", "require", "clients without TLS are refused"),
     ("[[link]]", "name", "name of the link, and of the replication connection on the writer"),
     ("[[link]]", "remote", "address of the other site's proxy, or a list of them; the port is 4007 if none is given"),
