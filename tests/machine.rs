@@ -19,13 +19,14 @@ use std::sync::Arc;
 
 use actors::client_command;
 use dice::Dice;
-use oarlock::cluster::view::NodeId;
-use oarlock::fault::Fault;
+use oarlock::cluster::view::{ClusterView, NodeId};
+use oarlock::fault::{Fault, Retry};
 use oarlock::session::desk::{Found, Holder, Slot, Sought};
-use oarlock::wire::capability::Capabilities;
+use oarlock::wire::capability::{Capabilities, Status};
 use oarlock::wire::command::Command;
 use oarlock::wire::err::{self, Error};
 use oarlock::wire::handshake::Greeting;
+use oarlock::wire::ok;
 use oarlock::wire::packet::{self, HEADER};
 use oarlock::wire::reply::{Kind, ReplyTracker};
 use play::{Play, change_view, lose_a_node, rare, run};
@@ -584,4 +585,57 @@ fn a_user_is_killed_where_the_node_says_so() {
         play.stage.node_closed(0);
         assert_eq!(play.stage.hung_up, ends, "{user} {before}");
     }
+}
+
+/// What an INSERT is answered with: the node tells which transaction it was.
+fn told_gtid(sequence: u8) -> Vec<u8> {
+    let variable = [&[9][..], b"last_gtid", &[9], b"70-7000-7"].concat();
+    let tracking = [&[0, variable.len() as u8][..], &variable].concat();
+    let status = (Status::AUTOCOMMIT | Status::SESSION_STATE_CHANGED).bits().to_le_bytes();
+    let mut out = Vec::new();
+    packet::put(&mut out, sequence, |out| {
+        out.extend_from_slice(&[&[0, 1, 0][..], &status, &[0, 0, 0, tracking.len() as u8], &tracking].concat());
+    });
+    out
+}
+
+/// Nodes that have lost their cluster refuse to wait, and would again at once.
+#[test]
+fn who_refuses_to_wait_is_left_alone_for_a_moment() {
+    let dice = &mut Dice::new(0);
+    let mut play = Play::start();
+    play.client(&stage::login(stage::usual()));
+    play.settle(dice, false);
+    let stage = &mut play.stage;
+    stage.client_sends(&mut stage::command(0x03, b"INSERT INTO t VALUES (1)"));
+    let writer = stage.ends.iter().position(|end| *end == End::Open(stage::WRITER)).unwrap() as Slot;
+    stage.node_sends(writer, &mut [stage::ok(), told_gtid(1)].concat());
+    assert!(stage.machine.wants_client(), "{}", stage.to_client.escape_ascii());
+    stage.desk.take_view(Arc::new(ClusterView { writer: None, ..stage::view(3) }));
+    stage.dials.clear();
+    stage.client_sends(&mut stage::command(0x03, b"SELECT a FROM t"));
+    let mut asked = Vec::new();
+    while let Some(slot) = stage.dials.pop() {
+        let End::Dialling(node) = stage.ends[usize::from(slot)] else { panic!("{:?}", stage.ends) };
+        assert!(!asked.contains(&node), "{node:?} is asked again at once");
+        asked.push(node);
+        stage.dialled(slot);
+        stage.node_sends(slot, &mut stage::greeting());
+        let mut welcome = Vec::new();
+        ok::put(&mut welcome, 2, Status::AUTOCOMMIT);
+        stage.node_sends(slot, &mut welcome);
+        let sent = std::mem::take(&mut stage.to_nodes[usize::from(slot)]);
+        assert!(sent.windows(24).any(|text| text == b"WSREP_SYNC_WAIT_UPTO_GTI"), "{}", sent.escape_ascii());
+        let mut refusal = Vec::new();
+        let text = "WSREP has not yet prepared node for application use";
+        err::put(&mut refusal, 1, &Fault::node(Retry::Never, 1047, b"08S01", text));
+        stage.node_sends(slot, &mut refusal);
+    }
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    let written = &stage.to_nodes[usize::from(writer)];
+    assert!(
+        written.ends_with(b"SELECT a FROM t"),
+        "it can still be read where it was written: {}",
+        written.escape_ascii()
+    );
 }

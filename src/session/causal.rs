@@ -106,6 +106,20 @@ impl Machine {
         }
     }
 
+    /// A node refuses to wait, as it has left its cluster, most likely. It would refuse again at once.
+    pub(super) fn cannot_wait(&mut self, slot: Slot, desk: &mut Desk) {
+        let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
+        conn.give_up_waiting();
+        let Some(work) = self.work.as_ref().filter(|work| work.slot == Some(slot) && !work.replied) else { return };
+        if self.state.needs(slot) || matches!(work.target, Target::Slot(_)) {
+            // It can run nowhere else: it will be told itself.
+            conn.waited = self.state.written.last.map_or(0, |last| last.sequence);
+            return;
+        }
+        self.drop_conn(slot, desk);
+        self.elsewhere(slot, None, desk);
+    }
+
     /// A node has not applied it in time: whatever was sent behind the wait has seen too little.
     pub(super) fn fell_behind(&mut self, slot: Slot, desk: &mut Desk) {
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };

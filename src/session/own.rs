@@ -15,7 +15,7 @@ use super::desk::{Action, Desk, Peer, Slot};
 use super::loss::{Refusal, refusal};
 use super::machine::{Machine, Phase as MachinePhase};
 use super::prepared::statement_id;
-use super::reply::lacks;
+use super::reply::{LATE, lacks};
 
 /// ER_UNKNOWN_SYSTEM_VARIABLE.
 const UNKNOWN_VARIABLE: u16 = 1193;
@@ -116,7 +116,10 @@ impl Machine {
                 self.replay_refused = Some(refusal(&Error::parse(&bytes[HEADER..])?).unwrap_or(Refusal::Unfit));
             }
             (Purpose::Sync(sequence), Kind::Ok(_) | Kind::Eof(_)) => self.caught_up(slot, sequence, desk),
-            (Purpose::Wait | Purpose::Sync(_), Kind::Err) => self.fell_behind(slot, desk),
+            (Purpose::Wait | Purpose::Sync(_), Kind::Err) => match Error::parse(&bytes[HEADER..])?.code {
+                LATE => self.fell_behind(slot, desk),
+                _ => self.cannot_wait(slot, desk),
+            },
             (_, Kind::Infile) => return Err(Malformed("a file is asked for nobody")),
             _ => {}
         }

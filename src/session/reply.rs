@@ -24,7 +24,7 @@ use super::tracking::Seen;
 use super::work::{After, Stage, Target};
 
 /// What a read gets whose node waits by itself until it has applied what came before, and did not get so far in time.
-const LATE: u16 = 1205;
+pub(super) const LATE: u16 = 1205;
 /// A read that is aborted more often than this gets the error.
 const ABORTED_MAX: u8 = 8;
 /// The longest packet of a node that closes an idle connection in bytes: an error's text and some.
