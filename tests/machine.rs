@@ -15,17 +15,20 @@ mod play;
 mod stage;
 
 use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use actors::client_command;
 use dice::Dice;
+use oarlock::auth::account::Auth;
 use oarlock::cluster::view::{ClusterView, NodeId};
 use oarlock::fault::{Fault, Retry};
 use oarlock::session::desk::{Found, Holder, Slot, Sought};
+use oarlock::session::machine::{Machine, TlsPolicy};
 use oarlock::wire::capability::{Capabilities, Status};
 use oarlock::wire::command::Command;
 use oarlock::wire::err::{self, Error};
-use oarlock::wire::handshake::Greeting;
+use oarlock::wire::handshake::{self, Greeting};
 use oarlock::wire::ok;
 use oarlock::wire::packet::{self, HEADER};
 use oarlock::wire::reply::{Kind, ReplyTracker};
@@ -638,4 +641,31 @@ fn who_refuses_to_wait_is_left_alone_for_a_moment() {
         "it can still be read where it was written: {}",
         written.escape_ascii()
     );
+}
+
+/// A connection that another session has left would say nothing of who the client is.
+#[test]
+fn who_only_a_node_knows_gets_a_connection_of_its_own() {
+    let mut stage = Stage::new();
+    let mut settings = (*stage.desk.settings).clone();
+    settings.node_tls = true;
+    stage.desk.settings = Arc::new(settings);
+    stage.desk.accounts = Arc::new(stage::accounts(Auth::Pam));
+    stage.machine = Machine::new(1, IpAddr::V4(Ipv4Addr::LOCALHOST)).with_tls(TlsPolicy::Offered);
+    stage.to_client.clear();
+    stage.event(|machine, desk| machine.start(desk));
+    let mut request = Vec::new();
+    handshake::put_ssl_request(&mut request, 1, stage::usual() | Capabilities::SSL, 1 << 24, 45);
+    stage.client_sends(&mut request);
+    stage.event(|machine, _| machine.on_secured());
+    let mut login = stage::login(stage::usual());
+    login[3] = 2;
+    stage.to_client.clear();
+    stage.client_sends(&mut login);
+    assert_eq!(stage.to_client[HEADER..], *b"\xfemysql_clear_password\0");
+    let mut answer = Vec::new();
+    packet::put(&mut answer, 4, |out| out.extend_from_slice(b"whatever\0"));
+    stage.client_sends(&mut answer);
+    let fit = stage.fits[0].as_ref().unwrap();
+    assert_eq!((stage.ends[0], fit.accounts), (End::Dialling(stage::WRITER), 0), "nothing is kept of generation 0");
 }

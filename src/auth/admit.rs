@@ -93,6 +93,8 @@ pub struct Certificate<'a> {
 pub struct Admitted<'a> {
     /// With what to log in to nodes; none for the empty password.
     pub secret: Option<Secret>,
+    /// It is shown who the client is. Else a node has to say, by a login of its own.
+    pub proven: bool,
     /// The account that let the client in.
     pub account: &'a Account,
 }
@@ -139,7 +141,8 @@ impl Accounts {
                 return Err(Fault::client(1044, b"42000", message));
             }
         }
-        Ok(Admitted { secret, account })
+        let proven = account.auth.iter().any(|auth| *auth != Auth::Pam && proven_by(login, auth).is_some());
+        Ok(Admitted { secret, proven, account })
     }
 
     /// Whether only the password itself could still let this client in, which it must not be asked for without TLS.

@@ -146,6 +146,56 @@ fn tls_is_for_both_sides() {
     }
 }
 
+/// Nobody but a node knows of a pam password; it must not be taken for right.
+#[test]
+fn who_gives_the_password_itself() {
+    let key = "\"plugin\":\"ed25519\",\"authentication_string\":\"ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY\"";
+    let parse = |document: String| Account::parse("u", "%", document.as_bytes()).unwrap();
+    let ed = || parse(format!("{{{key}}}"));
+    let pam = || parse("{\"plugin\":\"pam\"}".to_owned());
+    let either = || parse(format!("{{{SECRET},\"auth_or\":[{{\"plugin\":\"pam\"}},{{}}]}}"));
+    let address = "10.0.0.1".parse().unwrap();
+    let native = answer(&Sha1Password::of(b"secret").unwrap(), SCRAMBLE);
+    let (by_hash, right, wrong) = (Answer::Native(&native), Answer::Password(b"secret"), Answer::Password(b"wrong"));
+    // Whether the client speaks TLS, and the proxy with nodes; then whether the password is asked for, and what comes of the login:
+    // proven, to be proven by a node, or why not.
+    for (account, answer, secure, secure_to_nodes, asked, outcome) in [
+        (ed(), by_hash, true, false, true, Err("--enable-cleartext-plugin)")),
+        (ed(), by_hash, false, false, false, Err("(--ssl)")),
+        (ed(), right, true, false, false, Ok(true)),
+        (ed(), wrong, true, false, true, Err("(using password: YES)")),
+        (pam(), by_hash, true, true, true, Err("--enable-cleartext-plugin)")),
+        (pam(), right, true, true, false, Ok(false)),
+        (pam(), wrong, true, true, false, Ok(false)),
+        (pam(), right, true, false, true, Err("remedy: tls in [cluster] of the proxy")),
+        (either(), by_hash, true, true, false, Ok(true)),
+        (either(), right, true, true, false, Ok(true)),
+        (either(), wrong, true, true, false, Ok(false)),
+        (account("u", "%", ""), right, true, false, false, Ok(true)),
+    ] {
+        let description = format!("{:?} {answer:?} {secure} {secure_to_nodes}", account.auth);
+        let accounts = snapshot(vec![account], vec![], Naming::default());
+        let login = Login {
+            user: b"u",
+            client: address,
+            proxy: address,
+            scramble: SCRAMBLE,
+            answer,
+            schema: None,
+            secure,
+            shown: Shown { cipher: "", certificate: None },
+            secure_to_nodes,
+            shows_to_nodes: false,
+        };
+        assert_eq!(accounts.wants_password(&login), asked, "{description}");
+        match (accounts.admit(&login), outcome) {
+            (Ok(admitted), Ok(proven)) => assert_eq!(admitted.proven, proven, "{description}"),
+            (Err(fault), Err(text)) => assert!(fault.message.ends_with(text), "{description}: {}", fault.message),
+            (other, _) => panic!("{description}: {other:?}"),
+        }
+    }
+}
+
 #[test]
 fn answers_of_the_wrong_length_are_no_handshake() {
     let accounts = snapshot(vec![account("u", "%", "")], vec![], Naming::default());

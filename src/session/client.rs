@@ -17,6 +17,8 @@ pub(super) struct Client {
     pub(super) collation: u8,
     pub(super) user: Box<[u8]>,
     pub(super) secret: Option<Secret>,
+    /// It is shown who it is: by its answer, or by a node that has let it in.
+    pub(super) proven: bool,
     /// The generation of the accounts that admitted it.
     pub(super) accounts: u64,
     /// The current schema.
@@ -39,6 +41,7 @@ impl Client {
             collation: 0,
             user: Box::default(),
             secret: None,
+            proven: false,
             accounts: 0,
             schema: None,
             attributes: Box::default(),

@@ -275,7 +275,7 @@ impl Machine {
         }
         match desk.accounts.admit(&login) {
             Ok(admitted) => {
-                self.client.secret = admitted.secret;
+                (self.client.secret, self.client.proven) = (admitted.secret, admitted.proven);
                 self.client.accounts = desk.accounts.generation();
                 greet.stage = Stage::Node;
                 greet.answer = Zeroizing::default();

@@ -49,6 +49,7 @@ impl Machine {
                 conn.phase = Phase::Ready;
                 conn.tracker = ReplyTracker::idle(self.client.capabilities.towards_node(true, true));
                 if self.is_greeting() {
+                    self.client.proven = true;
                     self.state.observe(status, slot);
                 }
                 self.advance(None, desk);

@@ -155,7 +155,8 @@ impl Machine {
         Fit {
             node,
             user: client.user.clone(),
-            accounts: client.accounts,
+            // Nothing is kept of the generation before the first: who is not proven yet logs in by a connection of its own.
+            accounts: if client.proven { client.accounts } else { 0 },
             defaults,
             capabilities: capabilities.bits(),
             packet_max: client.packet_max,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use oarlock::backend::pool::{Kept, Reset, Sighting};
 use oarlock::cluster::view::{Duty, Health, NodeId};
 use oarlock::session::desk::{Found, Slot, Sought};
-use oarlock::wire::capability::Status;
+use oarlock::wire::capability::{Capabilities, Status};
 
 use crate::actors::Node;
 use crate::dice::Dice;
@@ -63,7 +63,9 @@ impl Play {
                 End::Closed => {}
                 // Another session has left a connection to this one.
                 End::Dialling(_) if place % 2 == 1 && self.taken_over < KEPT_MAX => {
-                    self.nodes[place] = Node::kept(self.stage.fits[place]);
+                    self.nodes[place] = Node::kept(Capabilities::from_bits_retain(
+                        self.stage.fits[place].as_ref().unwrap().capabilities,
+                    ));
                     self.held[place].clear();
                     self.outboxes[place].clear();
                     // Of each kind in turn.

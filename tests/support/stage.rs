@@ -11,7 +11,7 @@ use oarlock::auth::account::{Account, Auth, Requirement};
 use oarlock::auth::accounts::{Accounts, Naming};
 use oarlock::auth::grants::Grants;
 use oarlock::auth::pattern::HostPattern;
-use oarlock::backend::pool::{Kept, Reset};
+use oarlock::backend::pool::{Fit, Kept, Reset};
 use oarlock::cluster::view::{ClusterView, Duty, Health, NodeId, NodeView, Trace};
 use oarlock::outcome::{Outcome, Question};
 use oarlock::routing::causal::CausalReads;
@@ -57,8 +57,8 @@ pub struct Stage {
     pub ends: Vec<End>,
     /// The slots that were dialled and nobody has looked at yet.
     pub dials: Vec<Slot>,
-    /// The capabilities of each slot's connection.
-    pub fits: Vec<Capabilities>,
+    /// What each slot's connection has to be.
+    pub fits: Vec<Option<Fit>>,
     pub deadline: Option<u64>,
     pub errand: Option<Errand>,
     /// Sessions that were killed, and that were not after all.
@@ -77,7 +77,7 @@ impl Stage {
     pub fn of(id: u32, now_us: u64) -> Self {
         let mut stage = Self {
             machine: Machine::new(id, IpAddr::V4(Ipv4Addr::LOCALHOST)),
-            desk: Desk::new(Arc::new(settings()), Arc::new(view(3)), Arc::new(accounts())),
+            desk: Desk::new(Arc::new(settings()), Arc::new(view(3)), Arc::new(accounts(Auth::Native(None)))),
             to_client: Vec::new(),
             to_nodes: Vec::new(),
             sent: BTreeMap::new(),
@@ -199,9 +199,9 @@ impl Stage {
                 if self.ends.len() <= place {
                     self.ends.resize(place + 1, End::Closed);
                     self.to_nodes.resize(place + 1, Vec::new());
-                    self.fits.resize(place + 1, Capabilities::empty());
+                    self.fits.resize(place + 1, None);
                 }
-                self.fits[place] = Capabilities::from_bits_retain(fit.capabilities);
+                self.fits[place] = Some(fit.clone());
                 assert_eq!(self.ends[place], End::Closed, "slot {slot} is in use");
                 assert!(!self.ends.contains(&End::Open(*node)), "a second connection to {node:?}");
                 self.ends[place] = End::Dialling(*node);
@@ -220,8 +220,9 @@ impl Stage {
             }
             Action::Close(slot) | Action::Abort(slot) => self.ends[usize::from(*slot)] = End::Closed,
             Action::Arm(deadline) => self.deadline = *deadline,
-            Action::Compress => {}
-            Action::Secure | Action::SecureNode(_) => unreachable!("TLS is not spoken here"),
+            // Whether the client is in TLS now is for the test to say.
+            Action::Compress | Action::Secure => {}
+            Action::SecureNode(_) => unreachable!("TLS is not spoken with nodes here"),
             Action::RefreshAccounts => self.errand = Some(Errand::Accounts),
             Action::FindSession { id, .. } => self.errand = Some(Errand::Find(*id)),
             Action::FindSessions(Sought::Thread(id)) => self.errand = Some(Errand::Find(*id)),
@@ -299,12 +300,12 @@ pub fn view(nodes: u16) -> ClusterView {
     ClusterView { version: 1, nodes, writer: Some(WRITER), gtid_domain: Some(70), ..ClusterView::default() }
 }
 
-/// `app` from anywhere, without a password.
-fn accounts() -> Accounts {
+/// `app` from anywhere, with this way in.
+pub fn accounts(auth: Auth) -> Accounts {
     let account = Account {
         user: "app".into(),
         host: HostPattern::new("%"),
-        auth: [Auth::Native(None)].into(),
+        auth: [auth].into(),
         access: u64::MAX,
         locked: false,
         requires: Requirement::Nothing,
