@@ -13,14 +13,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use rustix::process::{Resource, Rlimit};
-use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use crate::admin::console;
-use crate::admin::health::Stage;
-use crate::admin::http::{self, Sources};
+use crate::admin::health::{self, Stage};
+use crate::admin::http::Sources;
 use crate::admin::reload::Reloads;
 use crate::admin::remote::Remotes;
 use crate::auth::directory::Directory;
@@ -44,11 +42,13 @@ use crate::session::worker::{self, ListenerTls};
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log;
 
+mod operators;
 mod reload;
 mod service;
 mod signals;
 mod succession;
 
+use operators::Operators;
 use reload::Reload;
 use signals::{Signal, Signals};
 use succession::{Estate, Predecessor, Program, Sockets, Successor};
@@ -228,7 +228,14 @@ async fn take_office(
             relieved.lead(view).await;
         }
     };
-    tokio::join!(lead, succession::await_successor(meeting, estate, arrived));
+    let pass_on = async {
+        tokio::select! {
+            () = succession::await_successor(meeting, estate, arrived) => {}
+            // As long as there are sockets to pass on, clients would wait at them.
+            () = health::reached(stage, Stage::Draining) => {}
+        }
+    };
+    tokio::join!(lead, pass_on);
 }
 
 /// The accounts, which are loaded from now on.
@@ -272,40 +279,6 @@ impl Shared {
         }
         let reconciler = Reconciler::new(self.config.clone(), self.view.clone(), board, orders);
         Ok(Some(tokio::spawn(reconciler.map_err(StartError::of("cannot drive the links"))?.run())))
-    }
-}
-
-/// Where operators come: the admin API, and the console if there is one.
-struct Operators {
-    admin: TcpListener,
-    console: Option<TcpListener>,
-}
-
-impl Operators {
-    fn bind(config: &Config, sockets: &mut Sockets) -> Result<Self, StartError> {
-        let mut bind = |name: &str, address| {
-            let socket = sockets.bind(address).and_then(TcpListener::from_std);
-            socket.map_err(StartError::of(format!("cannot listen on the {name} address {address}")))
-        };
-        let admin = bind("admin", config.admin.address)?;
-        Ok(Self { admin, console: config.admin.console.map(|address| bind("console", address)).transpose()? })
-    }
-
-    fn serve(self, sources: &Sources) {
-        if let Some(console) = self.console {
-            let sources = sources.clone();
-            tokio::spawn(async move {
-                if let Err(error) = console::serve(console, sources).await {
-                    tracing::error!(%error, "the console has ended");
-                }
-            });
-        }
-        let sources = sources.clone();
-        tokio::spawn(async move {
-            if let Err(error) = http::serve(self.admin, sources).await {
-                tracing::error!(%error, "the admin API has ended");
-            }
-        });
     }
 }
 

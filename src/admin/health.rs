@@ -17,9 +17,9 @@ pub enum Stage {
     Draining,
 }
 
-/// Waits until another process has taken over.
-pub async fn relieved(mut stage: watch::Receiver<Stage>) {
-    if stage.wait_for(|stage| *stage == Stage::Relieved).await.is_err() {
+/// Waits until the process is at this stage.
+pub async fn reached(mut stages: watch::Receiver<Stage>, wanted: Stage) {
+    if stages.wait_for(|stage| *stage == wanted).await.is_err() {
         std::future::pending().await
     }
 }

@@ -142,7 +142,7 @@ const PAGE_POLICY: (HeaderName, &str) = (
 
 /// Answers on this socket until another process has taken over.
 pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()> {
-    let relieved = health::relieved(sources.stage.clone());
+    let relieved = health::reached(sources.stage.clone(), Stage::Relieved);
     let guarded = |wish| middleware::from_fn_with_state((sources.config.clone(), wish), guard);
     let looks = Router::new()
         .route("/v1/site", get(async |State(sources): State<Sources>| Json(site::site(&sources))))

@@ -20,7 +20,7 @@ use super::guard::Guard;
 use super::parse::{SCHEMA, is_like, parse};
 use super::question::{Constant, Question, Refusal};
 use super::tables::{Cell, Kind, Table, VARIABLES, VERSION};
-use crate::admin::health;
+use crate::admin::health::{self, Stage};
 use crate::admin::http::{self, Sources};
 use crate::auth::native;
 use crate::replication::link::board::OrderText;
@@ -39,7 +39,7 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> io::Result<()> {
         let Ok(seat) = seats.clone().acquire_owned().await else { return Ok(()) };
         let (client, address) = tokio::select! {
             accepted = socket.accept() => accepted?,
-            () = health::relieved(sources.stage.clone()) => return Ok(()),
+            () = health::reached(sources.stage.clone(), Stage::Relieved) => return Ok(()),
         };
         let console = Console {
             sources: sources.clone(),
