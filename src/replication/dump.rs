@@ -246,6 +246,8 @@ impl Dump {
                     self.enter(source, before, None);
                     continue;
                 }
+                // Nobody has listened to it meanwhile.
+                heard += before.elapsed();
             }
             source.make_room();
             let silent = self.endpoint.clock.sleep_until(heard + self.endpoint.source_timeout);

@@ -27,17 +27,22 @@ pub enum Unfit {
 /// The nodes that can't serve a dump where it is now.
 pub type Verdicts = BTreeMap<NodeId, Unfit>;
 
-/// The node to ask first.
+/// The node to ask first. One that is mute may never answer, so it comes last.
 pub fn choose(view: &ClusterView, unfit: &Verdicts) -> Option<NodeId> {
-    let fit = |id: &NodeId| !unfit.contains_key(id);
     let others = view.nodes.iter().filter(|node| node.usable()).map(|node| node.id);
-    view.writer.into_iter().chain(others).find(fit)
+    let mut fit: Vec<_> = view.writer.into_iter().chain(others).filter(|id| !unfit.contains_key(id)).collect();
+    fit.sort_by_key(|id| is_mute(view, *id));
+    fit.first().copied()
+}
+
+fn is_mute(view: &ClusterView, id: NodeId) -> bool {
+    view.node(id).is_some_and(|node| node.mute)
 }
 
 /// The node that a dump should come from instead of `current`, which still sends.
 pub fn better(view: &ClusterView, current: NodeId, unfit: &Verdicts) -> Option<NodeId> {
     let stays = view.node(current).is_some_and(|node| node.tolerable());
-    let best = choose(view, unfit).filter(|id| *id != current)?;
+    let best = choose(view, unfit).filter(|id| *id != current && !is_mute(view, *id))?;
     (!stays || view.writer == Some(best)).then_some(best)
 }
 

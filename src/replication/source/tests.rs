@@ -18,6 +18,7 @@ fn view(nodes: &[&str]) -> ClusterView {
             "draining" => Duty::Draining,
             _ => Duty::Normal,
         },
+        mute: text.trim_matches('*') == "mute",
         ..NodeView::default()
     };
     let writer = nodes.iter().position(|text| text.starts_with('*')).map(|place| NodeId(place as u16));
@@ -41,6 +42,8 @@ fn the_writer_first_then_who_is_fit() {
         (&["down", "synced", "synced"], &[], Some(1)),
         (&["draining", "maintenance", "running"], &[], None),
         (&["*synced"], &[0], None),
+        (&["*mute", "synced"], &[], Some(1)),
+        (&["*mute", "synced"], &[1], Some(0)),
     ] {
         let refused: Vec<_> = refused.iter().map(|node| (*node, absent())).collect();
         assert_eq!(choose(&view(nodes), &unfit(&refused)), expected.map(NodeId), "{nodes:?}");
@@ -57,6 +60,8 @@ fn a_source_is_left_for_the_writer_or_when_it_is_not_fit() {
         (&["running", "synced"], 0, &[], Some(1), "it is not fit"),
         (&["maintenance", "synced", "*synced"], 0, &[], Some(2), "it is not to be used"),
         (&["draining", "synced"], 0, &[], None, "it may finish"),
+        (&["*mute", "synced"], 1, &[], None, "the writer is another, which may never answer"),
+        (&["maintenance", "*mute", "synced"], 0, &[], Some(2), "it is not to be used"),
         (&["down", "running"], 0, &[], None, "it still sends, and there is no other"),
     ] {
         let refused: Vec<_> = refused.iter().map(|node| (*node, absent())).collect();
