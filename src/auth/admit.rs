@@ -120,7 +120,7 @@ impl Accounts {
         }
         let client = self.client(login.client);
         let Some(account) = self.choose(login.user, &client) else { return Err(self.unknown(login, &client)) };
-        let secret = prove(login, &client, account)?;
+        let Proof { secret, proven } = prove(login, &client, account)?;
         if !shows_enough(&account.requires, login) {
             // A server says no more, and says it to who has the right password, too.
             return Err(denied(login, &client, None));
@@ -141,7 +141,6 @@ impl Accounts {
                 return Err(Fault::client(1044, b"42000", message));
             }
         }
-        let proven = account.auth.iter().any(|auth| *auth != Auth::Pam && proven_by(login, auth).is_some());
         Ok(Admitted { secret, proven, account })
     }
 
@@ -236,13 +235,25 @@ fn unmet(account: &Account, login: &Login) -> Option<String> {
     })
 }
 
+/// What an answer comes to.
+struct Proof {
+    secret: Option<Secret>,
+    proven: bool,
+}
+
 /// Any of the account's ways in will do. The error is what the last of them leads to.
-fn prove(login: &Login, client: &Origin, account: &Account) -> Result<Option<Secret>, Fault> {
+fn prove(login: &Login, client: &Origin, account: &Account) -> Result<Proof, Fault> {
     if !login.answer.is_valid() {
         return Err(bad_handshake());
     }
-    if let Some(proven) = account.auth.iter().find_map(|auth| proven_by(login, auth)) {
-        return Ok(proven);
+    if let Some(secret) = account.auth.iter().find_map(|auth| proven_by(login, auth)) {
+        return Ok(Proof { secret, proven: true });
+    }
+    if let Answer::Password(password) = login.answer
+        && login.secure_to_nodes
+        && account.auth.contains(&Auth::Pam)
+    {
+        return Ok(Proof { secret: Some(Secret::clear(password)), proven: false });
     }
     if let Some(reason) = account.auth.iter().find_map(|auth| obstacle(login, account, auth)) {
         // These plugins ask for a password even where the client has none.
@@ -271,9 +282,8 @@ fn proven_by(login: &Login, auth: &Auth) -> Option<Option<Secret>> {
         (Auth::Ed25519(key), Answer::Password(password)) => {
             (ed25519::public_key(password) == *key).then(|| Some(Secret::clear(password)))
         }
-        // The node will say.
-        (Auth::Pam, Answer::Password(password)) => login.secure_to_nodes.then(|| Some(Secret::clear(password))),
-        (Auth::Ed25519(_) | Auth::Pam, Answer::Native(_)) | (Auth::Invalid | Auth::Socket | Auth::Foreign(_), _) => {
+        // The password of a pam account only a node can check.
+        (Auth::Ed25519(_), Answer::Native(_)) | (Auth::Pam | Auth::Invalid | Auth::Socket | Auth::Foreign(_), _) => {
             None
         }
     }
