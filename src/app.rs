@@ -296,6 +296,7 @@ impl DataPlane {
         let (live, config) = (shared.config.clone(), &*shared.config.load());
         let refused = |why| StartError::of("cannot start")(io::Error::other(why));
         let node_tls = node_tls(config).map_err(refused)?;
+        links_with_tls(config).map_err(refused)?;
         let (view, counters, roster) = (shared.view.clone(), shared.counters.clone(), shared.roster.clone());
         let (resolver, outcomes) = Resolver::new(live.clone(), view.clone(), node_tls.clone());
         tokio::spawn(outcomes.run());
@@ -371,11 +372,22 @@ async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>, 
 
 /// TLS with nodes, of the files that the configuration names; what is wrong with them in words.
 pub fn node_tls(config: &Config) -> Result<Option<ClientTls>, String> {
-    let load = |tls: &model::NodeTls| {
-        let shown = tls.shown.as_ref().map(|(certificate, key)| (&**certificate, &**key));
-        ClientTls::load(tls.ca.as_deref(), shown)
+    config.cluster.tls.as_ref().map(client_tls).transpose().map_err(|why| format!("TLS with nodes: {why}"))
+}
+
+fn client_tls(tls: &model::ClientTls) -> Result<ClientTls, String> {
+    let shown = tls.shown.as_ref().map(|(certificate, key)| (&**certificate, &**key));
+    ClientTls::load(tls.ca.as_deref(), shown)
+}
+
+/// The links that speak TLS, whose files there must be; what is wrong with them in words.
+pub fn links_with_tls(config: &Config) -> Result<Vec<&str>, String> {
+    let speakers = config.links.iter().filter_map(|link| Some((&*link.name, link.tls.as_ref()?)));
+    let check = |(name, tls): (_, &model::LinkTls)| match client_tls(&tls.own) {
+        Ok(_) => Ok(name),
+        Err(why) => Err(format!("TLS of link '{name}': {why}")),
     };
-    config.cluster.tls.as_ref().map(load).transpose().map_err(|why| format!("TLS with nodes: {why}"))
+    speakers.map(check).collect()
 }
 
 /// TLS with clients, likewise, by listener.
@@ -393,7 +405,7 @@ fn service(config: &Config) -> Service {
     Service {
         user: config.site.user.to_string(),
         password: config.site.password.reveal().to_owned(),
-        tls: login::ssl(config),
+        tls: config.cluster.tls.as_ref().map(login::ssl),
     }
 }
 

@@ -52,6 +52,8 @@ impl Reload {
         let old = self.shared.config.load();
         let next = in_force(&old, &new)?;
         let (fresh, to_nodes) = (certificates(&old, &new)?, to_nodes(&old, &new)?);
+        let links: Vec<String> =
+            super::links_with_tls(&next)?.into_iter().map(|link| format!("certificates of link {link}")).collect();
         if (&next.site.user, &next.site.password) != (&old.site.user, &old.site.password) {
             self.try_login(&next).await?;
         }
@@ -70,6 +72,7 @@ impl Reload {
             tls.renew(&fresh);
             applied.push("certificates of nodes".to_owned());
         }
+        applied.extend(links);
         log::set(next.site.log);
         self.data.settings.store(Arc::new(settings(&next)));
         self.shared.config.put(next);

@@ -20,7 +20,7 @@ pub fn run(args: Args) -> ExitCode {
         Err(error) => return super::failed(error),
     };
     print!("{config}");
-    let files = app::listener_tls(&config).and_then(|_| app::node_tls(&config));
+    let files = app::listener_tls(&config).and(app::node_tls(&config).map(drop)).and(app::links_with_tls(&config));
     match files {
         Ok(_) => ExitCode::SUCCESS,
         Err(why) => super::failed(why),

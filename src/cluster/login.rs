@@ -6,7 +6,7 @@ use mysql_async::{ClientIdentity, Conn, Error, Opts, SslOpts};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::config::Config;
+use crate::config::model::ClientTls;
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -19,9 +19,8 @@ pub enum NoLogin {
     Late,
 }
 
-/// What the library needs to speak TLS with nodes; none if that is not spoken.
-pub fn ssl(config: &Config) -> Option<SslOpts> {
-    let tls = config.cluster.tls.as_ref()?;
+/// What the library needs to speak TLS with servers.
+pub fn ssl(tls: &ClientTls) -> SslOpts {
     let shown = tls.shown.clone().map(|(certificate, key)| ClientIdentity::new(certificate.into(), key.into()));
     // The library wants some roots even where nobody is verified: then it has its own.
     let roots = tls.ca.iter().map(|ca| ca.clone().into()).collect();
@@ -29,9 +28,7 @@ pub fn ssl(config: &Config) -> Option<SslOpts> {
         .with_disable_built_in_roots(tls.ca.is_some())
         .with_root_certs(roots)
         .with_client_identity(shown);
-    Some(
-        options.with_danger_accept_invalid_certs(tls.ca.is_none()).with_danger_skip_domain_validation(tls.ca.is_none()),
-    )
+    options.with_danger_accept_invalid_certs(tls.ca.is_none()).with_danger_skip_domain_validation(tls.ca.is_none())
 }
 
 /// Logs in, within this time. In a task of its own: the library has been seen to panic at a greeting of nonsense.

@@ -71,7 +71,7 @@ impl Probe {
             .user(Some(&*config.site.user))
             .pass(Some(config.site.password.reveal()))
             .prefer_socket(false)
-            .ssl_opts(ssl(config))
+            .ssl_opts(config.cluster.tls.as_ref().map(ssl))
             .max_allowed_packet(Some(PACKET_BYTES_MAX))
             .wait_timeout(Some(WAIT_TIMEOUT_S))
             .stmt_cache_size(0);

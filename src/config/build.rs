@@ -12,6 +12,7 @@ use super::error::ConfigError;
 use super::file;
 use super::model::*;
 use super::secret::Secret;
+use super::tls;
 
 /// Fills in the defaults and judges what depends on more than one value.
 pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
@@ -104,25 +105,8 @@ fn cluster(cluster: &file::Cluster) -> Result<Cluster, ConfigError> {
         failback: cluster.failback.unwrap_or(false),
         switch_wait: switch_wait(cluster)?,
         available_when_donor: cluster.available_when_donor.unwrap_or(false),
-        tls: cluster.tls.as_ref().map(node_tls).transpose()?,
+        tls: cluster.tls.as_ref().map(tls::of_cluster).transpose()?,
     })
-}
-
-fn node_tls(given: &Spanned<file::NodeTls>) -> Result<NodeTls, ConfigError> {
-    let tls = given.get_ref().clone();
-    let wrong = |message: &str| Err(ConfigError::at_offset(given.span().start, message));
-    let ca = match (tls.ca, tls.verify.unwrap_or(true)) {
-        (None, true) => {
-            return wrong("nodes are to be verified: name the `ca` that vouches for them, or set `verify = false`");
-        }
-        (Some(_), false) => return wrong("`ca` verifies nodes, and `verify = false` says that they are not to be"),
-        (ca, _) => ca,
-    };
-    match (tls.certificate, tls.key) {
-        (None, None) => Ok(NodeTls { ca, shown: None }),
-        (Some(certificate), Some(key)) => Ok(NodeTls { ca, shown: Some((certificate, key)) }),
-        _ => wrong("`certificate` and `key` belong together"),
-    }
 }
 
 fn probe_interval(cluster: &file::Cluster) -> Result<Duration, ConfigError> {
@@ -194,12 +178,7 @@ fn listeners(file: &file::File) -> Result<Box<[Listener]>, ConfigError> {
                 name: name(&listener.name)?,
                 address: *listener.address.get_ref(),
                 service: listener.service,
-                tls: listener.tls.as_ref().map(|tls| Tls {
-                    certificate: tls.certificate.clone(),
-                    key: tls.key.clone(),
-                    client_ca: tls.client_ca.clone(),
-                    require: tls.require.unwrap_or(false),
-                }),
+                tls: listener.tls.as_ref().map(tls::of_listener),
                 proxy_protocol: listener.proxy_protocol.iter().map(|network| network.0).collect(),
             })
         })
@@ -233,6 +212,7 @@ fn link(link: file::Link) -> Result<Link, ConfigError> {
         heartbeat: link_time(link.heartbeat, LINK_HEARTBEAT, Duration::from_millis(1))?,
         retry: link_time(link.retry, LINK_RETRY, Duration::from_secs(1))?,
         admin: link.admin,
+        tls: link.tls.as_ref().map(tls::of_link).transpose()?,
     })
 }
 

@@ -115,6 +115,19 @@ pub(super) struct Link {
     pub heartbeat: Option<Spanned<Interval>>,
     pub retry: Option<Spanned<Interval>>,
     pub admin: Option<SocketAddr>,
+    pub tls: Option<Spanned<LinkTls>>,
+}
+
+#[derive(Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LinkTls {
+    pub ca: Option<PathBuf>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub verify: Option<bool>,
+    pub node_ca: Option<PathBuf>,
+    pub node_certificate: Option<PathBuf>,
+    pub node_key: Option<PathBuf>,
 }
 
 #[derive(Default, serde::Deserialize)]

@@ -20,6 +20,7 @@ pub mod secret;
 pub mod settings;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 use std::fs::File;
 use std::io::Read;

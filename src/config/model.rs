@@ -34,6 +34,8 @@ pub const REMOTE_PORT: u16 = 4007;
 pub const LINKS_MAX: usize = 16;
 /// Addresses of one remote, at most.
 pub const REMOTES_MAX: usize = 8;
+/// Bytes of the name of a file that is named to servers, at most.
+pub(super) const SERVER_PATH_BYTES_MAX: usize = 511;
 /// Where the admin API listens, where nothing is said.
 pub const ADMIN_ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4008);
 
@@ -163,16 +165,16 @@ pub struct Cluster {
     /// Does a donor whose snapshot method doesn't block it stay in use?
     pub available_when_donor: bool,
     /// What it takes to speak TLS with nodes; none if that is not spoken.
-    pub tls: Option<NodeTls>,
+    pub tls: Option<ClientTls>,
 }
 
-/// TLS with nodes.
+/// TLS with servers, of whoever connects to them.
 #[derive(Clone, Debug, PartialEq)]
-pub struct NodeTls {
-    /// A PEM file with the certificates that vouch for those of nodes, which must be for their host names or addresses; none if every
-    /// node is believed.
+pub struct ClientTls {
+    /// A PEM file with the certificates that vouch for those of servers, which must be for their host names or addresses; none if every
+    /// server is believed.
     pub ca: Option<PathBuf>,
-    /// The PEM files of a certificate, and of its key, to show to nodes that ask.
+    /// The PEM files of a certificate, and of its key, to show to servers that ask.
     pub shown: Option<(PathBuf, PathBuf)>,
 }
 
@@ -318,6 +320,17 @@ pub struct Link {
     pub retry: Duration,
     /// The admin address of the remote's proxy, by which its nodes are shown; none if they are not.
     pub admin: Option<SocketAddr>,
+    /// What it takes to speak TLS with the remote; none if that is not spoken.
+    pub tls: Option<LinkTls>,
+}
+
+/// TLS with a remote, which both the writer and the proxy connect to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LinkTls {
+    /// The proxy's files.
+    pub own: ClientTls,
+    /// The same as the nodes have them.
+    pub on_nodes: ClientTls,
 }
 
 /// How the read-write-split service works.

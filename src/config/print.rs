@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::routing::reader::Policy;
 
 use super::duration::print_duration;
-use super::model::{Config, Kind, LogLevel, NodeTls, OutcomePolicy, ReadWriteSplit, Threads};
+use super::model::{ClientTls, Config, Kind, LogLevel, OutcomePolicy, ReadWriteSplit, Threads};
 
 impl fmt::Display for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -36,7 +36,7 @@ impl fmt::Display for Config {
         writeln!(f, "switch_wait = {}", time(cluster.switch_wait))?;
         writeln!(f, "available_when_donor = {}", cluster.available_when_donor)?;
         if let Some(tls) = &cluster.tls {
-            print_node_tls(f, tls)?;
+            writeln!(f, "tls = {{ {} }}", client_tls(tls))?;
         }
         self.print_peers(f)?;
         print_split(f, split)?;
@@ -108,19 +108,29 @@ impl Config {
             if let Some(admin) = link.admin {
                 writeln!(f, "admin = \"{admin}\"")?;
             }
+            if let Some(tls) = &link.tls {
+                let mut settings = client_tls(&tls.own);
+                if let Some(ca) = &tls.on_nodes.ca {
+                    settings += &format!(", node_ca = {}", file(ca));
+                }
+                if let Some((certificate, key)) = &tls.on_nodes.shown {
+                    settings += &format!(", node_certificate = {}, node_key = {}", file(certificate), file(key));
+                }
+                writeln!(f, "tls = {{ {settings} }}")?;
+            }
         }
         Ok(())
     }
 }
 
-fn print_node_tls(f: &mut fmt::Formatter<'_>, tls: &NodeTls) -> fmt::Result {
-    let file = |path: &Path| text(&path.to_string_lossy());
+/// The settings of TLS with servers.
+fn client_tls(tls: &ClientTls) -> String {
     let mut settings: Vec<String> = tls.ca.iter().map(|ca| format!("ca = {}", file(ca))).collect();
     if let Some((certificate, key)) = &tls.shown {
         settings.push(format!("certificate = {}, key = {}", file(certificate), file(key)));
     }
     settings.push(format!("verify = {}", tls.ca.is_some()));
-    writeln!(f, "tls = {{ {} }}", settings.join(", "))
+    settings.join(", ")
 }
 
 fn print_split(f: &mut fmt::Formatter<'_>, split: &ReadWriteSplit) -> fmt::Result {
@@ -136,6 +146,10 @@ fn print_split(f: &mut fmt::Formatter<'_>, split: &ReadWriteSplit) -> fmt::Resul
     writeln!(f, "replay = {}\nreplay_bytes_max = {}", split.replay, split.replay_bytes_max)?;
     writeln!(f, "writer_loss = \"{}\"", split.writer_loss.name())?;
     writeln!(f, "writer_wait = {}\nmultiplex = {}", time(split.writer_wait), split.multiplex)
+}
+
+fn file(path: &Path) -> String {
+    text(&path.to_string_lossy())
 }
 
 fn text(text: &str) -> String {

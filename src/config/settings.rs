@@ -67,6 +67,18 @@ const SETTINGS: &[Setting] = &[
         "the admin address of that proxy, by which the page shows its nodes; both have one token then",
     ),
     (
+        "[[link]]",
+        "tls",
+        "TLS with the remote, of the writer and of the proxy, which asks it too; without it none is spoken",
+    ),
+    ("[[link]] tls", "ca", "file with the certificates that vouch for the remote's"),
+    ("[[link]] tls", "certificate", "file with the certificate that is shown to a remote that asks for one"),
+    ("[[link]] tls", "key", "file with the key of that"),
+    ("[[link]] tls", "verify", "`false` in place of `ca`: any remote is believed"),
+    ("[[link]] tls", "node_ca", "where the nodes have the file of `ca`, if not at the same place as the proxy"),
+    ("[[link]] tls", "node_certificate", "likewise"),
+    ("[[link]] tls", "node_key", "likewise"),
+    (
         "[read-write-split]",
         "readers",
         "how a reader is chosen: `adaptive` (response time and load) or `least-connections`",

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::routing::reader::Policy;
 
@@ -402,7 +402,7 @@ fn tls_with_nodes_says_whom_to_believe() {
         ("ca = \"/ca\", certificate = \"/c\", key = \"/k\"", None),
         ("verify = false", None),
         ("", Some("name the `ca`")),
-        ("ca = \"/ca\", verify = false", Some("are not to be")),
+        ("ca = \"/ca\", verify = false", Some("says the opposite")),
         ("ca = \"/ca\", key = \"/k\"", Some("belong together")),
     ] {
         let said = read(&format!("{SMALL}\n[cluster]\ntls = {{ {tls} }}")).map_err(|error| error.to_string());
@@ -411,6 +411,38 @@ fn tls_with_nodes_says_whom_to_believe() {
             said.err().is_none_or(|said| said.contains(why.unwrap()) && said.starts_with("configuration:17:")),
             "{tls}"
         );
+    }
+}
+
+#[test]
+fn a_links_files_may_be_elsewhere_on_nodes() {
+    let with = |tls: &str| read(&format!("{SMALL}{LINK}tls = {{ {tls} }}\n"));
+    let file = |path: &Option<PathBuf>| path.as_deref().map(|path| path.display().to_string()).unwrap_or_default();
+    for (tls, ca, certificate) in [
+        ("ca = \"/ca\"", "/ca", ""),
+        ("ca = \"/ca\", node_ca = \"/n/ca\"", "/n/ca", ""),
+        ("verify = false, certificate = \"/c\", key = \"/k\"", "", "/c"),
+        (
+            "ca = \"/ca\", certificate = \"/c\", key = \"/k\", node_certificate = \"/n/c\", node_key = \"/n/k\"",
+            "/ca",
+            "/n/c",
+        ),
+    ] {
+        let config = with(tls).unwrap();
+        let on_nodes = config.links[0].tls.clone().unwrap().on_nodes;
+        let shown = file(&on_nodes.shown.map(|(certificate, _)| certificate));
+        assert_eq!((&*file(&on_nodes.ca), &*shown), (ca, certificate), "{tls}");
+        assert_eq!(read(&config.to_string().replace("***", "${SECRET}")).unwrap(), config);
+    }
+    let long = format!("ca = \"/{}\"", "x".repeat(model::SERVER_PATH_BYTES_MAX));
+    for (tls, why) in [
+        ("", "the remote is to be verified"),
+        ("verify = false, node_ca = \"/ca\"", "there is no `ca`"),
+        ("ca = \"/ca\", node_key = \"/k\"", "belong together"),
+        (&long, "no name as long"),
+    ] {
+        let error = with(tls).unwrap_err().to_string();
+        assert!(error.contains(why), "{error}");
     }
 }
 

@@ -12,7 +12,7 @@ use super::plan::{Action, Link, Plan, Site, State, plan, reached};
 use super::remote::{Asked, RemoteWatch};
 use super::status::{Channel, Receiver};
 use crate::cluster::view::NodeId;
-use crate::config::Config;
+use crate::config::Live;
 use crate::config::model::{self, Address};
 use crate::gtid::Position;
 
@@ -35,7 +35,7 @@ pub struct Course {
 
 impl Course {
     /// The course of the link at this place of the configuration.
-    pub fn new(config: &Arc<Config>, place: usize, is_wanted: bool, wake: &Arc<Notify>) -> Self {
+    pub fn new(config: &Live, place: usize, is_wanted: bool, wake: &Arc<Notify>) -> Self {
         let now = Instant::now();
         Self {
             remote: RemoteWatch::start(config.clone(), place, wake.clone()),
@@ -53,7 +53,8 @@ impl Course {
     /// The link as the plan knows it.
     pub fn link<'a>(&self, link: &'a model::Link) -> Link<'a> {
         let model::Link { name, remote, user, .. } = link;
-        Link { name, remote, user, is_wanted: self.is_wanted, has_run: self.has_run }
+        let tls = link.tls.as_ref().map(|tls| &tls.on_nodes);
+        Link { name, remote, user, tls, is_wanted: self.is_wanted, has_run: self.has_run }
     }
 
     /// An operator wants it to run, or not to.

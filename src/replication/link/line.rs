@@ -7,7 +7,7 @@ use std::fmt::Display;
 use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
-use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, ServerError as Refusal, SslOpts, Value};
+use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, Row, ServerError as Refusal, Value};
 use tokio::time::timeout;
 
 use super::lease::{LOCK, holder, mark};
@@ -16,7 +16,7 @@ use super::status::{
 };
 use crate::cluster::login::{NoLogin, log_in, ssl};
 use crate::config::Config;
-use crate::config::model::{Address, Kind, Link};
+use crate::config::model::{Address, ClientTls, Kind, Link};
 
 /// The server's `wait_timeout` for these connections.
 const IDLE_MAX: Duration = Duration::from_secs(5);
@@ -49,7 +49,7 @@ impl Line {
             Kind::Galera => ", wsrep_sync_wait = 0",
             Kind::Standalone => "",
         };
-        Self::new(address, &config.site.user, config.site.password.reveal(), wsrep, ssl(config), config)
+        Self::new(address, &config.site.user, config.site.password.reveal(), wsrep, config.cluster.tls.as_ref(), config)
     }
 
     /// The lease can be taken on it, and shows something of these links.
@@ -65,7 +65,7 @@ impl Line {
 
     /// To a remote, as the link's own user.
     pub fn to_remote(address: &Address, link: &Link, config: &Config) -> Self {
-        Self::new(address, &link.user, link.password.reveal(), "", None, config)
+        Self::new(address, &link.user, link.password.reveal(), "", link.tls.as_ref().map(|tls| &tls.own), config)
     }
 
     fn new(
@@ -73,7 +73,7 @@ impl Line {
         user: &str,
         password: &str,
         settings: &str,
-        tls: Option<SslOpts>,
+        tls: Option<&ClientTls>,
         config: &Config,
     ) -> Self {
         let idle = IDLE_MAX.as_secs();
@@ -83,7 +83,7 @@ impl Line {
             .user(Some(user))
             .pass(Some(password))
             .prefer_socket(false)
-            .ssl_opts(tls)
+            .ssl_opts(tls.map(ssl))
             .max_allowed_packet(Some(PACKET_BYTES_MAX))
             .wait_timeout(Some(idle as usize))
             .stmt_cache_size(0)

@@ -6,9 +6,9 @@
 
 use super::position::resume;
 use super::start::Start;
-use super::status::{Channel, NodeStatus, Receiver, Trouble};
+use super::status::{Channel, NodeStatus, Receiver, Source, SourceTls, Trouble};
 use crate::cluster::view::NodeId;
-use crate::config::model::Address;
+use crate::config::model::{Address, ClientTls};
 use crate::gtid::Position;
 
 /// One link, as it should be.
@@ -20,6 +20,8 @@ pub struct Link<'a> {
     pub remote: &'a [Address],
     /// The replication user.
     pub user: &'a str,
+    /// The files of nodes for TLS with the remote, if that is spoken.
+    pub tls: Option<&'a ClientTls>,
     /// Should it run? An operator can stop it.
     pub is_wanted: bool,
     /// Has it replicated before, perhaps without a transaction to show for it?
@@ -323,8 +325,17 @@ impl<'a> Case<'a> {
     }
 
     /// How a connection differs from what the link should be.
-    pub(super) fn is_changed(&self, channel: &Channel) -> Option<String> {
-        let source = &channel.source;
+    fn is_changed(&self, channel: &Channel) -> Option<String> {
+        let tls = || match (&channel.source.tls, self.link.tls.map(SourceTls::of)) {
+            (None, Some(_)) => Some("it speaks no TLS".to_owned()),
+            (Some(_), None) => Some("it speaks TLS".to_owned()),
+            (found, wanted) => (*found != wanted).then(|| "its TLS is not as configured".to_owned()),
+        };
+        self.is_elsewhere(&channel.source).or_else(tls)
+    }
+
+    /// What is not that of the link where a connection replicates from, and how.
+    pub(super) fn is_elsewhere(&self, source: &Source) -> Option<String> {
         if !self.link.remote.iter().any(|address| source.is_at(address)) {
             Some(format!("it replicates from {}:{}", source.host, source.port))
         } else if *source.user != *self.link.user {

@@ -64,7 +64,7 @@ impl Reconciler {
         let (wake, config) = (Arc::new(Notify::new()), live.load());
         let stopped = StoppedLinks::recall(&config.site.state_dir, &config.site.name);
         let courses = config.links.iter().enumerate();
-        let courses = courses.map(|(at, link)| Course::new(&config, at, !stopped.has(&link.name), &wake)).collect();
+        let courses = courses.map(|(at, link)| Course::new(&live, at, !stopped.has(&link.name), &wake)).collect();
         let mut reconciler = Self {
             signature: signature(unique),
             lines: Vec::new(),

@@ -10,8 +10,8 @@ use tokio::time::timeout;
 use super::line::Line;
 use super::plan::{Remote, RemoteStatus};
 use super::status::Facts;
-use crate::config::Config;
 use crate::config::model::{Address, Link};
+use crate::config::{Config, Live};
 use crate::gtid::Position;
 
 /// What the next answer is for.
@@ -32,14 +32,20 @@ pub struct RemoteWatch {
 
 impl RemoteWatch {
     /// Watches for as long as this value lives; `wake` is told of what is new.
-    pub fn start(config: Arc<Config>, link: usize, wake: Arc<Notify>) -> Self {
+    pub fn start(live: Live, link: usize, wake: Arc<Notify>) -> Self {
         let (publish, seen) = watch::channel(Err("not asked yet".into()));
         let (asked, questions) = watch::channel(Asked::default());
         let ask = Arc::new(Notify::new());
         let now = ask.clone();
         tokio::spawn(async move {
+            let mut config = live.load();
             let mut asker = Asker::new(&config, &config.links[link]);
             while !publish.is_closed() {
+                let newest = live.load();
+                if !Arc::ptr_eq(&config, &newest) {
+                    // Certificates may be others, though their files have the same names.
+                    (asker, config) = (Asker::new(&newest, &newest.links[link]), newest);
+                }
                 let asked = questions.borrow().clone();
                 let behind = publish.borrow().as_ref().map_or(0, |status: &RemoteStatus| status.behind);
                 let answer = asker.ask(&asked, behind).await;

@@ -127,7 +127,7 @@ impl<'a> Case<'a> {
             return Err(Plan::new(State::Blocked, why).remedy("set wsrep_gtid_mode = ON on all nodes"));
         }
         let is_same_remote = |channel: &&Channel| {
-            !channel.name.eq_ignore_ascii_case(self.link.name) && self.is_changed(channel).is_none()
+            !channel.name.eq_ignore_ascii_case(self.link.name) && self.is_elsewhere(&channel.source).is_none()
         };
         let foreign =
             self.nodes().find_map(|(_, node)| Some((node, node.current()?.channels.iter().find(is_same_remote)?)));

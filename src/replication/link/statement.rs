@@ -5,6 +5,7 @@
 
 use super::plan::Action;
 use super::start::Start;
+use super::status::SourceTls;
 use crate::config::model::Link;
 
 /// The statements of an action, in order.
@@ -35,16 +36,31 @@ fn start_statements(start: &Start, link: &Link) -> Vec<String> {
     }
     all.push(format!(
         "CHANGE MASTER '{name}' TO MASTER_HOST = {}, MASTER_PORT = {}, MASTER_USER = {}, MASTER_PASSWORD = {}, \
-        MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = {}, MASTER_HEARTBEAT_PERIOD = {:.3}",
+        MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = {}, MASTER_HEARTBEAT_PERIOD = {:.3}, {}",
         quote(&start.address.host),
         start.address.port,
         quote(&link.user),
         quote(link.password.reveal()),
         link.retry.as_secs(),
         link.heartbeat.as_secs_f64(),
+        tls(link),
     ));
     all.extend(std::iter::once(quote(name)).chain(others()).map(|name| format!("START SLAVE {name}")));
     all
+}
+
+/// All of it is said, whatever a connection of this name has, or a server takes for its default.
+fn tls(link: &Link) -> String {
+    let Some(tls) = link.tls.as_ref().map(|tls| SourceTls::of(&tls.on_nodes)) else {
+        return "MASTER_SSL = 0".to_owned();
+    };
+    format!(
+        "MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = {}, MASTER_SSL_CA = {}, MASTER_SSL_CERT = {}, MASTER_SSL_KEY = {}",
+        u8::from(tls.verifies),
+        quote(&tls.ca),
+        quote(&tls.certificate),
+        quote(&tls.key),
+    )
 }
 
 /// A string literal.
@@ -58,6 +74,7 @@ mod tests {
 
     use super::*;
     use crate::cluster::view::NodeId;
+    use crate::config::model::{ClientTls, LinkTls};
     use crate::config::secret::Secret;
 
     fn link() -> Link {
@@ -69,12 +86,13 @@ mod tests {
             heartbeat: Duration::from_millis(2500),
             retry: Duration::from_secs(1),
             admin: None,
+            tls: None,
         }
     }
 
     const CHANGE: &str = "CHANGE MASTER 'dr' TO MASTER_HOST = '192.168.56.80', MASTER_PORT = 4007, \
         MASTER_USER = 'repl_user', MASTER_PASSWORD = 'it\\'s a \\\\ secret', MASTER_USE_GTID = slave_pos, \
-        MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 2.500";
+        MASTER_CONNECT_RETRY = 1, MASTER_HEARTBEAT_PERIOD = 2.500, MASTER_SSL = 0";
 
     #[test]
     fn a_position_is_set_while_nothing_runs() {
@@ -98,6 +116,27 @@ mod tests {
         let start = Action::Start(start);
         assert_eq!(statements(&start, &link()), expected);
         assert_eq!(resume(&start), ["START SLAVE 'other'", "START SLAVE ''"]);
+    }
+
+    #[test]
+    fn tls_is_as_nodes_have_its_files() {
+        let tls = |own: &str, ca: Option<&str>, shown: Option<(&str, &str)>| {
+            let of = |ca: Option<&str>, shown: Option<(&str, &str)>| ClientTls {
+                ca: ca.map(Into::into),
+                shown: shown.map(|(certificate, key)| (certificate.into(), key.into())),
+            };
+            let tls = Some(LinkTls { own: of(Some(own), None), on_nodes: of(ca, shown) });
+            super::tls(&Link { tls, ..link() })
+        };
+        assert_eq!(
+            tls("/proxy/ca", Some("/node/ca's"), Some(("/node/cert", "/node/key"))),
+            "MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 1, MASTER_SSL_CA = '/node/ca\\'s', \
+            MASTER_SSL_CERT = '/node/cert', MASTER_SSL_KEY = '/node/key'"
+        );
+        assert_eq!(
+            tls("/proxy/ca", None, None),
+            "MASTER_SSL = 1, MASTER_SSL_VERIFY_SERVER_CERT = 0, MASTER_SSL_CA = '', MASTER_SSL_CERT = '', MASTER_SSL_KEY = ''"
+        );
     }
 
     #[test]

@@ -4,9 +4,10 @@
 //! of us: the replication user may read variables, and needs no grant for it.
 
 use std::fmt;
+use std::path::Path;
 
 use crate::cluster::values::{Unreadable, Values};
-use crate::config::model::Address;
+use crate::config::model::{Address, ClientTls};
 use crate::gtid::Position;
 
 /// What every server is asked. Answers in every state of a node, and needs no grant.
@@ -112,6 +113,30 @@ pub struct Source {
     pub user: Box<str>,
     /// `Using_Gtid` is `Slave_Pos`.
     pub by_slave_position: bool,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<SourceTls>,
+}
+
+/// TLS of a replication connection. Files are the node's; an empty name is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceTls {
+    /// Must somebody vouch for the remote?
+    pub verifies: bool,
+    /// Who does.
+    pub ca: Box<str>,
+    /// What is shown to the remote.
+    pub certificate: Box<str>,
+    /// The key of that.
+    pub key: Box<str>,
+}
+
+impl SourceTls {
+    /// With these files.
+    pub fn of(tls: &ClientTls) -> Self {
+        let name = |path: Option<&Path>| path.map(Path::to_string_lossy).unwrap_or_default().into();
+        let (certificate, key) = tls.shown.as_ref().map(|(certificate, key)| (&**certificate, &**key)).unzip();
+        Self { verifies: tls.ca.is_some(), ca: name(tls.ca.as_deref()), certificate: name(certificate), key: name(key) }
+    }
 }
 
 impl Source {
@@ -214,6 +239,7 @@ impl Channel {
                 port: row.parse("Master_Port")?,
                 user: row.text("Master_User")?.into(),
                 by_slave_position: row.is("Using_Gtid", "Slave_Pos"),
+                tls: source_tls(&row)?,
             },
             receiver: match row.text("Slave_IO_Running")? {
                 "No" => Receiver::Stopped,
@@ -227,6 +253,19 @@ impl Channel {
             relay: (row.text("Relay_Log_File")?.into(), row.parse("Relay_Log_Pos")?),
         })
     }
+}
+
+/// A server that can't speak TLS says `Ignored`, and speaks none.
+fn source_tls(row: &Values<'_>) -> Result<Option<SourceTls>, Unreadable> {
+    if !row.is("Master_SSL_Allowed", "Yes") {
+        return Ok(None);
+    }
+    Ok(Some(SourceTls {
+        verifies: row.is("Master_SSL_Verify_Server_Cert", "Yes"),
+        ca: row.text("Master_SSL_CA_File")?.into(),
+        certificate: row.text("Master_SSL_Cert")?.into(),
+        key: row.text("Master_SSL_Key")?.into(),
+    }))
 }
 
 #[cfg(test)]
@@ -244,7 +283,8 @@ mod tests {
 
     const CHANNEL: &str = "Connection_name=dr\nMaster_Host=192.168.56.80\nMaster_User=repl_user\nMaster_Port=4007\n\
         Relay_Log_File=relay-bin-dr.000002\nRelay_Log_Pos=615\nSlave_IO_Running=Yes\nSlave_SQL_Running=Yes\n\
-        Seconds_Behind_Master=7\nLast_IO_Errno=0\nLast_IO_Error=\nLast_SQL_Errno=0\nLast_SQL_Error=\nUsing_Gtid=Slave_Pos";
+        Seconds_Behind_Master=7\nLast_IO_Errno=0\nLast_IO_Error=\nLast_SQL_Errno=0\nLast_SQL_Error=\nUsing_Gtid=Slave_Pos\n\
+        Master_SSL_Allowed=No\nMaster_SSL_CA_File=\nMaster_SSL_Cert=\nMaster_SSL_Key=\nMaster_SSL_Verify_Server_Cert=No";
 
     #[test]
     fn a_cluster_has_a_domain_and_each_node_another() {
@@ -285,6 +325,10 @@ mod tests {
         let read = |from: &str, to: &str| Channel::read(&rows(&CHANNEL.replace(from, to))).unwrap();
         assert_eq!(read("IO_Running=Yes", "IO_Running=Preparing").receiver, Receiver::Connecting);
         assert_eq!(read("Behind_Master=7", "").lag_seconds, None);
+        assert_eq!((&channel.source.tls, read("Allowed=No", "Allowed=Ignored").source.tls), (&None, None));
+        let secure = read("Allowed=No\nMaster_SSL_CA_File=", "Allowed=Yes\nMaster_SSL_CA_File=/tls/ca.pem");
+        let secure = secure.source.tls.unwrap();
+        assert_eq!((secure.verifies, &*secure.ca, &*secure.key), (false, "/tls/ca.pem", ""));
         let failed = read("SQL_Errno=0\nLast_SQL_Error=", "SQL_Errno=1062\nLast_SQL_Error=twice");
         assert_eq!(failed.error().unwrap().to_string(), "error 1062: twice");
         assert!(read("SQL_Running=Yes", "SQL_Running=No").is_active(), "it receives");

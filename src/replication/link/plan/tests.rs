@@ -76,7 +76,7 @@ impl World {
     }
 
     fn link<'a>(&self, remote: &'a [Address]) -> Link<'a> {
-        Link { name: "dr", remote, user: "repl_user", is_wanted: self.is_wanted, has_run: self.has_run }
+        Link { name: "dr", remote, user: "repl_user", tls: None, is_wanted: self.is_wanted, has_run: self.has_run }
     }
 
     fn plan(&self) -> Plan {
@@ -113,7 +113,13 @@ fn node(name: &str, number: u32) -> Node {
 fn running() -> Channel {
     Channel {
         name: "dr".into(),
-        source: Source { host: "192.168.56.80".into(), port: 4007, user: "repl_user".into(), by_slave_position: true },
+        source: Source {
+            host: "192.168.56.80".into(),
+            port: 4007,
+            user: "repl_user".into(),
+            by_slave_position: true,
+            tls: None,
+        },
         receiver: Receiver::Connected,
         applies: true,
         lag_seconds: Some(0),
@@ -282,6 +288,7 @@ fn what_somebody_changed_by_hand_is_set_right() {
         (Source { port: 3306, ..source.clone() }, "it replicates from 192.168.56.80:3306"),
         (Source { user: "root".into(), ..source.clone() }, "its user is 'root'"),
         (Source { by_slave_position: false, ..source.clone() }, "it does not go by MASTER_USE_GTID=slave_pos"),
+        (Source { tls: Some(SourceTls::of(&ca("/ca"))), ..source.clone() }, "it speaks TLS"),
     ] {
         let world = World::new().channel(0, Channel { source, ..running() });
         let plan = world.expect("Starting start@0 at 70-7000-9,81-8000-12");
@@ -292,6 +299,33 @@ fn what_somebody_changed_by_hand_is_set_right() {
     for half in [Channel { applies: false, ..running() }, Channel { receiver: Receiver::Stopped, ..running() }] {
         World::new().channel(0, half).expect("Starting start@0 at 70-7000-9,81-8000-12");
     }
+}
+
+/// TLS with a remote for which this file vouches.
+fn ca(file: &str) -> ClientTls {
+    ClientTls { ca: Some(file.into()), shown: None }
+}
+
+#[test]
+fn tls_is_as_configured() {
+    let (remote, tls) = (["192.168.56.80:4007".parse().unwrap()], ca("/ca"));
+    for (found, why) in [
+        (Some(SourceTls::of(&tls)), None),
+        (None, Some("it speaks no TLS")),
+        (Some(SourceTls::of(&ca("/other"))), Some("its TLS is not as configured")),
+        (Some(SourceTls { verifies: false, ..SourceTls::of(&tls) }), Some("its TLS is not as configured")),
+    ] {
+        let source = Source { tls: found, ..running().source };
+        let world = World::new().channel(0, Channel { source, ..running() });
+        let link = Link { tls: Some(&tls), ..world.link(&remote) };
+        let plan = plan(link, Site { nodes: &world.nodes, writer: world.writer }, &world.remote);
+        let said = why.map_or_else(String::new, |why| format!("it was changed by hand: {why}"));
+        assert_eq!(*plan.reason, said);
+        assert_eq!(plan.action.is_some(), why.is_some(), "{plan:?}");
+    }
+    // Whoever replicates from there by another name does so with TLS, too.
+    let source = Source { tls: Some(SourceTls::of(&tls)), ..running().source };
+    World::new().channel(1, Channel { name: "by hand".into(), source, ..running() }).expect("Blocked");
 }
 
 #[test]
