@@ -5,8 +5,8 @@ use crate::routing::split::{Route, route};
 use crate::sql::hint::{Hint, hint};
 use crate::sql::statement::{Class, Traits, Verdict, classify};
 use crate::wire::capability::{Capabilities, Status};
-use crate::wire::command::{Command, STMT_CLOSE};
-use crate::wire::packet::{self, HEADER, Header};
+use crate::wire::command::Command;
+use crate::wire::packet::{HEADER, Header};
 use crate::wire::reply::Shape;
 use crate::wire::upload::Upload;
 use crate::wire::{err, ok};
@@ -235,7 +235,9 @@ impl Machine {
             return Err(Fault::client(1461, b"42000", text));
         }
         let verdict = classify(text, self.state.mode);
-        Ok(Work { after: After::Prepare(verdict), ..self.statement(Command::StmtPrepare, verdict, desk) })
+        let work = self.statement(Command::StmtPrepare, verdict, desk);
+        let retry = !matches!(work.target, Target::Slot(_)) && !self.replay_is_due();
+        Ok(Work { after: After::Prepare(verdict), retry, ..work })
     }
 
     fn execute(&mut self, command: Command, packet: &[u8], desk: &Desk) -> Result<Work, Fault> {
@@ -330,20 +332,6 @@ impl Machine {
     fn named(&mut self, id: u32) -> Option<(u32, &mut Statement)> {
         let id = self.prepared.resolve(id)?;
         self.prepared.get_mut(id).map(|statement| (id, statement))
-    }
-
-    fn close_statement(&mut self, packet: &[u8], desk: &mut Desk) {
-        let id = statement_id(packet).and_then(|id| self.prepared.resolve(id));
-        if let Some(journal) = self.journal.as_mut().filter(|journal| id.is_some_and(|id| journal.names(id))) {
-            journal.spoil();
-        }
-        let Some(statement) = id.and_then(|id| self.prepared.remove(id)) else { return };
-        for (slot, id) in statement.places() {
-            if self.conns.get(usize::from(slot)).is_some_and(|conn| conn.is_ready()) {
-                let payload = [&[STMT_CLOSE][..], &id.to_le_bytes()].concat();
-                desk.write(Peer::Node(slot), |out| packet::put_chain(out, 0, &payload));
-            }
-        }
     }
 
     /// COM_RESET_CONNECTION: one connection is reset and stays, the others go.

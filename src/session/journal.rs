@@ -21,6 +21,8 @@ pub(super) struct Journal {
     /// The commands, one behind the other, as the client has sent them; before each what was uploaded for it.
     bytes: Vec<u8>,
     entries: Vec<Entry>,
+    /// Bytes of the prepared statements that are kept for it alone.
+    statement_bytes: usize,
     /// So many of them came before the transaction, and say how it is to be.
     announcements: usize,
     /// Of the answer that is coming in.
@@ -88,7 +90,7 @@ impl Journal {
         self.entries.clear();
         (self.floor, self.target) = (floor, Some(target));
         self.home = None;
-        self.announcements = 0;
+        (self.announcements, self.statement_bytes) = (0, 0);
         (self.spoiled, self.told_rows, self.has_effects, self.replay) = (false, false, false, None);
     }
 
@@ -172,10 +174,22 @@ impl Journal {
 
     /// A part of what is uploaded for the statement under way, or of the statement itself.
     pub(super) fn upload(&mut self, bytes: &[u8], bytes_max: usize) {
-        if self.spoiled || self.bytes.len() + bytes.len() > bytes_max {
+        if self.spoiled || !self.has_room(bytes.len(), bytes_max) {
             return self.spoil();
         }
         self.bytes.extend_from_slice(bytes);
+    }
+
+    fn has_room(&self, bytes: usize, bytes_max: usize) -> bool {
+        self.bytes.len() + self.statement_bytes + bytes <= bytes_max
+    }
+
+    /// A prepared statement that it names takes so many bytes, and is kept for it alone from now on.
+    pub(super) fn keep_statement(&mut self, bytes: usize, bytes_max: usize) {
+        if !self.has_room(bytes, bytes_max) {
+            return self.spoil();
+        }
+        self.statement_bytes += bytes;
     }
 
     /// The statement whose answer was taken in has ended: keeps it, unless the transaction grows too long for that. An empty
@@ -184,7 +198,7 @@ impl Journal {
         if self.spoiled {
             return;
         }
-        if self.bytes.len() + command.len() > bytes_max {
+        if !self.has_room(command.len(), bytes_max) {
             return self.spoil();
         }
         let upload = self.end();
@@ -217,7 +231,14 @@ impl Journal {
 
     /// Whether it names the prepared statement of this id.
     pub(super) fn names(&self, statement: u32) -> bool {
-        self.entries.iter().any(|entry| entry.statement == Some(statement))
+        self.entries.iter().rev().any(|entry| entry.statement == Some(statement))
+    }
+
+    /// Another prepared statement will do for one that it names.
+    pub(super) fn rename(&mut self, statement: u32, other: u32) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.statement == Some(statement)) {
+            entry.statement = Some(other);
+        }
     }
 
     /// Whether the client could tell at what time its statements ran: nothing else shows what they left.

@@ -293,6 +293,11 @@ pub(super) fn is_doomed(error: &Error) -> bool {
     matches!(error.code, 1180 | 1053 | 1927)
 }
 
+/// The same of a statement within a transaction, which is over as well if its connection is.
+pub(super) fn refusal_within(error: &Error) -> Option<Refusal> {
+    refusal(error).or_else(|| is_doomed(error).then_some(Refusal::Unfit))
+}
+
 /// A node's error as one of ours.
 pub(super) fn fault_of(error: &Error) -> Fault {
     Fault::node(Retry::Replay, error.code, &error.state, String::from_utf8_lossy(error.message))

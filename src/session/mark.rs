@@ -32,6 +32,8 @@ pub(super) struct Trail {
     writes: bool,
     /// A statement says that it has changed rows.
     pub(super) changed: bool,
+    /// A mark was used that may have been used before.
+    pub(super) reuses: bool,
     /// A GTID was told since the unit began.
     pub(super) told: bool,
     /// The cluster when the unit began. As long as it is held, the writer of then is not left for another, up to a limit.
@@ -52,7 +54,7 @@ impl Trail {
     fn begin(&mut self, view: &Arc<ClusterView>, is_marked: bool) {
         self.marks.clear();
         self.marks.shrink_to(MARKS_KEPT);
-        (self.unmarked, self.writes, self.changed, self.told) = (false, false, false, false);
+        (self.unmarked, self.writes, self.changed, self.reuses, self.told) = (false, false, false, false, false);
         (self.view, self.is_marked) = (Some(view.clone()), is_marked);
     }
 
@@ -132,6 +134,7 @@ impl Machine {
                 let statement = work.statement.and_then(|id| self.prepared.get(id))?;
                 let text = statement.packet.get(HEADER + 1..).unwrap_or_default();
                 self.trail.note(verdict, statement.mark, text);
+                self.trail.reuses |= statement.mark.is_some();
                 None
             }
             After::Statement(verdict) if work.command == Command::Query => {

@@ -6,6 +6,7 @@
 
 mod causal;
 mod client;
+mod close;
 mod command;
 mod conn;
 mod data;
@@ -30,6 +31,7 @@ mod place;
 pub mod portrait;
 mod prepared;
 mod publish;
+mod refused;
 pub mod registry;
 mod replay;
 mod replica;

@@ -89,8 +89,7 @@ impl Machine {
             () if within && work.verdict().is_some_and(|verdict| verdict.class == Class::Write) => {
                 "it commits twice: what was open, and itself"
             }
-            // Its executes have one mark.
-            () if self.prepared.len() > 0 && (written.untold || written.strays) => {
+            () if self.trail.reuses && (written.untold || written.strays) => {
                 "what the session had written before is not known, and could be taken for it"
             }
             () if !within && !work.redo => UNMARKED,

@@ -4,7 +4,7 @@ use tracing::warn;
 
 use crate::backend::login::{SSL_REQUEST, Step};
 use crate::backend::pool::Kept;
-use crate::fault::{Fault, Retry};
+use crate::fault::Fault;
 use crate::wire::Malformed;
 use crate::wire::err::Error;
 use crate::wire::packet::{self, HEADER};
@@ -15,7 +15,7 @@ use super::desk::{Action, Desk, Peer, Slot};
 use super::loss::{Refusal, refusal};
 use super::machine::{Machine, Phase as MachinePhase};
 use super::prepared::statement_id;
-use super::reply::{LATE, lacks};
+use super::refused::LATE;
 
 /// ER_UNKNOWN_SYSTEM_VARIABLE.
 const UNKNOWN_VARIABLE: u16 = 1193;
@@ -82,24 +82,15 @@ impl Machine {
             (Purpose::Announcement, Kind::Err) => self.lose(slot, desk),
             (Purpose::Prepare(id), Kind::Prepared) => {
                 let on_node = statement_id(&bytes[..HEADER + 5]).unwrap_or_default();
-                if let Some(statement) = self.prepared.get_mut(id) {
-                    statement.prepared_on(slot, on_node);
+                match self.prepared.get_mut(id) {
+                    Some(statement) => statement.prepared_on(slot, on_node),
+                    None => self.close_on_nodes(&[(slot, on_node)], desk),
                 }
             }
             (Purpose::Prepare(_), Kind::Err) => {
                 let error = Error::parse(&bytes[HEADER..])?;
                 conn.settle();
-                if let Some(work) = &mut self.work
-                    && lacks(&error)
-                    && work.retry
-                    && work.may_move_to(desk.view.writer)
-                {
-                    work.slot = None;
-                    self.advance(None, desk);
-                    return Ok(part.length);
-                }
-                let fault = Fault::node(Retry::Never, error.code, &error.state, String::from_utf8_lossy(error.message));
-                self.fail(fault, desk);
+                self.not_prepared(slot, &error, desk);
             }
             (Purpose::Setting, Kind::Err) => {
                 // Where all variables are told of, there is no such name as one more (1193).

@@ -1,6 +1,7 @@
 //! Binary prepared statements of a session: the client's own ids, and what each is called on which node connection (pure).
 //!
 //! A client may leave the parameter types out of an execute after its first one; a connection that has not seen them gets them added.
+//! A statement that the client has closed stays for as long as a transaction may have to run it again.
 
 use std::collections::BTreeMap;
 
@@ -37,6 +38,8 @@ pub(super) struct Statement {
     places: Vec<Place>,
     held: Held,
     data: Data,
+    /// For the client it is gone.
+    closed: bool,
 }
 
 /// The long data for the next execute, as the client has sent it.
@@ -83,6 +86,8 @@ struct Place {
 #[derive(Default)]
 pub(super) struct Prepared {
     statements: BTreeMap<u32, Statement>,
+    /// How many of them the client has closed.
+    closed: usize,
     /// How many of them have data or a cursor on some connection.
     holding: usize,
     /// Bytes of long data that are kept.
@@ -95,12 +100,12 @@ pub(super) struct Prepared {
 impl Prepared {
     /// Bytes that it keeps besides itself.
     pub(super) fn memory(&self) -> usize {
-        let statement = |statement: &Statement| size_of::<Statement>() + statement.packet.len();
-        self.data_bytes + self.statements.values().map(statement).sum::<usize>()
+        self.data_bytes + self.statements.values().map(Statement::memory).sum::<usize>()
     }
 
+    /// How many the client has.
     pub(super) fn len(&self) -> usize {
-        self.statements.len()
+        self.statements.len() - self.closed
     }
 
     /// A new statement that has just been prepared on a connection. Returns the client's id for it.
@@ -126,6 +131,7 @@ impl Prepared {
             places,
             held: Held::Nothing,
             data: Data::default(),
+            closed: false,
         };
         self.statements.insert(self.last, statement);
         self.last_valid = true;
@@ -140,7 +146,7 @@ impl Prepared {
     /// The client's id in a command, [`LAST`] resolved.
     pub(super) fn resolve(&self, id: u32) -> Option<u32> {
         let id = if id == LAST && self.last_valid { self.last } else { id };
-        self.statements.contains_key(&id).then_some(id)
+        self.statements.get(&id).filter(|statement| !statement.closed).map(|_| id)
     }
 
     pub(super) fn get(&self, id: u32) -> Option<&Statement> {
@@ -151,9 +157,41 @@ impl Prepared {
         self.statements.get_mut(&id)
     }
 
-    pub(super) fn remove(&mut self, id: u32) -> Option<Statement> {
+    pub(super) fn remove(&mut self, id: u32) {
         self.release(id);
-        self.statements.remove(&id)
+        let removed = self.statements.remove(&id);
+        self.closed -= usize::from(removed.is_some_and(|statement| statement.closed));
+    }
+
+    /// The client has closed a statement that may have to run again. Returns where it was prepared.
+    pub(super) fn close(&mut self, id: u32) -> Vec<(Slot, u32)> {
+        self.release(id);
+        let Some(statement) = self.statements.get_mut(&id) else { return Vec::new() };
+        self.closed += usize::from(!std::mem::replace(&mut statement.closed, true));
+        std::mem::take(&mut statement.places).into_iter().map(|place| (place.slot, place.id)).collect()
+    }
+
+    /// One of those that the client has closed which is the same as this one.
+    pub(super) fn closed_like(&self, id: u32) -> Option<u32> {
+        let like = self.statements.get(&id).filter(|_| self.closed > 0)?;
+        let same = |other: &Statement| other.closed && other.packet == like.packet;
+        self.statements.iter().find(|(other, statement)| **other != id && same(statement)).map(|(other, _)| *other)
+    }
+
+    /// The ids of those that the client has closed.
+    pub(super) fn closed(&self) -> Vec<u32> {
+        if self.closed == 0 {
+            return Vec::new();
+        }
+        self.statements.iter().filter(|(_, statement)| statement.closed).map(|(id, _)| *id).collect()
+    }
+
+    /// Nothing runs again: those that the client has closed are gone.
+    pub(super) fn forget_closed(&mut self) {
+        if self.closed > 0 {
+            self.statements.retain(|_, statement| !statement.closed);
+            self.closed = 0;
+        }
     }
 
     /// Something is held for a statement on a connection now, or nothing any more.
@@ -233,6 +271,11 @@ impl Prepared {
 }
 
 impl Statement {
+    /// Bytes that it takes.
+    pub(super) fn memory(&self) -> usize {
+        size_of::<Self>() + self.packet.len() + self.types.len()
+    }
+
     /// What a connection holds for it.
     pub(super) fn held(&self) -> Held {
         self.held
@@ -251,11 +294,6 @@ impl Statement {
     /// Its id on a connection, if it is prepared there.
     pub(super) fn id_on(&self, slot: Slot) -> Option<u32> {
         self.places.iter().find(|place| place.slot == slot).map(|place| place.id)
-    }
-
-    /// Where it is prepared, and under which id.
-    pub(super) fn places(&self) -> impl Iterator<Item = (Slot, u32)> {
-        self.places.iter().map(|place| (place.slot, place.id))
     }
 
     /// It has been prepared on one more connection.
@@ -448,6 +486,21 @@ mod tests {
         assert_eq!(prepared.resolve(LAST), Some(id));
         prepared.failed();
         assert_eq!((prepared.resolve(LAST), prepared.resolve(id)), (None, Some(id)));
+    }
+
+    #[test]
+    fn a_closed_one_stays_until_nothing_runs_again() {
+        let mut prepared = Prepared::default();
+        let [first, second, other] = [(b"one", 7), (b"one", 8), (b"two", 9)]
+            .map(|(text, on_node)| prepared.add(text, (READ, None), 0, 0, on_node));
+        assert_eq!((prepared.close(first), prepared.closed_like(second), prepared.closed_like(other)), {
+            (vec![(0, 7)], Some(first), None)
+        });
+        assert_eq!((prepared.len(), prepared.resolve(first), prepared.closed()), (2, None, vec![first]));
+        prepared.get_mut(first).unwrap().prepared_on(1, 3);
+        assert_eq!((prepared.close(first), prepared.len()), (vec![(1, 3)], 2));
+        prepared.forget_closed();
+        assert_eq!((prepared.len(), prepared.get(first).is_none(), prepared.resolve(second)), (2, true, Some(second)));
     }
 
     #[test]

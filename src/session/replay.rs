@@ -17,7 +17,7 @@ use crate::wire::reply::{Kind, Part, Shape};
 use super::conn::{NodeConn, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::journal::{Entry, Ids, Replay};
-use super::loss::{Refusal, commits, refusal};
+use super::loss::{Refusal, commits, refusal_within};
 use super::machine::Machine;
 use super::prepared::{set_statement_id, with_statement_id};
 use super::state::Left;
@@ -87,6 +87,7 @@ impl Machine {
         let begins = matches!(work.class(), Some(Class::Begin { .. }));
         if commits(work) && (journal.has_begun() || !begins) {
             // What was open before is committed. A chained transaction begins in a way that can't be repeated.
+            self.prepared.forget_closed();
             let (floor, target) = (self.state.version(), journal.target.unwrap_or(Target::Writer));
             journal.begin(floor, target);
             self.state.floor = Some(floor);
@@ -117,6 +118,8 @@ impl Machine {
         self.state.floor = None;
         if let Some(journal) = self.journal.take() {
             desk.put_back_journal(journal);
+            self.close_again(desk);
+            self.prepared.forget_closed();
         }
     }
 
@@ -290,6 +293,7 @@ impl Machine {
                 statement.needs_types(&command, slot);
                 let text = statement.packet.get(HEADER + 1..).unwrap_or_default();
                 self.trail.note(statement.verdict, statement.mark, text);
+                self.trail.reuses |= statement.mark.is_some();
             }
             set_statement_id(&mut command, id);
             desk.write(Peer::Node(slot), |out| out.extend_from_slice(&[data, command.clone()].concat()));
@@ -324,7 +328,7 @@ impl Machine {
         journal.hear(part, bytes)?;
         let number = journal.replay.as_ref().and_then(|replay| replay.at).map_or(usize::MAX, |(_, number, _)| number);
         match part.kind {
-            Kind::Err => self.replay_refused = refusal(&Error::parse(&bytes[HEADER..])?),
+            Kind::Err => self.replay_refused = refusal_within(&Error::parse(&bytes[HEADER..])?),
             Kind::Infile => {
                 let file = journal.uploaded(number);
                 if file.is_empty() {
@@ -344,6 +348,14 @@ impl Machine {
             _ => {}
         }
         Ok(())
+    }
+
+    /// A statement that the transaction has run can't be prepared on this connection, or the node has refused to.
+    pub(super) fn replay_unprepared(&mut self, slot: Slot, desk: &mut Desk) {
+        match self.replay_refused {
+            Some(_) => self.replay_answered(slot, Purpose::Replay, desk),
+            None => self.give_up_replay(slot, desk),
+        }
     }
 
     /// The answer to a statement that runs again, or to its settings, has ended.
@@ -388,6 +400,7 @@ impl Machine {
                 work.target = Target::Slot(slot);
             }
         }
+        self.close_again(desk);
     }
 
     /// The transaction can't be what it was: the client is told that it did not happen.

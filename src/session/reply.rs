@@ -15,18 +15,13 @@ use crate::wire::upload::Upload;
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Slot};
 use super::kill::Sentence;
-use super::loss::{DEADLOCK, Refusal, commits, fault_of, is_doomed, refusal};
+use super::loss::{Refusal, commits, refusal};
 use super::machine::Machine;
 use super::prepared::{Held, set_statement_id, statement_id};
-use super::replay::ATTEMPTS_MAX;
 use super::state::{OPTION, SCHEMA};
 use super::tracking::Seen;
-use super::work::{After, Stage, Target};
+use super::work::{After, Stage};
 
-/// What a read gets whose node waits by itself until it has applied what came before, and did not get so far in time.
-pub(super) const LATE: u16 = 1205;
-/// A read that is aborted more often than this gets the error.
-const ABORTED_MAX: u8 = 8;
 /// The longest packet of a node that closes an idle connection in bytes: an error's text and some.
 const PARTING_PACKET_MAX: usize = 1 << 10;
 
@@ -169,63 +164,6 @@ impl Machine {
             self.leave_schema(slot, desk);
         }
         Ok(seen)
-    }
-
-    /// Whether the command is done elsewhere or again, so that the client need not hear of this error.
-    fn runs_again(&mut self, slot: Slot, error: &Error, desk: &mut Desk) -> bool {
-        let Some(work) = self.work.as_ref().filter(|work| !work.answered) else { return false };
-        let fresh = work.upload.is_none_or(|upload| upload.is_fresh());
-        if self.is_uncertain(slot, error, desk) {
-            return true;
-        }
-        let Some(work) = &self.work else { return false };
-        let within = self.state.transaction == Some(slot) || work.journaled;
-        let doomed = || (within && is_doomed(error) && !commits(work)).then_some(Refusal::Unfit);
-        let refusal = refusal(error).or_else(doomed).filter(|_| fresh);
-        match refusal {
-            Some(refusal) if within => {
-                if self.is_replayable(desk) && !work.killed {
-                    self.replay_aborted(slot, refusal, fault_of(error), desk);
-                    return true;
-                }
-                // The node has rolled it back.
-                self.end_journal(desk);
-                self.state.end_transaction();
-                false
-            }
-            Some(refusal) if work.redo && desk.settings.replay && !work.killed => self.redo(slot, refusal, desk),
-            _ if work.retry => self.reads_again(slot, error, desk),
-            _ => false,
-        }
-    }
-
-    /// Runs a write again that did not happen.
-    fn redo(&mut self, slot: Slot, refusal: Refusal, desk: &mut Desk) -> bool {
-        let Some(work) = &mut self.work else { return false };
-        let late = desk.now_us >= work.first_us.saturating_add(desk.settings.writer_wait.as_micros() as u64);
-        let stays = refusal == Refusal::Aborted || (work.target == Target::Writer && desk.view.nodes.len() > 1);
-        if late || !stays || u16::from(work.aborted) >= ATTEMPTS_MAX {
-            return false;
-        }
-        work.aborted += 1;
-        let takes_data = self.takes_data();
-        self.leave(slot, refusal, takes_data, desk);
-        true
-    }
-
-    fn reads_again(&mut self, slot: Slot, error: &Error, desk: &mut Desk) -> bool {
-        let Some(work) = &mut self.work else { return false };
-        if unfit(error) {
-            self.lose(slot, desk);
-            return true;
-        }
-        let moves = (lacks(error) || error.code == LATE) && work.may_move_to(desk.view.writer);
-        if !moves && (error.code != DEADLOCK || work.aborted == ABORTED_MAX) {
-            return false;
-        }
-        work.aborted += u8::from(!moves);
-        self.take_back(desk);
-        true
     }
 
     /// The client gets an error.
@@ -441,16 +379,4 @@ impl Machine {
             _ => {}
         }
     }
-}
-
-/// Whether a node says that it can't run anything now: it is shutting down, has had the connection killed, or is not ready. Code 1047
-/// is that of an unknown command too.
-fn unfit(error: &Error) -> bool {
-    matches!(error.code, 1053 | 1927) || (error.code == 1047 && error.message.starts_with(b"WSREP"))
-}
-
-/// Whether a node misses what a statement names: schema, column, table, routine, tables below a MERGE table. A reader may be behind,
-/// or the writer has it for this session alone: a temporary table that a procedure has made.
-pub(super) fn lacks(error: &Error) -> bool {
-    matches!(error.code, 1049 | 1054 | 1146 | 1168 | 1305)
 }

@@ -11,6 +11,7 @@ const QUERY: u8 = 3;
 const PREPARE: u8 = 0x16;
 const EXECUTE: u8 = 0x17;
 const LONG_DATA: u8 = 0x18;
+const CLOSE: u8 = 0x19;
 const RESET: u8 = 0x1a;
 const FETCH: u8 = 0x1c;
 /// Types of parameters.
@@ -83,6 +84,10 @@ fn scripts() -> Vec<Vec<Step>> {
         |from: u32| sql(&format!("SELECT id, b FROM shop.kinds WHERE id BETWEEN {from} AND {} ORDER BY id", from + 99));
     let add = |id: u32| sql(&format!("INSERT INTO shop.kinds VALUES ({id}, 'row')"));
     let (begin, commit) = (|| sql("BEGIN"), || sql("COMMIT"));
+    let close = |id: u32| Step::Tell(command(CLOSE, &[&id.to_le_bytes()]));
+    let fill = |id: u32, key: u32| execute(id, 0, &[LONG, TEXT], &[&key.to_le_bytes(), b"\x05short"]);
+    let to_find = || ask(PREPARE, &[b"SELECT b FROM shop.kinds WHERE id = ?"]);
+    let find = |id: u32, key: u32| execute(id, 0, &[LONG], &[&key.to_le_bytes()]);
     let to_fill = || ask(PREPARE, &[b"INSERT INTO shop.kinds VALUES (?, ?)"]);
     vec![
         vec![read_only(), Loss, begin(), insert(), count(), commit(), add(10), rows(10)],
@@ -166,6 +171,50 @@ fn scripts() -> Vec<Vec<Step>> {
             sql("SELECT LENGTH(b), MD5(b) FROM shop.kinds WHERE id = 810"),
             commit(),
             sql("SELECT LENGTH(b) FROM shop.kinds WHERE id = 810"),
+        ],
+        // As PDO and mysqli do: each statement is prepared, run and closed.
+        vec![
+            begin(),
+            to_fill(),
+            fill(1, 910),
+            close(1),
+            to_find(),
+            find(2, 910),
+            close(2),
+            to_fill(),
+            fill(3, 911),
+            close(3),
+            to_find(),
+            Loss,
+            find(4, 911),
+            close(4),
+            find(2, 910),
+            to_fill(),
+            fill(5, 912),
+            close(5),
+            commit(),
+            rows(910),
+        ],
+        // Prepared before, with data and a cursor, and run without types.
+        vec![
+            to_fill(),
+            to_find(),
+            begin(),
+            data(b"long"),
+            with_data(1010),
+            ask(EXECUTE, &[&1_u32.to_le_bytes(), &[0, 1, 0, 0, 0, 0, 0], &1011_u32.to_le_bytes(), b"\x01a"]),
+            close(1),
+            execute(2, CURSOR, &[LONG], &[&1010_u32.to_le_bytes()]),
+            fetch(2, 1),
+            close(2),
+            sql("SET sql_mode = CONCAT(@@sql_mode, ',ANSI_QUOTES')"),
+            to_fill(),
+            fill(3, 1012),
+            close(3),
+            Loss,
+            rows(1010),
+            commit(),
+            rows(1010),
         ],
     ]
 }
