@@ -10,6 +10,10 @@ use oarlock::lab::{APP_PASSWORD, APP_USER};
 use crate::support::service;
 
 /// Runs it; what it says. It ends with the first error that it does not ignore. The database is `sbtest`.
+///
+/// It only updates rows. Its pair of DELETE and INSERT moves a row to another place in its page, and InnoDB tells whoever waits for the
+/// row meanwhile that there is none (measured on a node directly, 16 clients on 30 rows: 17 % of the transactions). A transaction that
+/// was told so can't be given the same answer when it runs again.
 pub fn sysbench(address: SocketAddrV4, arguments: &[&str]) -> String {
     let mut command = service("sysbench");
     command.args([
@@ -18,6 +22,8 @@ pub fn sysbench(address: SocketAddrV4, arguments: &[&str]) -> String {
         "--tables=4",
         "--table-size=50000",
         "--rand-type=uniform",
+        "--delete-inserts=0",
+        "--index-updates=2",
         "--threads=16",
     ]);
     command.args([format!("--mysql-host={}", address.ip()), format!("--mysql-port={}", address.port())]);
