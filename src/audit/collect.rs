@@ -6,6 +6,7 @@ use super::facts::{self, Facts};
 use super::grants::{self, Grants};
 use super::reach::{self, Reach};
 use super::rules::{Picture, Remote, Replica, Server};
+use crate::cluster::probe::refused_from;
 use crate::config::Config;
 use crate::config::model::{Kind, Link, OutcomePolicy};
 use crate::replication::link::line::Line;
@@ -14,12 +15,17 @@ use crate::replication::link::line::Line;
 pub async fn collect(config: &Config, replicas: Vec<Replica>) -> Picture {
     let nodes = config.nodes.iter().map(|node| ask(node.name.to_string(), Line::to_node(&node.address, config)));
     let remotes = config.links.iter().map(|link| remote(link, config));
+    let refusals = config.nodes.iter().map(|node| async {
+        let address = refused_from(node, config.cluster.connect_timeout).await?;
+        Some((node.name.to_string(), address))
+    });
     Picture {
         kind: config.cluster.kind,
         user: config.site.user.to_string(),
         nodes: join_all(nodes).await,
         remotes: join_all(remotes).await,
         replicas,
+        refusals: join_all(refusals).await.into_iter().flatten().collect(),
         resolves: config.cluster.kind == Kind::Galera && config.read_write_split.outcome == OutcomePolicy::Resolve,
     }
 }

@@ -3,6 +3,7 @@
 mod reach;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use super::facts::Facts;
 use super::grants::Grants;
@@ -57,6 +58,8 @@ pub struct Picture {
     pub remotes: Vec<Remote>,
     /// What replicates from it through a running proxy, by GTIDs.
     pub replicas: Vec<Replica>,
+    /// Those that are to take the PROXY protocol and do not, and from where.
+    pub refusals: Vec<(String, IpAddr)>,
     /// Is it to be found out whether an interrupted write happened?
     pub resolves: bool,
 }
@@ -126,6 +129,7 @@ pub fn audit(picture: &Picture) -> Vec<Finding> {
         findings.of_cluster(name, facts, picture.kind);
         findings.of_writes(name, facts);
     }
+    findings.of_headers(picture);
     findings.among_nodes(picture);
     findings.among_sites(picture);
     findings.of_counters(picture);
@@ -157,6 +161,16 @@ impl Findings {
                     fix,
                 );
             }
+        }
+    }
+
+    fn of_headers(&mut self, picture: &Picture) {
+        for (name, address) in &picture.refusals {
+            let what = format!("it does not take the PROXY protocol from this proxy at {address}");
+            let why =
+                "nobody could log in there: proxy_protocol is on for it, so connections of sessions begin with that";
+            let fix = format!("{address} in its proxy_protocol_networks, by SET GLOBAL and in its configuration");
+            self.add(Level::Error, name, what, why, fix);
         }
     }
 

@@ -1,6 +1,6 @@
 //! What is left of a session whose client begins a dump: the two connections, and what it takes to make another to a node.
 
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::pin::Pin;
 
 use super::login::Credentials;
@@ -11,8 +11,8 @@ use crate::net::pipe::Pipe;
 pub struct Handover {
     /// The session's id.
     pub session: u32,
-    /// The client's address.
-    pub address: IpAddr,
+    /// The client's address and port.
+    pub address: SocketAddr,
     /// The client. It has been answered everything before.
     pub client: Pipe,
     /// The session's connection, on which the client's variables are set. It has not been told of the dump.

@@ -3,6 +3,7 @@
 //! It has no deadlines: whoever asks knows how long the answer may take.
 
 use std::io;
+use std::net::SocketAddr;
 
 use super::answer::{Answer, Progress, Row};
 use super::login::{Credentials, Identity, Login, SSL_REQUEST, Step, refusal};
@@ -55,9 +56,14 @@ impl Line {
         Self { stream, unused: Vec::new(), capabilities }
     }
 
-    /// Logs in at this address, with TLS if there is any to use.
-    pub async fn login(address: Box<str>, who: &Credentials, tls: Option<&ClientTls>) -> Result<Self, Trouble> {
-        let stream = Stream::dial(address.clone()).await?;
+    /// Logs in at this address, with TLS if there is any to use, and as somebody who comes from elsewhere if that is to be said.
+    pub async fn login(
+        address: Box<str>,
+        who: &Credentials,
+        client: Option<SocketAddr>,
+        tls: Option<&ClientTls>,
+    ) -> Result<Self, Trouble> {
+        let stream = Stream::dial(address.clone(), client).await?;
         let identity = Identity { tls: tls.is_some(), ..who.identity() };
         let mut line = Self::quiet(stream, who.capabilities);
         let mut login = Login::Greeting;

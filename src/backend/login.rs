@@ -83,6 +83,9 @@ pub enum Login {
 
 /// An account may list several plugins; more than this the server does not allow by far.
 const SWITCHES_MAX: u8 = 8;
+/// A node that does not believe the proxy when it says who the client is.
+const HOST_NOT_PRIVILEGED: u16 = 1130;
+const HEADER_REFUSED: &str = "Proxy header is not accepted";
 /// A wrong answer that is well-formed for the plugins that take a signature.
 const WRONG_ANSWER: [u8; 64] = [0; 64];
 
@@ -187,7 +190,10 @@ fn answer(switch: &Switch, who: &Identity, out: &mut Vec<u8>) {
 /// The fault that an ERR packet of a node tells.
 pub fn refusal(payload: &[u8]) -> Result<Fault, Malformed> {
     let error = Error::parse(payload)?;
-    let message = String::from_utf8_lossy(error.message);
+    let mut message = String::from_utf8_lossy(error.message);
+    if error.code == HOST_NOT_PRIVILEGED && message.starts_with(HEADER_REFUSED) {
+        message.to_mut().push_str(", which the node's proxy_protocol_networks must have");
+    }
     Ok(Fault::node(Retry::Never, error.code, &error.state, message))
 }
 

@@ -4,6 +4,7 @@
 //! reset. Each worker has a pool of its own. It knows nothing of sessions: what must be equal is in [`Fit`].
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub struct Fit {
     pub node: NodeId,
     /// The user. Which account a node takes him for depends on the proxy's address, so it is the same for all.
     pub user: Box<[u8]>,
+    /// But where the node is told of the client's address: then it depends on that.
+    pub client: Option<IpAddr>,
     /// The generation of the accounts under which it was opened: a node keeps global privileges as they were at the login.
     pub accounts: u64,
     /// What it began with.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, DriverError, Error, IoError, Opts, OptsBuilder, ServerError};
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -18,9 +18,13 @@ use super::judge::Observation;
 use super::login::{NoLogin, log_in, ssl};
 use super::wsrep::{Facts, QUERY};
 use crate::config::model::{Address, Config, Kind, Node};
+use crate::wire::command::QUIT;
+use crate::wire::err;
 use crate::wire::handshake::Greeting;
+use crate::wire::packet::{self, Header};
+use crate::wire::proxy_header;
 
-/// A greeting is never longer.
+/// A greeting is never longer, and neither is a refusal.
 const GREETING_BYTES_MAX: usize = 512;
 /// Nothing a probe sends or expects is near this.
 const PACKET_BYTES_MAX: usize = 1 << 16;
@@ -28,6 +32,8 @@ const PACKET_BYTES_MAX: usize = 1 << 16;
 const ROWS_MAX: usize = 64;
 /// The service user gives its connection back if the proxy vanishes without a word.
 const WAIT_TIMEOUT_S: usize = 28_800;
+/// ER_HANDSHAKE_ERROR
+const BAD_HANDSHAKE: u16 = 1043;
 /// ER_ACCESS_DENIED_ERROR and its kin: the account, not the node, is at fault.
 const DENIED: [u16; 5] = [1044, 1045, 1227, 1698, 4151];
 
@@ -37,8 +43,12 @@ pub struct Probe {
     opts: Opts,
     connect_timeout: Duration,
     answer_timeout: Duration,
+    /// It must let the proxy say for whom it comes.
+    proxy_protocol: bool,
     connection: Option<Conn>,
     contact: Option<Contact>,
+    /// What it said of who may say that when it was tried.
+    proxy_networks: Option<Box<str>>,
 }
 
 /// What was learnt when the connection was made.
@@ -52,6 +62,8 @@ pub struct Contact {
     pub collation: u8,
     /// The address from which this proxy reaches the node.
     pub proxy_address: IpAddr,
+    /// It takes the PROXY protocol from there, as it must.
+    pub proxy_protocol: bool,
 }
 
 /// Why a step gave no result.
@@ -86,8 +98,10 @@ impl Probe {
             connect_timeout: config.cluster.connect_timeout,
             // Question and answer are one step here: the longer of their two deadlines bounds it.
             answer_timeout: config.cluster.read_timeout.max(config.cluster.write_timeout),
+            proxy_protocol: node.proxy_protocol,
             connection: None,
             contact: None,
+            proxy_networks: None,
         }
     }
 
@@ -96,9 +110,9 @@ impl Probe {
         // The connection at hand may have died with the server that was restarted since: that is no news of this one.
         if self.connection.is_some() {
             match self.ask().await {
-                Ok(facts) => return Observation::Seen(facts),
+                Ok(facts) if self.takes_header_as_before(&facts) => return Observation::Seen(facts),
                 Err(Trouble::Seen(observation)) => return observation,
-                Err(Trouble::Broken(_)) => {}
+                Ok(_) | Err(Trouble::Broken(_)) => {}
             }
         }
         let answer = match self.connect().await {
@@ -106,7 +120,10 @@ impl Probe {
             Err(trouble) => Err(trouble),
         };
         match answer {
-            Ok(facts) => Observation::Seen(facts),
+            Ok(facts) => {
+                self.proxy_networks = Some(facts.proxy_networks.clone());
+                Observation::Seen(facts)
+            }
             Err(Trouble::Seen(observation)) => observation,
             Err(Trouble::Broken(why)) => Observation::Unreachable(why),
         }
@@ -115,6 +132,11 @@ impl Probe {
     /// What was learnt of the node when it was last connected to.
     pub fn contact(&self) -> Option<&Contact> {
         self.contact.as_ref()
+    }
+
+    /// Whether there is no reason to try again.
+    fn takes_header_as_before(&self, facts: &Facts) -> bool {
+        !self.proxy_protocol || self.proxy_networks.as_ref() == Some(&facts.proxy_networks)
     }
 
     async fn ask(&mut self) -> Result<Box<Facts>, Trouble> {
@@ -137,12 +159,9 @@ impl Probe {
             NoLogin::Late => late("no connection", self.connect_timeout),
         })?;
         // After the login, which clears the server's count of connections that were not finished (max_connect_errors).
-        let contact = match timeout(self.connect_timeout, greet(&self.address)).await {
-            Ok(contact) => contact.map_err(|error| Trouble::Broken(error.to_string().into()))?,
+        let contact = match timeout(self.connect_timeout, greet(&self.address, self.proxy_protocol)).await {
+            Ok(contact) => contact?,
             Err(_) => return Err(late("no greeting", self.connect_timeout)),
-        };
-        let Some(contact) = contact else {
-            return Err(Trouble::Seen(Observation::Nonsense("its greeting makes no sense".into())));
         };
         self.contact = Some(contact);
         self.connection = Some(connection);
@@ -165,22 +184,69 @@ async fn read_rows(connection: &mut Conn) -> Result<Vec<(String, String)>, Error
     Ok(rows)
 }
 
-/// Reads the node's first packet on a connection of its own, which the client library doesn't show.
-async fn greet(address: &Address) -> io::Result<Option<Contact>> {
+/// Reads the node's first packet on a connection of its own, which the client library doesn't show; and finds out, if it matters,
+/// whether the node takes the PROXY protocol from here.
+async fn greet(address: &Address, proxy_protocol: bool) -> Result<Contact, Trouble> {
+    let nonsense = || Trouble::Seen(Observation::Nonsense("its greeting makes no sense".into()));
     let mut stream = TcpStream::connect((&*address.host, address.port)).await?;
     let proxy_address = stream.local_addr()?.ip().to_canonical();
-    let mut header = [0; 4];
-    stream.read_exact(&mut header).await?;
-    let length = usize::from(header[0]) | usize::from(header[1]) << 8 | usize::from(header[2]) << 16;
-    let mut payload = vec![0; length.min(GREETING_BYTES_MAX)];
-    stream.read_exact(&mut payload).await?;
-    let greeting = Greeting::parse(&payload).ok();
-    Ok(greeting.map(|greeting| Contact {
+    let payload = read_packet(&mut stream).await?;
+    let greeting = Greeting::parse(&payload).map_err(|_| nonsense())?;
+    let contact = Contact {
         version: String::from_utf8_lossy(greeting.version).into(),
         capabilities: greeting.capabilities.bits(),
         collation: greeting.collation,
         proxy_address,
-    }))
+        proxy_protocol,
+    };
+    if proxy_protocol && !takes_header(&mut stream).await? {
+        let why = format!(
+            "it does not take the PROXY protocol from this proxy at {proxy_address}: its proxy_protocol_networks must have that"
+        );
+        return Err(Trouble::Seen(Observation::Denied(why.into())));
+    }
+    Ok(contact)
+}
+
+/// The address from which a node does not take the PROXY protocol, if it is to and does not. What does not answer does not refuse.
+pub async fn refused_from(node: &Node, limit: Duration) -> Option<IpAddr> {
+    let ask = async {
+        let mut stream = TcpStream::connect((&*node.address.host, node.address.port)).await?;
+        read_packet(&mut stream).await?;
+        let takes = takes_header(&mut stream).await?;
+        Ok::<_, io::Error>((!takes).then_some(stream.local_addr()?.ip().to_canonical()))
+    };
+    if node.proxy_protocol { timeout(limit, ask).await.ok()?.ok()? } else { None }
+}
+
+/// Says that the proxy comes for itself, and then nothing that is a login: a node that takes the first answers the second with error
+/// 1043, and one that doesn't says so, or closes at once.
+async fn takes_header(stream: &mut TcpStream) -> io::Result<bool> {
+    let mut said = proxy_header::header(None)?;
+    packet::put(&mut said, 1, |out| out.push(QUIT));
+    stream.write_all(&said).await?;
+    match read_packet(stream).await {
+        Ok(answer) => Ok(err::Error::parse(&answer).is_ok_and(|error| error.code == BAD_HANDSHAKE)),
+        Err(error) if [io::ErrorKind::ConnectionReset, io::ErrorKind::UnexpectedEof].contains(&error.kind()) => {
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn read_packet(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut header = [0; packet::HEADER];
+    stream.read_exact(&mut header).await?;
+    let length = Header::parse(&header).map_or(0, |header| header.length);
+    let mut payload = vec![0; length.min(GREETING_BYTES_MAX)];
+    stream.read_exact(&mut payload).await?;
+    Ok(payload)
+}
+
+impl From<io::Error> for Trouble {
+    fn from(error: io::Error) -> Self {
+        Self::Broken(error.to_string().into())
+    }
 }
 
 fn late(what: impl Display, deadline: Duration) -> Trouble {

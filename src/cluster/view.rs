@@ -73,6 +73,8 @@ pub struct NodeView {
     pub auto_increment: Option<(u16, u16)>,
     /// The address from which this proxy reaches the node, as accounts there see it.
     pub proxy_address: Option<IpAddr>,
+    /// It knows clients by their own addresses: connections of sessions begin with the PROXY protocol.
+    pub proxy_protocol: bool,
     /// What a write that is interrupted there can be traced by.
     pub trace: Trace,
 }

@@ -153,7 +153,8 @@ impl Watch {
                 self.contacts.push(None);
             }
             let is_probed = self.probing.has(id);
-            if (is_probed && !same_login) || (!is_probed && !node.leaves) {
+            let same_way_in = same_login && (is_new || before.nodes[place].proxy_protocol == node.proxy_protocol);
+            if (is_probed && !same_way_in) || (!is_probed && !node.leaves) {
                 self.probing.begin(id);
             }
             if is_new || before.nodes[place].leaves != node.leaves {
@@ -290,6 +291,7 @@ impl Watch {
             node.capabilities = contact.capabilities;
             node.collation = contact.collation;
             node.proxy_address = Some(contact.proxy_address);
+            node.proxy_protocol = contact.proxy_protocol;
         }
         node
     }
@@ -406,7 +408,8 @@ impl Watch {
 fn is_same_route(before: &NodeView, after: &NodeView) -> bool {
     let route =
         |node: &NodeView| (node.health, node.mute, node.duty, node.capabilities, node.collation, node.proxy_address);
-    route(before) == route(after) && before.version == after.version
+    let same_greeting = before.version == after.version && before.proxy_protocol == after.proxy_protocol;
+    route(before) == route(after) && same_greeting
 }
 
 fn log_changes(before: &ClusterView, nodes: &[NodeView], writer: Option<NodeId>, successor: Option<NodeId>) {

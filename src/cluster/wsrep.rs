@@ -15,7 +15,7 @@ pub const QUERY: &str = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM inform
     'wsrep_flow_control_requested', 'wsrep_gcomm_uuid', 'wsrep_local_index', 'wsrep_local_recv_queue', 'wsrep_local_state', 'wsrep_ready') \
     UNION ALL SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM information_schema.GLOBAL_VARIABLES \
     WHERE VARIABLE_NAME IN ('auto_increment_increment', 'auto_increment_offset', 'binlog_annotate_row_events', 'gtid_binlog_pos', 'gtid_slave_pos', 'log_bin', 'log_slave_updates', \
-    'read_only', 'wsrep_desync', 'wsrep_gtid_domain_id', 'wsrep_gtid_mode', 'wsrep_on', 'wsrep_reject_queries', \
+    'proxy_protocol_networks', 'read_only', 'wsrep_desync', 'wsrep_gtid_domain_id', 'wsrep_gtid_mode', 'wsrep_on', 'wsrep_reject_queries', \
     'wsrep_sst_donor_rejects_queries', 'wsrep_sst_method') \
     UNION ALL SELECT 'defaults', BIT_XOR(CRC32(CONCAT(VARIABLE_NAME, '=', GLOBAL_VALUE))) \
     FROM information_schema.SYSTEM_VARIABLES WHERE VARIABLE_SCOPE = 'SESSION'";
@@ -35,6 +35,8 @@ pub struct Facts {
     pub untraced: Option<&'static str>,
     /// Differs where a new connection would begin with other settings: the global values of all session variables in one number.
     pub defaults: u32,
+    /// `proxy_protocol_networks`: from where it believes a PROXY header; empty if it does not know of such.
+    pub proxy_networks: Box<str>,
 }
 
 /// Facts of a Galera node.
@@ -123,7 +125,8 @@ impl Facts {
         let auto_increment = number("auto_increment_increment").zip(number("auto_increment_offset"));
         let untraced = untraced(&rows, wsrep.is_some());
         let (read_only, defaults) = (is_on(rows.text("read_only")?), rows.parse("defaults")?);
-        Ok(Self { read_only, auto_increment, position, wsrep, untraced, defaults })
+        let proxy_networks = rows.get("proxy_protocol_networks").unwrap_or_default().into();
+        Ok(Self { read_only, auto_increment, position, wsrep, untraced, defaults, proxy_networks })
     }
 }
 

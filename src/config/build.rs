@@ -154,8 +154,13 @@ fn nodes(file: &file::File) -> Result<Box<[Node]>, ConfigError> {
     nodes
         .iter()
         .map(|node| {
-            let priority = node.priority.unwrap_or(0);
-            Ok(Node { name: name(&node.name)?, address: node.address.get_ref().clone(), priority, leaves: false })
+            Ok(Node {
+                name: name(&node.name)?,
+                address: node.address.get_ref().clone(),
+                priority: node.priority.unwrap_or(0),
+                proxy_protocol: node.proxy_protocol.unwrap_or(false),
+                leaves: false,
+            })
         })
         .collect()
 }

@@ -74,6 +74,7 @@ pub(super) struct Node {
     pub name: Spanned<String>,
     pub address: Spanned<Address>,
     pub priority: Option<i32>,
+    pub proxy_protocol: Option<bool>,
 }
 
 #[derive(serde::Deserialize)]

@@ -197,6 +197,8 @@ pub struct Node {
     pub address: Address,
     /// 1 is first choice as writer; 0 only if no positive one is fit; negative never.
     pub priority: i32,
+    /// Connections of sessions begin by saying, as the PROXY protocol has it, who the client is.
+    pub proxy_protocol: bool,
     /// It is in the file no more: it gets no new work, and keeps its place as long as the process lives.
     pub leaves: bool,
 }

@@ -84,6 +84,7 @@ impl Config {
         for node in self.nodes.iter().filter(|node| !node.leaves) {
             let address = text(&node.address.to_string());
             writeln!(f, "\n[[node]]\nname = {}\naddress = {address}\npriority = {}", text(&node.name), node.priority)?;
+            writeln!(f, "proxy_protocol = {}", node.proxy_protocol)?;
         }
         for listener in &self.listeners {
             let (name, service) = (text(&listener.name), listener.service.name());

@@ -42,6 +42,7 @@ const SETTINGS: &[Setting] = &[
     ("[[node]]", "name", "name of the node"),
     ("[[node]]", "address", "host and port; the port is 3306 if none is given"),
     ("[[node]]", "priority", "1 is first choice as writer; 0 only if no positive one is fit; negative never"),
+    ("[[node]]", "proxy_protocol", "the node is told by the PROXY protocol for whom a session's connection is made"),
     ("[[listener]]", "name", "name of the listener"),
     ("[[listener]]", "address", "address and port where clients are taken"),
     ("[[listener]]", "service", "`read-write-split`, or `replication`: all on the writer, and dumps outlive nodes"),

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -11,6 +12,7 @@ use tokio_rustls::TlsStream;
 
 use super::peer::Peer;
 use super::tls::{ClientTls, Handshake, Rewound, ServerTls};
+use crate::wire::proxy_header;
 
 /// A connected stream.
 pub struct Stream(Transport);
@@ -48,12 +50,17 @@ impl Stream {
         Self(Transport::Plain(socket))
     }
 
-    /// Connects to `host:port`.
-    pub async fn dial(address: Box<str>) -> io::Result<Self> {
-        match address.parse::<std::net::SocketAddr>() {
-            Ok(address) => TcpStream::connect(address).await.map(Self::new),
-            Err(_) => TcpStream::connect(&*address).await.map(Self::new),
+    /// Connects to `host:port`, and says there in whose name, if in anybody's.
+    pub async fn dial(address: Box<str>, client: Option<SocketAddr>) -> io::Result<Self> {
+        let socket = match address.parse::<SocketAddr>() {
+            Ok(address) => TcpStream::connect(address).await?,
+            Err(_) => TcpStream::connect(&*address).await?,
+        };
+        let mut stream = Self::new(socket);
+        if client.is_some() {
+            stream.write_all(&proxy_header::header(client)?).await?;
         }
+        Ok(stream)
     }
 
     /// From here on all is TLS, this side as the server.

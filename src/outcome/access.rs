@@ -50,7 +50,7 @@ impl Access {
             collation: COLLATION,
             attributes: Box::default(),
         };
-        within("no connection", self.connect_timeout, Line::login(address, &who, self.tls.as_ref())).await
+        within("no connection", self.connect_timeout, Line::login(address, &who, None, self.tls.as_ref())).await
     }
 
     /// The rows of a statement.

@@ -3,6 +3,7 @@
 //! Every wait has a deadline. A node is asked for a dump only once its own position covers the replica's: with gtid_ignore_duplicates it
 //! would accept any, and send nothing of what it lacks.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -96,6 +97,8 @@ pub struct Wanted<'a> {
     pub request: &'a Request,
     /// In whose name.
     pub who: &'a Credentials,
+    /// From where the replica comes.
+    pub client: SocketAddr,
     /// Where the replica is.
     pub position: &'a Position,
     /// How long the node may take to come so far.
@@ -115,11 +118,7 @@ pub async fn approach(
 ) -> Result<Line, Refusal> {
     let late = || absent(format!("no answer within {:?}", endpoint.connect_timeout));
     let deadline = Instant::now() + endpoint.connect_timeout;
-    let mut line = endpoint
-        .clock
-        .timeout_at(deadline, Line::login(node.address.clone(), wanted.who, endpoint.tls.as_ref()))
-        .await
-        .map_err(|_| late())??;
+    let mut line = endpoint.clock.timeout_at(deadline, log_in(endpoint, node, wanted)).await.map_err(|_| late())??;
     let held = match wanted.request.position {
         Some(_) => await_position(endpoint, &mut line, node.id, wanted, locals).await?,
         None => Position::default(),
@@ -137,7 +136,7 @@ pub async fn approach(
     };
     let prove = async {
         let Some(landmark) = wanted.landmark else { return Ok(()) };
-        let line = Line::login(node.address.clone(), wanted.who, endpoint.tls.as_ref()).await?;
+        let line = log_in(endpoint, node, wanted).await?;
         prove(line, landmark, &held, endpoint.group_bytes_max).await
     };
     let sends = async { tokio::try_join!(begin, prove) };
@@ -147,6 +146,11 @@ pub async fn approach(
         Err(Refusal::Unfit(Unfit::Lacks(_, why))) => Err(Refusal::Unfit(Unfit::Lacks(held, why))),
         Err(refusal) => Err(refusal),
     }
+}
+
+async fn log_in(endpoint: &Endpoint, node: &NodeView, wanted: &Wanted<'_>) -> Result<Line, Trouble> {
+    let client = node.proxy_protocol.then_some(wanted.client);
+    Line::login(node.address.clone(), wanted.who, client, endpoint.tls.as_ref()).await
 }
 
 /// Waits until the node has all that the replica has; returns its position.

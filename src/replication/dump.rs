@@ -3,6 +3,7 @@
 
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -59,7 +60,7 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
     if request.position.is_some() {
         endpoint.anchors.forget(request.server);
     }
-    let seat = endpoint.roster.enter(request.server, address);
+    let seat = endpoint.roster.enter(request.server, address.ip());
     let entry = seat.entry.clone();
     let flow = Flow::new(request.rules(endpoint.group_bytes_max), request.position.clone().unwrap_or_default());
     let versions = endpoint.view.versions();
@@ -69,6 +70,7 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
         stash,
         owed: Vec::new(),
         credentials,
+        address,
         request,
         client,
         flow,
@@ -102,6 +104,7 @@ async fn tell(client: &mut Stream, sequence: u8, fault: &Fault, clock: &Clock) {
 pub(super) struct Dump {
     pub(super) endpoint: Arc<Endpoint>,
     pub(super) credentials: Credentials,
+    pub(super) address: SocketAddr,
     pub(super) request: Request,
     pub(super) client: Stream,
     pub(super) flow: Flow,

@@ -80,8 +80,8 @@ impl Dump {
         let landmark = view.gtid_domain.and_then(|domain| self.flow.landmark(domain));
         let position = self.flow.position();
         let had_source = !self.seat.entry.place().source.is_empty();
-        let wanted =
-            Wanted { request: &self.request, who: &self.credentials, position, patience, had_source, landmark };
+        let (request, who, client) = (&self.request, &self.credentials, self.address);
+        let wanted = Wanted { request, who, client, position, patience, had_source, landmark };
         let line = approach(&self.endpoint, node, &wanted, &mut self.locals).await;
         match &line {
             Err(Refusal::Unfit(Unfit::Absent(why))) => {

@@ -12,6 +12,7 @@ use crate::wire::challenge::SCRAMBLE;
 /// The client of a session.
 pub(super) struct Client {
     pub(super) address: IpAddr,
+    pub(super) port: u16,
     pub(super) capabilities: Capabilities,
     pub(super) packet_max: u32,
     pub(super) collation: u8,
@@ -36,6 +37,7 @@ impl Client {
     pub(super) fn new(address: IpAddr) -> Self {
         Self {
             address,
+            port: 0,
             capabilities: Capabilities::empty(),
             packet_max: 0,
             collation: 0,

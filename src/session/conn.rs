@@ -60,6 +60,8 @@ pub(super) struct NodeConn {
     pub(super) node: NodeId,
     /// That was the writer when the session last looked.
     pub(super) of_writer: bool,
+    /// The node was told of the client's address.
+    pub(super) introduced: bool,
     pub(super) phase: Phase,
     /// What the node said of it.
     pub(super) kept: Kept,
@@ -92,6 +94,7 @@ impl NodeConn {
         Self {
             node,
             of_writer: false,
+            introduced: false,
             phase: Phase::Dialling,
             kept,
             spotless: true,

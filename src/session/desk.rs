@@ -348,9 +348,11 @@ impl Desk {
         self.loads.get_mut(usize::from(node.0))
     }
 
-    /// The address from which nodes see this proxy.
-    pub(super) fn proxy_address(&self, fallback: IpAddr) -> IpAddr {
-        self.view.nodes.iter().find_map(|node| node.proxy_address).unwrap_or(fallback)
+    /// The address by which nodes know a client: its own where they are told, or that from which they see this proxy. A session
+    /// may come to any node, so one that is not told is enough.
+    pub(super) fn address_at_nodes(&self, client: IpAddr) -> IpAddr {
+        let mut untold = self.view.members().filter(|node| !node.proxy_protocol);
+        untold.find_map(|node| node.proxy_address).unwrap_or(client)
     }
 
     /// A node's name, for messages.

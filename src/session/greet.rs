@@ -254,7 +254,7 @@ impl Machine {
         let login = Login {
             user: &self.client.user,
             client: self.client.address,
-            proxy: desk.proxy_address(self.client.address),
+            proxy: desk.address_at_nodes(self.client.address),
             scramble: &greet.scramble,
             answer: if greet.clear {
                 Answer::Password(password_in(&greet.answer))
@@ -363,7 +363,7 @@ fn changed_user(payload: &[u8], old: &Client) -> Result<Client, Malformed> {
     cursor.take(length)?;
     let schema = cursor.nul_bytes()?;
     let mut next = Client {
-        address: old.address,
+        port: old.port,
         secure: old.secure,
         peer: old.peer.clone(),
         packet_max: old.packet_max,

@@ -5,7 +5,7 @@
 //! waits for is written in its phase, its work and its connections' phases. One command is under way at a time; what
 //! the client sends behind it stays with the driver until [`Machine::wants_client`].
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use tracing::debug;
@@ -124,6 +124,17 @@ impl Machine {
     /// Its listener has this policy.
     pub fn with_tls(self, tls: TlsPolicy) -> Self {
         Self { tls, ..self }
+    }
+
+    /// The port of the client's address.
+    pub fn with_port(mut self, port: u16) -> Self {
+        self.client.port = port;
+        self
+    }
+
+    /// Where the client comes from.
+    pub fn client_address(&self) -> SocketAddr {
+        (self.client.address, self.client.port).into()
     }
 
     /// Greets the client; comes before all events.

@@ -142,7 +142,8 @@ impl Task {
         }
         pool.shrink(node, spare);
         let address = bench.desk.view.node(node).map(|node| node.address.clone()).unwrap_or_default();
-        NodeEnd::Dialling(Box::pin(Stream::dial(address)), seat)
+        let client = fit.client.map(|_| self.machine.client_address());
+        NodeEnd::Dialling(Box::pin(Stream::dial(address, client)), seat)
     }
 
     pub(super) fn secure_node(&mut self, slot: Slot, bench: &Bench) {

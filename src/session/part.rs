@@ -175,7 +175,7 @@ impl Machine {
             });
             Kept { reset: Reset::Sent(answers), schema_seen: desk.sighting(), defaults: desk.defaults(), ..conn.kept }
         };
-        let fit = self.fit(conn.node, kept.defaults);
+        let fit = self.fit(conn.node, conn.introduced, kept.defaults);
         self.forget_conn(slot, desk);
         desk.act(Action::Keep { slot, fit, kept });
     }

@@ -130,6 +130,8 @@ impl Machine {
         let defaults = desk.defaults();
         let mut conn = NodeConn::dialling(node, desk.sighting(), defaults);
         conn.of_writer = desk.view.writer == Some(node);
+        let introduced = desk.view.node(node).is_some_and(|node| node.proxy_protocol);
+        conn.introduced = introduced;
         match self.conns.get_mut(place) {
             Some(closed) => *closed = conn,
             None => {
@@ -142,19 +144,20 @@ impl Machine {
         if let Some(load) = desk.load(node) {
             load.connections += 1;
         }
-        desk.act(Action::Dial { slot, fit: self.fit(node, defaults) });
+        desk.act(Action::Dial { slot, fit: self.fit(node, introduced, defaults) });
         let deadline = desk.after(desk.settings.connect_timeout);
         self.arm(Some(deadline), desk);
         slot
     }
 
     /// What a connection must be, or is, to serve a session like this one.
-    pub(super) fn fit(&self, node: NodeId, defaults: Defaults) -> Fit {
+    pub(super) fn fit(&self, node: NodeId, introduced: bool, defaults: Defaults) -> Fit {
         let client = &self.client;
         let capabilities = client.capabilities.towards_node(false, false);
         Fit {
             node,
             user: client.user.clone(),
+            client: introduced.then_some(client.address),
             // Nothing is kept of the generation before the first: who is not proven yet logs in by a connection of its own.
             accounts: if client.proven { client.accounts } else { 0 },
             defaults,

@@ -76,7 +76,7 @@ impl Machine {
         let who = &self.client;
         Handover {
             session: self.id,
-            address: who.address,
+            address: self.client_address(),
             client,
             node,
             node_id,

@@ -301,7 +301,7 @@ impl Worker {
             Some(tls) if tls.required => TlsPolicy::Required,
             Some(_) => TlsPolicy::Offered,
         };
-        let machine = Machine::new(id, address.ip().to_canonical()).with_tls(policy);
+        let machine = Machine::new(id, address.ip().to_canonical()).with_port(address.port()).with_tls(policy);
         let replicates = self.shared.replication.get(listener) == Some(&true);
         let machine = if replicates { machine.for_replicas() } else { machine };
         let task = Task::new(machine, stream, listener, self.clone(), notice.clone());

@@ -13,6 +13,7 @@ pub mod err;
 pub mod handshake;
 pub mod ok;
 pub mod packet;
+pub mod proxy_header;
 pub mod reply;
 pub mod upload;
 

@@ -294,6 +294,7 @@ pub fn view(nodes: u16) -> ClusterView {
         collation: 45,
         auto_increment: Some((3, 1)),
         proxy_address: None,
+        proxy_protocol: false,
         trace: Trace::default(),
     };
     let nodes = (0..nodes).map(node).collect();

@@ -30,6 +30,7 @@ fn site(node: &[(&str, &str)], remote: &[(&str, &str)]) -> Picture {
         user: "maxuser".to_owned(),
         nodes: vec![with("a", "71", "1", &[]), with("b", "72", "2", node), with("c", "73", "3", &[])],
         replicas: vec![],
+        refusals: vec![],
         remotes: vec![Remote { user: "repl_user".to_owned(), server: dr }],
     }
 }
@@ -41,6 +42,12 @@ fn told(picture: &Picture) -> Vec<String> {
 #[test]
 fn the_guides_site_is_all_right() {
     assert_eq!(told(&site(&[], &[])), [""; 0]);
+}
+
+#[test]
+fn a_node_that_does_not_take_the_proxy_protocol() {
+    let picture = Picture { refusals: vec![("b".to_owned(), [10, 0, 0, 7].into())], ..site(&[], &[]) };
+    assert_eq!(told(&picture), ["Error b: it does not take the PROXY protocol from this proxy at 10.0.0.7"]);
 }
 
 #[test]

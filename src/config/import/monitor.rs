@@ -103,6 +103,9 @@ impl<'a> Translation<'a> {
         {
             node.set("priority", priority);
         }
+        if server.get("proxy_protocol").and_then(truth) == Some(true) {
+            node.set("proxy_protocol", "true");
+        }
         self.nodes.push(node);
         self.note_each(server, if by_priority { Self::server_setting } else { Self::server_setting_unranked });
     }
@@ -128,7 +131,7 @@ impl<'a> Translation<'a> {
             ("address" | "port", _) => taken("[[node]] address"),
             ("priority", _) => taken("[[node]] priority"),
             ("protocol", "MariaDBBackend" | "MySQLBackend") => taken("the only one"),
-            ("proxy_protocol", value) if truth(value) == Some(false) => taken("it is not sent"),
+            ("proxy_protocol", value) if truth(value).is_some() => taken("[[node]] proxy_protocol"),
             ("persistpoolmax", value) if value.parse::<u16>().is_ok() => self.limits.set("idle_connections_max", value),
             ("persistmaxtime", value) => match duration(value, "s") {
                 Some(value) => self.limits.set("idle_connection_timeout", value),
