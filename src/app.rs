@@ -30,7 +30,6 @@ use crate::cluster::watch as cluster_watch;
 use crate::config::{Config, Live, model};
 use crate::net::clock::Clock;
 use crate::net::proxy_header::Balancers;
-use crate::net::tls::{ClientTls, ServerTls};
 use crate::outcome::Resolver;
 use crate::replication::Endpoint;
 use crate::replication::link::board::{self, Board};
@@ -38,7 +37,7 @@ use crate::replication::link::reconcile::Reconciler;
 use crate::replication::roster::Roster;
 use crate::session::desk::Settings;
 use crate::session::registry::Registry;
-use crate::session::worker::{self, ListenerTls};
+use crate::session::worker;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log;
 
@@ -47,6 +46,7 @@ mod reload;
 mod service;
 mod signals;
 mod succession;
+pub mod tls;
 
 use operators::Operators;
 use reload::Reload;
@@ -124,6 +124,7 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
     let program = Program::current().map_err(StartError::of("cannot tell where this program is"))?;
     let (past, mut sockets) = before(&config, takes_over).await?;
     let operators = Operators::bind(&config, &mut sockets)?;
+    let admin_tls = operators.tls();
     let view = ViewHandle::new(cluster_watch::first_view(&config));
     let (counters, live) = (Arc::new(Counters::new(&config)), Live::new(config));
     let directory = accounts(view.clone(), live.clone());
@@ -156,7 +157,7 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
     tokio::spawn(take_office(past, operators, sources, estate, arrived));
     tracing::info!(site = &*config.site.name, admin = %config.admin.address, "oarlock runs");
 
-    let mut reload = Reload::new(path.clone(), shared.clone(), data_plane.shared.clone());
+    let mut reload = Reload::new(path.clone(), shared.clone(), data_plane.shared.clone(), admin_tls);
     let successor = loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -295,8 +296,8 @@ impl DataPlane {
     fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>, sockets: &mut Sockets) -> Result<Self, StartError> {
         let (live, config) = (shared.config.clone(), &*shared.config.load());
         let refused = |why| StartError::of("cannot start")(io::Error::other(why));
-        let node_tls = node_tls(config).map_err(refused)?;
-        links_with_tls(config).map_err(refused)?;
+        let node_tls = tls::nodes(config).map_err(refused)?;
+        tls::links(config).map_err(refused)?;
         let (view, counters, roster) = (shared.view.clone(), shared.counters.clone(), shared.roster.clone());
         let (resolver, outcomes) = Resolver::new(live.clone(), view.clone(), node_tls.clone());
         tokio::spawn(outcomes.run());
@@ -316,7 +317,7 @@ impl DataPlane {
                 .iter()
                 .map(|listener| listener.service == model::Service::Replication)
                 .collect(),
-            tls: listener_tls(config).map_err(refused)?,
+            tls: tls::listeners(config).map_err(refused)?,
             balancers: config.listeners.iter().map(|listener| Balancers::new(&listener.proxy_protocol)).collect(),
             node_tls,
             heir: endpoint.heir(),
@@ -368,37 +369,6 @@ async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>, 
     sockets.into_iter().enumerate().for_each(|(listener, socket)| shared.registry.open(listener, socket));
     stage.send_replace(Stage::Serving);
     service::ready();
-}
-
-/// TLS with nodes, of the files that the configuration names; what is wrong with them in words.
-pub fn node_tls(config: &Config) -> Result<Option<ClientTls>, String> {
-    config.cluster.tls.as_ref().map(client_tls).transpose().map_err(|why| format!("TLS with nodes: {why}"))
-}
-
-fn client_tls(tls: &model::ClientTls) -> Result<ClientTls, String> {
-    let shown = tls.shown.as_ref().map(|(certificate, key)| (&**certificate, &**key));
-    ClientTls::load(tls.ca.as_deref(), shown)
-}
-
-/// The links that speak TLS, whose files there must be; what is wrong with them in words.
-pub fn links_with_tls(config: &Config) -> Result<Vec<&str>, String> {
-    let speakers = config.links.iter().filter_map(|link| Some((&*link.name, link.tls.as_ref()?)));
-    let check = |(name, tls): (_, &model::LinkTls)| match client_tls(&tls.own) {
-        Ok(_) => Ok(name),
-        Err(why) => Err(format!("TLS of link '{name}': {why}")),
-    };
-    speakers.map(check).collect()
-}
-
-/// TLS with clients, likewise, by listener.
-pub fn listener_tls(config: &Config) -> Result<Box<[Option<ListenerTls>]>, String> {
-    let load = |listener: &model::Listener| {
-        let Some(tls) = &listener.tls else { return Ok(None) };
-        let server = ServerTls::load(&tls.certificate, &tls.key, tls.client_ca.as_deref())
-            .map_err(|why| format!("TLS of listener '{}': {why}", listener.name))?;
-        Ok(Some(ListenerTls { server, required: tls.require }))
-    };
-    config.listeners.iter().map(load).collect()
 }
 
 fn service(config: &Config) -> Service {

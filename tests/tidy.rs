@@ -124,7 +124,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("replication", &["wire", "gtid", "fault", "config", "cluster", "auth", "net", "backend", "telemetry"]),
     ("telemetry", &["cluster", "config"]),
     ("audit", &["cluster", "config", "gtid", "replication"]),
-    ("admin", &["auth", "cluster", "config", "gtid", "replication", "session", "sql", "telemetry", "wire"]),
+    ("admin", &["auth", "cluster", "config", "gtid", "net", "replication", "session", "sql", "telemetry", "wire"]),
     ("lab", &[]),
 ];
 const FREE: [&str; 4] = ["app", "cli", "lib", "main"];

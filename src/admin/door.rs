@@ -123,7 +123,7 @@ mod tests {
             let token = token.then(|| Secret::new("0123456789abcdef".to_owned()));
             let mut headers = HeaderMap::new();
             authorization.map(|text| headers.insert(AUTHORIZATION, text.parse().unwrap()));
-            let admin = Admin { address, console: None, token };
+            let admin = Admin { address, console: None, token, tls: None };
             assert_eq!(admit(&admin, wish, &headers), expected, "{address} {wish:?} {authorization:?}");
         }
         for (host, is_heard) in [
@@ -136,7 +136,7 @@ mod tests {
             ("127.0.0.1.example.com", false),
             ("localhost.example.com:4008", false),
         ] {
-            let admin = Admin { address: LOCAL.parse().unwrap(), console: None, token: None };
+            let admin = Admin { address: LOCAL.parse().unwrap(), console: None, token: None, tls: None };
             let headers: HeaderMap = [(HOST, host.parse().unwrap())].into_iter().collect();
             let expected = if is_heard { Ok(()) } else { Err(ForeignName) };
             assert_eq!(admit(&admin, Order, &headers), expected, "{host}");

@@ -28,6 +28,7 @@ use super::health::{self, Stage};
 use super::metrics;
 use super::reload::{Reloads, Report};
 use super::remote::Remotes;
+use super::secure::SecureListener;
 use super::site::{self, Log};
 use super::state::state;
 use crate::auth::directory::Directory;
@@ -36,6 +37,7 @@ use crate::cluster::view::{Duty, NodeView, ViewHandle};
 use crate::config::Live;
 use crate::config::model::{Listener, Node};
 use crate::gtid::{Gtid, Position};
+use crate::net::tls::ServerTls;
 use crate::replication::link::board::{Answer, Board, LinkReport, Order, OrderText};
 use crate::replication::roster::{Entry, Roster};
 use crate::session::portrait::Portrait;
@@ -140,8 +142,8 @@ const PAGE_POLICY: (HeaderName, &str) = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 );
 
-/// Answers on this socket until another process has taken over.
-pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()> {
+/// Answers on this socket, within TLS if that is spoken, until another process has taken over.
+pub async fn serve(socket: TcpListener, tls: Option<ServerTls>, sources: Sources) -> std::io::Result<()> {
     let relieved = health::reached(sources.stage.clone(), Stage::Relieved);
     let guarded = |wish| middleware::from_fn_with_state((sources.config.clone(), wish), guard);
     let looks = Router::new()
@@ -172,7 +174,10 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> std::io::Result<()>
         .route("/live", get(async || "live"))
         .route("/ready", get(async |State(sources): State<Sources>| is_ready(&sources)));
     let routes = open.merge(looks).merge(orders).with_state(sources);
-    axum::serve(socket, routes).with_graceful_shutdown(relieved).await
+    match tls {
+        Some(tls) => axum::serve(SecureListener::new(socket, tls)?, routes).with_graceful_shutdown(relieved).await,
+        None => axum::serve(socket, routes).with_graceful_shutdown(relieved).await,
+    }
 }
 
 /// Lets in who may be heard.

@@ -1,14 +1,17 @@
 //! The sites that this one follows, as their own proxies show them: asked when somebody looks, and once for all who look at a time.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
+use super::client::Client;
 use super::http::Server;
 use crate::config::Config;
+use crate::config::model::Link;
 use crate::config::secret::Secret;
 
 /// A site that has not answered by then is not waited for.
@@ -45,11 +48,16 @@ impl Remotes {
         {
             return reports.clone();
         }
-        let begin = |(link, admin): (String, SocketAddr)| {
-            let token = config.admin.token.clone();
-            tokio::task::spawn_blocking(move || ask(link, admin, token.as_ref()))
+        let begin = |(link, admin): (&Link, SocketAddr)| {
+            let (token, ca) = (config.admin.token.clone(), link.admin_ca.clone());
+            let report =
+                RemoteReport { link: link.name.to_string(), admin: admin.to_string(), ..RemoteReport::default() };
+            tokio::task::spawn_blocking(move || match ask(admin, ca.as_deref(), token.as_ref()) {
+                Ok(servers) => RemoteReport { servers, ..report },
+                Err(error) => RemoteReport { error, ..report },
+            })
         };
-        let known = config.links.iter().filter_map(|link| Some((link.name.to_string(), link.admin?)));
+        let known = config.links.iter().filter_map(|link| Some((link, link.admin?)));
         let asked: Vec<_> = known.map(begin).collect();
         let mut reports = Vec::new();
         for answer in asked {
@@ -60,16 +68,12 @@ impl Remotes {
     }
 }
 
-fn ask(link: String, admin: SocketAddr, token: Option<&Secret>) -> RemoteReport {
-    let report = RemoteReport { link, admin: admin.to_string(), ..RemoteReport::default() };
-    let agent: ureq::Agent =
-        ureq::Agent::config_builder().timeout_global(Some(ANSWER_TIME_MAX)).proxy(None).build().into();
-    let mut request = agent.get(format!("http://{admin}/v1/servers"));
+fn ask(admin: SocketAddr, ca: Option<&Path>, token: Option<&Secret>) -> Result<Vec<Server>, String> {
+    let client = Client::trusting(ca)?;
+    let mut request = client.agent(ANSWER_TIME_MAX).get(client.url(admin, "servers"));
     if let Some(token) = token {
         request = request.header("authorization", format!("Bearer {}", token.reveal()));
     }
-    match request.call().and_then(|mut answer| answer.body_mut().read_json()) {
-        Ok(servers) => RemoteReport { servers, ..report },
-        Err(error) => RemoteReport { error: error.to_string(), ..report },
-    }
+    let answer = request.config().http_status_as_error(true).build().call();
+    answer.and_then(|mut answer| answer.body_mut().read_json()).map_err(|error| error.to_string())
 }

@@ -1,17 +1,21 @@
 //! Where operators come: the admin API, and the console if there is one.
 
+use std::io;
+
 use tokio::net::TcpListener;
 
 use crate::admin::console;
 use crate::admin::http::{self, Sources};
 use crate::config::Config;
+use crate::net::tls::ServerTls;
 
-use super::StartError;
 use super::succession::Sockets;
+use super::{StartError, tls};
 
 /// The sockets for operators.
 pub(super) struct Operators {
     admin: TcpListener,
+    tls: Option<ServerTls>,
     console: Option<TcpListener>,
 }
 
@@ -22,7 +26,14 @@ impl Operators {
             socket.map_err(StartError::of(format!("cannot listen on the {name} address {address}")))
         };
         let admin = bind("admin", config.admin.address)?;
-        Ok(Self { admin, console: config.admin.console.map(|address| bind("console", address)).transpose()? })
+        let console = config.admin.console.map(|address| bind("console", address)).transpose()?;
+        let tls = tls::admin(config).map_err(|why| StartError::of("cannot start")(io::Error::other(why)))?;
+        Ok(Self { admin, tls, console })
+    }
+
+    /// What the admin address shows of TLS, to be renewed.
+    pub(super) fn tls(&self) -> Option<ServerTls> {
+        self.tls.clone()
     }
 
     /// Answers there until another process has taken over.
@@ -37,7 +48,7 @@ impl Operators {
         }
         let sources = sources.clone();
         tokio::spawn(async move {
-            if let Err(error) = http::serve(self.admin, sources).await {
+            if let Err(error) = http::serve(self.admin, self.tls, sources).await {
                 tracing::error!(%error, "the admin API has ended");
             }
         });

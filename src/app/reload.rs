@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tracing::{error, info, warn};
 
-use super::{Shared, service, settings};
+use super::{Shared, service, settings, tls};
 use crate::admin::reload::Report;
 use crate::cluster::judge::Observation;
 use crate::cluster::probe::Probe;
@@ -22,12 +22,13 @@ pub(super) struct Reload {
     path: PathBuf,
     shared: Shared,
     data: Arc<worker::Shared>,
+    admin_tls: Option<ServerTls>,
 }
 
 impl Reload {
     /// The file, and who is to know what it says.
-    pub(super) fn new(path: PathBuf, shared: Shared, data: Arc<worker::Shared>) -> Self {
-        Self { path, shared, data }
+    pub(super) fn new(path: PathBuf, shared: Shared, data: Arc<worker::Shared>, admin_tls: Option<ServerTls>) -> Self {
+        Self { path, shared, data, admin_tls }
     }
 
     /// Reads the file again.
@@ -52,8 +53,9 @@ impl Reload {
         let old = self.shared.config.load();
         let next = in_force(&old, &new)?;
         let (fresh, to_nodes) = (certificates(&old, &new)?, to_nodes(&old, &new)?);
+        let to_operators = tls::admin(&new)?;
         let links: Vec<String> =
-            super::links_with_tls(&next)?.into_iter().map(|link| format!("certificates of link {link}")).collect();
+            tls::links(&next)?.into_iter().map(|link| format!("certificates of link {link}")).collect();
         if (&next.site.user, &next.site.password) != (&old.site.user, &old.site.password) {
             self.try_login(&next).await?;
         }
@@ -73,6 +75,11 @@ impl Reload {
             applied.push("certificates of nodes".to_owned());
         }
         applied.extend(links);
+        if let (Some(tls), Some(fresh)) = (&self.admin_tls, to_operators) {
+            tls.renew(&fresh);
+            waiting.retain(|setting| !setting.starts_with("admin.tls."));
+            applied.push("certificate of the admin address".to_owned());
+        }
         log::set(next.site.log);
         self.data.settings.store(Arc::new(settings(&next)));
         self.shared.config.put(next);
@@ -101,14 +108,14 @@ impl Reload {
 /// Those of listeners that have had TLS from the start.
 fn certificates(old: &Config, new: &Config) -> Result<Vec<(Box<str>, ServerTls)>, String> {
     let had = |name: &str| place(old, name).is_some_and(|place| old.listeners[place].tls.is_some());
-    let loaded = super::listener_tls(new)?.into_iter().zip(&new.listeners);
+    let loaded = tls::listeners(new)?.into_iter().zip(&new.listeners);
     let fresh = loaded.filter_map(|(tls, listener)| Some((listener.name.clone(), tls?.server)));
     Ok(fresh.filter(|(name, _)| had(name)).collect())
 }
 
 /// If the files are the same as at the start, what is in them now.
 fn to_nodes(old: &Config, new: &Config) -> Result<Option<ClientTls>, String> {
-    if new.cluster.tls != old.cluster.tls { Ok(None) } else { super::node_tls(new) }
+    if new.cluster.tls != old.cluster.tls { Ok(None) } else { tls::nodes(new) }
 }
 
 fn place(config: &Config, name: &str) -> Option<usize> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use super::proxy::Proxy;
+use super::proxy::{Proxy, Trust};
 use crate::admin::http::Replica as Listed;
 use crate::audit::collect::collect;
 use crate::audit::rules::{Level, Replica, audit};
@@ -18,6 +18,8 @@ pub struct Args {
     /// Fail on warnings too
     #[arg(long)]
     strict: bool,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 /// Prints what does not fit. Exit code 0: nothing that counts; 1: something.
@@ -28,7 +30,7 @@ pub fn run(args: Args) -> ExitCode {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let picture = match runtime {
-        Ok(runtime) => runtime.block_on(collect(&config, replicas(&config))),
+        Ok(runtime) => runtime.block_on(collect(&config, replicas(&config, &args.trust))),
         Err(error) => return super::failed(error),
     };
     let findings = audit(&picture);
@@ -40,8 +42,15 @@ pub fn run(args: Args) -> ExitCode {
 }
 
 /// The replicas of the proxy that runs with this configuration, if one does. By file and position there is nothing to compare.
-fn replicas(config: &Config) -> Vec<Replica> {
-    let listed = Proxy::of(&config.admin).look("replicas").ok();
+fn replicas(config: &Config, trust: &Trust) -> Vec<Replica> {
+    let proxy = match Proxy::of(&config.admin, trust) {
+        Ok(proxy) => proxy,
+        Err(why) => {
+            eprintln!("oarlock: the replicas of the running proxy are not known: {why}");
+            return Vec::new();
+        }
+    };
+    let listed = proxy.look("replicas").ok();
     let listed: Vec<Listed> = listed.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default();
     let read = |listed: Listed| Some(Replica { server: listed.server_id, position: listed.position?.parse().ok()? });
     listed.into_iter().filter_map(read).collect()

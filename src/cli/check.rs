@@ -20,9 +20,8 @@ pub fn run(args: Args) -> ExitCode {
         Err(error) => return super::failed(error),
     };
     print!("{config}");
-    let files = app::listener_tls(&config).and(app::node_tls(&config).map(drop)).and(app::links_with_tls(&config));
-    match files {
-        Ok(_) => ExitCode::SUCCESS,
+    match app::tls::check(&config) {
+        Ok(()) => ExitCode::SUCCESS,
         Err(why) => super::failed(why),
     }
 }

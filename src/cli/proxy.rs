@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use ureq::http::{Method, Request};
 
+use crate::admin::client::Client;
 use crate::config::model::Admin;
 use crate::config::secret::Secret;
 
@@ -21,10 +22,31 @@ pub struct Proxies {
     /// A file with the token of the proxy, where it has one; without this the variable OARLOCK_TOKEN is looked at
     #[arg(long, value_name = "FILE", global = true)]
     token_file: Option<PathBuf>,
+    #[command(flatten)]
+    trust: Trust,
+}
+
+/// Who vouches for them
+#[derive(clap::Args)]
+pub struct Trust {
+    /// A file with the certificates that vouch for that of the admin address, where it speaks TLS; without this the variable OARLOCK_CA is looked at
+    #[arg(long, value_name = "FILE", global = true)]
+    ca: Option<PathBuf>,
+}
+
+impl Trust {
+    fn client(&self) -> Result<Client, String> {
+        let variable = std::env::var_os(CA_VARIABLE).filter(|name| !name.is_empty()).map(PathBuf::from);
+        Client::trusting(self.ca.as_ref().or(variable.as_ref()).map(PathBuf::as_path))
+    }
 }
 
 /// Where a token may be, as an argument would be seen by others.
 const TOKEN_VARIABLE: &str = "OARLOCK_TOKEN";
+/// What to do where TLS is spoken.
+const TRUST: &str = "name the certificates that vouch for it, by --ca FILE or in OARLOCK_CA";
+/// Where the name of a file of certificates may be.
+const CA_VARIABLE: &str = "OARLOCK_CA";
 
 impl Proxies {
     /// All of them.
@@ -37,7 +59,9 @@ impl Proxies {
             None => std::env::var(TOKEN_VARIABLE).ok(),
         };
         let token = token.map(|text| Secret::new(text.trim().to_owned()));
-        Ok(self.admin.iter().map(|admin| Proxy { admin: *admin, token: token.clone() }).collect())
+        let client = self.trust.client()?;
+        let proxy = |admin: &SocketAddr| Proxy { admin: *admin, token: token.clone(), client: client.clone() };
+        Ok(self.admin.iter().map(proxy).collect())
     }
 
     /// Gives each an order and prints what comes of it. The first that refuses is the last that is told.
@@ -66,6 +90,7 @@ pub struct Proxy {
     /// Where it is.
     pub admin: SocketAddr,
     token: Option<Secret>,
+    client: Client,
 }
 
 /// The proxy answers from memory; more than this is a proxy that is stuck.
@@ -75,8 +100,14 @@ const ORDER_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Proxy {
     /// The one of this configuration.
-    pub fn of(admin: &Admin) -> Self {
-        Self { admin: admin.address, token: admin.token.clone() }
+    pub fn of(admin: &Admin, trust: &Trust) -> Result<Self, String> {
+        let client = trust.client()?;
+        if admin.tls.is_some() && !client.is_secure() {
+            return Err(format!("the proxy on {} speaks TLS: {TRUST}", admin.address));
+        }
+        // With several proxies one variable serves those that speak TLS.
+        let client = if admin.tls.is_some() { client } else { Client::default() };
+        Ok(Self { admin: admin.address, token: admin.token.clone(), client })
     }
 
     /// What it says of something.
@@ -120,12 +151,11 @@ impl Proxy {
     /// The text of the answer if the proxy has done it, else what it says.
     fn send(&self, method: Method, path: &str, body: Option<String>, limit: Duration) -> Result<String, String> {
         let broken = |error: &dyn std::fmt::Display| format!("the proxy on {} cannot be asked: {error}", self.admin);
-        let mut request = Request::builder().method(method).uri(format!("http://{}/v1/{path}", self.admin));
+        let mut request = Request::builder().method(method).uri(self.client.url(self.admin, path));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {}", token.reveal()));
         }
-        let config = ureq::Agent::config_builder().timeout_global(Some(limit)).http_status_as_error(false).proxy(None);
-        let agent: ureq::Agent = config.build().into();
+        let agent = self.client.agent(limit);
         let answer = match body {
             Some(text) => {
                 let request = request.header("content-type", "application/json").body(text);
@@ -145,10 +175,11 @@ impl Proxy {
     fn unanswered(&self, error: &ureq::Error) -> String {
         let admin = self.admin;
         match error {
-            ureq::Error::Io(error) => {
+            ureq::Error::Io(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {
                 format!("no proxy answers on {admin} ({error}); is `oarlock run` up, and is this its admin address?")
             }
-            error => format!("the proxy on {admin} answers with an error: {error}"),
+            error if self.client.is_secure() => format!("there is no TLS with the proxy on {admin}: {error}"),
+            error => format!("what answers on {admin} is no HTTP ({error}); if it is TLS: {TRUST}"),
         }
     }
 }

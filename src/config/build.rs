@@ -209,6 +209,9 @@ fn link(link: file::Link) -> Result<Link, ConfigError> {
     if link.user.get_ref().is_empty() {
         return Err(ConfigError::at_offset(link.user.span().start, "the replication user has no name"));
     }
+    if let Some(ca) = link.admin_ca.as_ref().filter(|_| link.admin.is_none()) {
+        return Err(ConfigError::at_offset(ca.span().start, "`admin_ca` vouches for `admin`, and there is no `admin`"));
+    }
     Ok(Link {
         name: name(&link.name)?,
         remote: remote.into(),
@@ -217,6 +220,7 @@ fn link(link: file::Link) -> Result<Link, ConfigError> {
         heartbeat: link_time(link.heartbeat, LINK_HEARTBEAT, Duration::from_millis(1))?,
         retry: link_time(link.retry, LINK_RETRY, Duration::from_secs(1))?,
         admin: link.admin,
+        admin_ca: link.admin_ca.map(Spanned::into_inner),
         tls: link.tls.as_ref().map(tls::of_link).transpose()?,
     })
 }
@@ -251,7 +255,8 @@ fn admin(admin: file::Admin) -> Result<Admin, ConfigError> {
         Some(address) if token.is_some() => *address.get_ref(),
         Some(address) => loopback("admin", address, ADMIN_ADDRESS, ", or set a `token`")?,
     };
-    Ok(Admin { address, console, token })
+    let tls = admin.tls.map(|tls| AdminTls { certificate: tls.certificate, key: tls.key });
+    Ok(Admin { address, console, token, tls })
 }
 
 /// A token is sent in a header, where it must be one word.

@@ -116,6 +116,7 @@ pub(super) struct Link {
     pub heartbeat: Option<Spanned<Interval>>,
     pub retry: Option<Spanned<Interval>>,
     pub admin: Option<SocketAddr>,
+    pub admin_ca: Option<Spanned<PathBuf>>,
     pub tls: Option<Spanned<LinkTls>>,
 }
 
@@ -159,6 +160,14 @@ pub(super) struct Admin {
     pub address: Option<Spanned<SocketAddr>>,
     pub console: Option<Spanned<SocketAddr>>,
     pub token: Option<Spanned<Password>>,
+    pub tls: Option<AdminTls>,
+}
+
+#[derive(Clone, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AdminTls {
+    pub certificate: PathBuf,
+    pub key: PathBuf,
 }
 
 #[derive(Default, serde::Deserialize)]

@@ -322,6 +322,8 @@ pub struct Link {
     pub retry: Duration,
     /// The admin address of the remote's proxy, by which its nodes are shown; none if they are not.
     pub admin: Option<SocketAddr>,
+    /// A PEM file with the certificates that vouch for the one at that address; none if it speaks no TLS.
+    pub admin_ca: Option<PathBuf>,
     /// What it takes to speak TLS with the remote; none if that is not spoken.
     pub tls: Option<LinkTls>,
 }
@@ -399,6 +401,17 @@ pub struct Admin {
     pub console: Option<SocketAddr>,
     /// What whoever gives orders must know; none if whoever gets at these addresses may.
     pub token: Option<Secret>,
+    /// What it takes to speak TLS at the first of these addresses; none if that is not spoken.
+    pub tls: Option<AdminTls>,
+}
+
+/// TLS with operators.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AdminTls {
+    /// A PEM file with a certificate, those that vouch for it behind it.
+    pub certificate: PathBuf,
+    /// A PEM file with the key of that.
+    pub key: PathBuf,
 }
 
 /// What a peer may use up.

@@ -54,6 +54,9 @@ impl fmt::Display for Config {
         if self.admin.token.is_some() {
             writeln!(f, "token = \"***\"")?;
         }
+        if let Some(tls) = &self.admin.tls {
+            writeln!(f, "tls = {{ certificate = {}, key = {} }}", file(&tls.certificate), file(&tls.key))?;
+        }
         writeln!(f, "\n[limits]\nsessions_max = {}\nprepared_max = {}", limits.sessions_max, limits.prepared_max)?;
         writeln!(
             f,
@@ -108,6 +111,9 @@ impl Config {
             writeln!(f, "heartbeat = {}\nretry = {}", time(link.heartbeat), time(link.retry))?;
             if let Some(admin) = link.admin {
                 writeln!(f, "admin = \"{admin}\"")?;
+            }
+            if let Some(ca) = &link.admin_ca {
+                writeln!(f, "admin_ca = {}", file(ca))?;
             }
             if let Some(tls) = &link.tls {
                 let mut settings = client_tls(&tls.own);

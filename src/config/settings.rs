@@ -69,6 +69,11 @@ const SETTINGS: &[Setting] = &[
     ),
     (
         "[[link]]",
+        "admin_ca",
+        "file with the certificates that vouch for the one there; without it no TLS is spoken there",
+    ),
+    (
+        "[[link]]",
         "tls",
         "TLS with the remote, of the writer and of the proxy, which asks it too; without it none is spoken",
     ),
@@ -118,6 +123,9 @@ const SETTINGS: &[Setting] = &[
     ("[admin]", "address", "where operators, programs and browsers ask; a loopback address, unless there is a token"),
     ("[admin]", "console", "where operators ask in SQL; a loopback address. Without it there is no console"),
     ("[admin]", "token", "what whoever gives orders must know; without it whoever gets at the address may"),
+    ("[admin]", "tls", "TLS with operators, at `address`; without it none is spoken"),
+    ("[admin] tls", "certificate", "file with the certificate, and those that vouch for it behind it"),
+    ("[admin] tls", "key", "file with the key of that"),
     ("[limits]", "sessions_max", "sessions at a time; further clients get error 1040"),
     ("[limits]", "prepared_max", "binary prepared statements of one session"),
     ("[limits]", "connections_max", "connections to each node; by default as many as sessions"),

@@ -87,7 +87,11 @@ fn errors_name_the_line_and_the_nearest_name() {
         ),
         ("", "[cluster]\nkind = \"galra\"\n", "configuration:16: unknown value `galra`; did you mean `galera`?"),
         ("", "[cluster]\nkind = \"x\"\n", "configuration:16: unknown value `x`; valid here: galera, standalone"),
-        ("", "[admin]\nport = 1\n", "configuration:16: unknown setting `port`; valid here: address, console, token"),
+        (
+            "",
+            "[admin]\nport = 1\n",
+            "configuration:16: unknown setting `port`; valid here: address, console, token, tls",
+        ),
         (
             "",
             "[[remote]]\nname = \"dr\"\n",

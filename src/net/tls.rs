@@ -1,4 +1,4 @@
-//! TLS with clients and nodes: what it needs of files, and the bytes that come before it.
+//! TLS with clients, servers and operators: what it needs of files, and the bytes that come before it.
 //!
 //! rustls does all of it, TLS 1.2 and 1.3, by ring.
 
@@ -59,14 +59,19 @@ impl ServerTls {
         self.0.store(fresh.0.load_full());
     }
 
+    /// Begins TLS on connections of programs that are no clients of MariaDB.
+    pub fn acceptor(&self) -> TlsAcceptor {
+        TlsAcceptor::from(self.0.load_full())
+    }
+
     /// Begins TLS on a connection.
     pub(super) fn accept(&self, socket: TcpStream) -> Handshake {
         let socket = Rewound { socket, before: Vec::new(), used: 0 };
-        Handshake::Accept(TlsAcceptor::from(self.0.load_full()).accept(socket))
+        Handshake::Accept(self.acceptor().accept(socket))
     }
 }
 
-/// What nodes must show, and what they are shown.
+/// What servers must show, and what they are shown.
 #[derive(Clone)]
 pub struct ClientTls(Arc<ArcSwap<ClientConfig>>);
 
@@ -115,7 +120,8 @@ fn fail(path: &Path, why: &dyn fmt::Display) -> String {
     format!("{}: {why}", path.display())
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+/// What is in a PEM file; none is an error.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| fail(path, &error))?;

@@ -86,6 +86,7 @@ mod tests {
             heartbeat: Duration::from_millis(2500),
             retry: Duration::from_secs(1),
             admin: None,
+            admin_ca: None,
             tls: None,
         }
     }
