@@ -7,7 +7,7 @@ export PATH := $(HOME)/.cargo/bin:/usr/sbin:$(PATH)
 export DEBIAN_FRONTEND := noninteractive
 
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -E)
-PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2 python3-pymysql chromium
+PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2 openssl python3-pymysql chromium
 # What the drivers of tests/drivers are run and built with.
 DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1

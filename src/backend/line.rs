@@ -72,6 +72,10 @@ impl Line {
             let mut answer = Vec::new();
             match login.take(header.sequence, &payload, &identity, &mut answer)? {
                 Step::More(next) => login = next,
+                // Who is on the way there could have said it, and it would be taken for the node's word within TLS.
+                Step::Secure(_) if !line.unused.is_empty() => {
+                    return Err(Malformed("bytes between greeting and TLS").into());
+                }
                 Step::Secure(next) => {
                     login = next;
                     let rest = answer.split_off(SSL_REQUEST);

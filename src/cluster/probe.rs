@@ -265,6 +265,9 @@ fn trouble(error: &Error) -> Trouble {
         }
         Error::Io(IoError::Io(error)) => Trouble::Broken(error.to_string().into()),
         Error::Io(IoError::Tls(error)) => Trouble::Seen(Observation::Nonsense(format!("no TLS: {error}").into())),
+        Error::Driver(DriverError::NoClientSslFlagFromServer) => {
+            Trouble::Seen(Observation::Nonsense("it does not offer TLS".into()))
+        }
         Error::Driver(DriverError::ConnectionClosed) => Trouble::Broken("the connection was closed".into()),
         Error::Driver(_) | Error::Other(_) | Error::Url(_) => {
             Trouble::Seen(Observation::Nonsense("it answers with something other than MariaDB's protocol".into()))

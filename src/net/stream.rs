@@ -121,11 +121,14 @@ impl Stream {
 
     fn poll_read_secure(&mut self, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let Some(tls) = ready!(self.poll_shaken(context)?) else { return Poll::Ready(Ok(())) };
-        // What is encrypted and not sent yet goes on its way whenever the stream is looked at.
-        let _ = Pin::new(&mut *tls).poll_flush(context)?;
-        match Pin::new(tls).poll_read(context, buffer) {
+        match Pin::new(&mut *tls).poll_read(context, buffer) {
             // Who closes without saying so within TLS has closed, too: no packet is taken before all of it is there.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => Poll::Ready(Ok(())),
+            // What is encrypted and not sent yet goes on its way, and with it what TLS itself answers to what has come.
+            Poll::Pending => {
+                let _ = Pin::new(tls).poll_flush(context)?;
+                Poll::Pending
+            }
             read => read,
         }
     }

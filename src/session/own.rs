@@ -37,6 +37,8 @@ impl Machine {
                 conn.phase = Phase::LoggingIn(login);
                 desk.write_from(Peer::Node(slot), start);
             }
+            // Who is on the way there could have said it, and it would be taken for the node's word within TLS.
+            Step::Secure(_) if bytes.len() > header.total() => return Err(Malformed("bytes between greeting and TLS")),
             Step::Secure(login) => {
                 conn.phase = Phase::LoggingIn(login);
                 let to = Peer::Node(slot);
