@@ -19,6 +19,7 @@ use crate::telemetry::tally::{Event, Tally};
 use crate::wire::challenge::SCRAMBLE;
 
 use super::journal::Journal;
+use super::turns::Turns;
 
 /// One of a session's node connections; stable while it is open.
 pub type Slot = u8;
@@ -232,6 +233,8 @@ pub struct Desk {
     pub marker_base: u128,
     /// What to add to the time to have microseconds since 1970.
     pub unix_offset_us: u64,
+    /// When aborted work of this worker runs again.
+    pub(super) turns: Turns,
     scramble: Option<[u8; SCRAMBLE]>,
     spares: Vec<Vec<u8>>,
     #[expect(clippy::vec_box, reason = "a session takes the box as it is")]
@@ -255,6 +258,7 @@ impl Desk {
             settings,
             marker_base: 0,
             unix_offset_us: 0,
+            turns: Turns::default(),
             scramble: None,
             spares: Vec::new(),
             journals: Vec::new(),

@@ -41,6 +41,7 @@ mod stall;
 mod state;
 pub mod task;
 mod tracking;
+mod turns;
 mod upcoming;
 mod work;
 pub mod worker;

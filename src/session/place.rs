@@ -74,6 +74,9 @@ impl Machine {
     fn place(&mut self, desk: &mut Desk) -> Placed {
         self.free_kept_data();
         let Some(work) = &self.work else { return Placed::Later(desk.now_us) };
+        if desk.now_us < work.turn_us {
+            return Placed::Later(work.turn_us);
+        }
         let view = &*desk.view;
         let reader = || {
             if let Some(writer) = view.writer.filter(|_| self.reads_its_writer(desk)) {

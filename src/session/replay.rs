@@ -182,7 +182,13 @@ impl Machine {
 
     /// Takes the command under way back from a node that has refused it; the connection goes too unless it is as good as new.
     pub(super) fn leave(&mut self, slot: Slot, refusal: Refusal, used: bool, desk: &mut Desk) {
-        desk.tally.add(Event::Abort, u64::from(refusal == Refusal::Aborted));
+        if refusal == Refusal::Aborted {
+            desk.tally.count(Event::Abort);
+            let turn_us = desk.turns.take(desk.now_us);
+            if let Some(work) = &mut self.work {
+                work.turn_us = turn_us;
+            }
+        }
         match refusal {
             Refusal::Aborted if !used => self.take_back(desk),
             Refusal::Aborted => {

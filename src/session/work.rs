@@ -133,6 +133,8 @@ pub(super) struct Work {
     pub(super) first_us: u64,
     /// When a failed writer is tried again.
     pub(super) retry_at_us: u64,
+    /// It does not run again before this.
+    pub(super) turn_us: u64,
 }
 
 impl Work {
@@ -164,6 +166,7 @@ impl Work {
             begun_us: now_us,
             first_us: now_us,
             retry_at_us: 0,
+            turn_us: 0,
         }
     }
 
