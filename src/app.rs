@@ -22,6 +22,7 @@ use crate::admin::http::Sources;
 use crate::admin::reload::Reloads;
 use crate::admin::remote::Remotes;
 use crate::auth::directory::Directory;
+use crate::auth::known::{Known, Told};
 use crate::auth::load::Service;
 use crate::cluster::login;
 use crate::cluster::order::{self, Orders};
@@ -376,7 +377,12 @@ fn service(config: &Config) -> Service {
         user: config.site.user.to_string(),
         password: config.site.password.reveal().to_owned(),
         tls: config.cluster.tls.as_ref().map(login::ssl),
+        told: config.accounts.iter().map(told).collect(),
     }
+}
+
+fn told(account: &model::Account) -> Told {
+    Told { user: account.user.clone(), host: account.host.clone(), password: Known::new(account.password.reveal()) }
 }
 
 fn settings(config: &Config) -> Settings {

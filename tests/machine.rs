@@ -20,7 +20,7 @@ use std::sync::Arc;
 
 use actors::client_command;
 use dice::Dice;
-use oarlock::auth::account::Auth;
+use oarlock::auth::account::{Auth, OfNode};
 use oarlock::cluster::view::{ClusterView, NodeId};
 use oarlock::fault::{Fault, Retry};
 use oarlock::session::desk::{Found, Holder, Slot, Sought};
@@ -650,7 +650,7 @@ fn who_only_a_node_knows_gets_a_connection_of_its_own() {
     let mut settings = (*stage.desk.settings).clone();
     settings.node_tls = true;
     stage.desk.settings = Arc::new(settings);
-    stage.desk.accounts = Arc::new(stage::accounts(Auth::Pam));
+    stage.desk.accounts = Arc::new(stage::accounts(Auth::OfNode(OfNode::Pam)));
     stage.machine = Machine::new(1, IpAddr::V4(Ipv4Addr::LOCALHOST)).with_tls(TlsPolicy::Offered);
     stage.to_client.clear();
     stage.event(|machine, desk| machine.start(desk));

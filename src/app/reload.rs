@@ -82,7 +82,12 @@ impl Reload {
         }
         log::set(next.site.log);
         self.data.settings.store(Arc::new(settings(&next)));
+        let passwords_change = next.accounts != old.accounts;
         self.shared.config.put(next);
+        if passwords_change {
+            // They are told with the accounts. If none can be loaded now, they will be with the next that are.
+            self.shared.directory.refresh(self.shared.directory.load().generation()).await;
+        }
         self.data.registry.settle();
         Ok(Report { applied, waiting: waiting.into_iter().collect() })
     }

@@ -7,6 +7,7 @@
 use serde_json::Value;
 
 use super::ed25519::{self, KEY_BYTES};
+use super::known::Known;
 use super::native::HASH_BYTES;
 use super::pattern::HostPattern;
 
@@ -29,10 +30,29 @@ pub enum Auth {
     Socket,
     /// ed25519: the public key.
     Ed25519([u8; KEY_BYTES]),
-    /// pam: only a node can check the password.
-    Pam,
+    /// A plugin whose passwords only a node can check.
+    OfNode(OfNode),
+    /// The configuration tells the password.
+    Known(Known),
     /// A plugin the proxy can't do, by name.
     Foreign(Box<str>),
+}
+
+/// Plugins that nodes get what they ask for of the password itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum OfNode {
+    Pam,
+    CachingSha2,
+}
+
+impl OfNode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pam => "pam",
+            Self::CachingSha2 => "caching_sha2_password",
+        }
+    }
 }
 
 impl Auth {
@@ -43,14 +63,15 @@ impl Auth {
         match plugin.to_ascii_lowercase().as_str() {
             "unix_socket" => Self::Socket,
             "ed25519" => ed25519::stored(hash).map_or(Self::Invalid, Self::Ed25519),
-            "pam" => Self::Pam,
+            "pam" => Self::OfNode(OfNode::Pam),
+            "caching_sha2_password" => Self::OfNode(OfNode::CachingSha2),
             _ => Self::Foreign(plugin.into()),
         }
     }
 
     /// What proves it is the password itself.
     pub fn takes_password(&self) -> bool {
-        matches!(self, Self::Ed25519(_) | Self::Pam)
+        matches!(self, Self::Ed25519(_) | Self::OfNode(_))
     }
 }
 
@@ -62,7 +83,8 @@ impl std::fmt::Debug for Auth {
             Self::Invalid => "invalid",
             Self::Socket => "unix_socket",
             Self::Ed25519(_) => "ed25519",
-            Self::Pam => "pam",
+            Self::OfNode(plugin) => plugin.name(),
+            Self::Known(_) => "password in the proxy's configuration",
             Self::Foreign(plugin) => plugin,
         })
     }
@@ -112,6 +134,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// The configuration tells its password: one more way in, and the first that is tried.
+    pub fn know(&mut self, password: Known) {
+        let ways = std::mem::take(&mut self.auth);
+        self.auth = std::iter::once(Auth::Known(password)).chain(ways).collect();
+    }
+
     /// May kill sessions of other users.
     pub fn may_kill_others(&self) -> bool {
         self.access & KILL_PRIVILEGES != 0
@@ -233,7 +261,7 @@ mod tests {
             (with(r#","auth_or":[{},{"plugin":"unix_socket"}]"#), vec![secret(), Auth::Socket]),
             (r#"{"plugin":"mysql_native_password","authentication_string":"invalid"}"#.to_owned(), vec![Auth::Invalid]),
             (r#"{"plugin":"MySQL_native_password","authentication_string":"*zz"}"#.to_owned(), vec![Auth::Invalid]),
-            (r#"{"plugin":"pam"}"#.to_owned(), vec![Auth::Pam]),
+            (r#"{"plugin":"pam"}"#.to_owned(), vec![Auth::OfNode(OfNode::Pam)]),
             (r#"{"plugin":"ed25519","authentication_string":"x"}"#.to_owned(), vec![Auth::Invalid]),
             (
                 r#"{"plugin":"ed25519","authentication_string":"ZIgUREUg5PVgQ6LskhXmO+eZLS0nC8be6HPjYWR4YJY"}"#

@@ -11,6 +11,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::account::Account;
 use super::grants::Grants;
+use super::known::Told;
 use super::pattern::Origin;
 
 /// What one node said of logins.
@@ -37,6 +38,8 @@ struct Tables {
     users: HashMap<Box<str>, Vec<Account>>,
     grants: Grants,
     naming: Naming,
+    /// Accounts of which the configuration tells a password, and which are not there.
+    strangers: Box<[Box<str>]>,
 }
 
 impl Accounts {
@@ -47,7 +50,26 @@ impl Accounts {
             users.entry(account.user.clone()).or_default().push(account);
         }
         users.values_mut().for_each(|of_one| of_one.sort_by(more_specific));
-        Self { generation: 0, tables: Tables { users, grants, naming } }
+        Self { generation: 0, tables: Tables { users, grants, naming, strangers: Box::default() } }
+    }
+
+    /// With the passwords that the configuration tells.
+    pub fn knowing(mut self, told: &[Told]) -> Self {
+        let mut strangers = Vec::new();
+        for Told { user, host, password } in told {
+            let mut of_user = self.tables.users.get_mut(user).into_iter().flatten();
+            match of_user.find(|account| account.host.text().eq_ignore_ascii_case(host)) {
+                Some(account) => account.know(password.clone()),
+                None => strangers.push(format!("'{user}'@'{host}'").into()),
+            }
+        }
+        self.tables.strangers = strangers.into();
+        self
+    }
+
+    /// Those of which the configuration tells a password, and which are not there.
+    pub fn strangers(&self) -> &[Box<str>] {
+        &self.tables.strangers
     }
 
     /// Which load this is, from 1; 0 before the first.

@@ -247,15 +247,19 @@ fn prove(login: &Login, client: &Origin, account: &Account) -> Result<Proof, Fau
         return Err(bad_handshake());
     }
     if let Some(secret) = account.auth.iter().find_map(|auth| proven_by(login, auth)) {
-        return Ok(Proof { secret, proven: true });
+        return match no_way(login, account) {
+            Some(reason) => Err(refusal(login, client, "YES", Some(&reason))),
+            None => Ok(Proof { secret, proven: true }),
+        };
     }
     if let Answer::Password(password) = login.answer
         && login.secure_to_nodes
-        && account.auth.contains(&Auth::Pam)
+        && account.auth.iter().any(|auth| matches!(auth, Auth::OfNode(_)))
     {
         return Ok(Proof { secret: Some(Secret::clear(password)), proven: false });
     }
-    if let Some(reason) = account.auth.iter().find_map(|auth| obstacle(login, account, auth)) {
+    let is_known = account.auth.iter().any(|auth| matches!(auth, Auth::Known(_)));
+    if let Some(reason) = account.auth.iter().find_map(|auth| obstacle(login, account, auth)).filter(|_| !is_known) {
         // These plugins ask for a password even where the client has none.
         return Err(refusal(login, client, "YES", Some(&reason)));
     }
@@ -282,36 +286,53 @@ fn proven_by(login: &Login, auth: &Auth) -> Option<Option<Secret>> {
         (Auth::Ed25519(key), Answer::Password(password)) => {
             (ed25519::public_key(password) == *key).then(|| Some(Secret::clear(password)))
         }
-        // The password of a pam account only a node can check.
-        (Auth::Ed25519(_), Answer::Native(_)) | (Auth::Pam | Auth::Invalid | Auth::Socket | Auth::Foreign(_), _) => {
-            None
-        }
+        (Auth::Known(known), Answer::Native(answer)) => known.by_answer(login.scramble, answer).map(Some),
+        (Auth::Known(known), Answer::Password(password)) => known.by_password(password).map(Some),
+        (Auth::Ed25519(_), Answer::Native(_))
+        | (Auth::OfNode(_) | Auth::Invalid | Auth::Socket | Auth::Foreign(_), _) => None,
     }
 }
 
-/// Why the proxy can't take this way in, or not yet.
-fn obstacle(login: &Login, account: &Account, auth: &Auth) -> Option<String> {
+/// Why no node lets in who has the password, if that is so: of the ways in that nodes know the proxy can take none.
+fn no_way(login: &Login, account: &Account) -> Option<String> {
+    let mut of_nodes = account.auth.iter().filter(|auth| !matches!(auth, Auth::Known(_)));
+    let first = closed(login, account, of_nodes.next()?)?;
+    of_nodes.all(|auth| closed(login, account, auth).is_some()).then_some(first)
+}
+
+/// Why the proxy can't log in to nodes this way.
+fn closed(login: &Login, account: &Account, auth: &Auth) -> Option<String> {
     match auth {
         Auth::Foreign(plugin) => Some(format!(
             "{account} uses the plugin {plugin}, with which the proxy can't log in to nodes; \
              remedy: ALTER USER {account} IDENTIFIED VIA mysql_native_password USING PASSWORD('...')"
         )),
-        Auth::Ed25519(_) | Auth::Pam if !login.secure => Some(format!(
-            "{account} uses the plugin {auth:?}, for which the proxy needs the password itself, and takes it in TLS only; \
-             remedy: tls in the proxy's [[listener]], and the client's option for TLS (--ssl)"
-        )),
-        Auth::Pam if !login.secure_to_nodes => Some(format!(
-            "{account} uses the plugin pam, for which nodes need the password itself, and get it in TLS only; \
+        Auth::OfNode(_) if !login.secure_to_nodes => Some(format!(
+            "{account} uses the plugin {auth:?}, for which nodes need the password itself, and get it in TLS only; \
              remedy: tls in [cluster] of the proxy"
         )),
-        Auth::Ed25519(_) | Auth::Pam => (matches!(login.answer, Answer::Native(_))).then(|| {
+        _ => None,
+    }
+}
+
+/// Why the proxy can't take this way in, or not yet.
+fn obstacle(login: &Login, account: &Account, auth: &Auth) -> Option<String> {
+    let told = || {
+        match auth {
+        Auth::Ed25519(_) | Auth::OfNode(_) if !login.secure => Some(format!(
+            "{account} uses the plugin {auth:?}, for which the proxy needs the password itself, and takes it in TLS only; \
+             remedy: its password in an [[account]] of the proxy, or tls in the proxy's [[listener]] and the client's option for TLS (--ssl)"
+        )),
+        Auth::Ed25519(_) | Auth::OfNode(_) => (matches!(login.answer, Answer::Native(_))).then(|| {
             format!(
                 "{account} uses the plugin {auth:?}, for which the proxy asks for the password with mysql_clear_password: the client \
                  can't do that, or may not; remedy: its option for that plugin (--enable-cleartext-plugin)"
             )
         }),
-        Auth::Native(_) | Auth::Invalid | Auth::Socket => None,
+        _ => None,
     }
+    };
+    closed(login, account, auth).or_else(told)
 }
 
 fn bad_handshake() -> Fault {

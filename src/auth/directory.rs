@@ -152,6 +152,9 @@ impl Loader {
         }
         let generation = old.generation() + 1;
         tracing::info!("{} accounts loaded from {address} (generation {generation})", accounts.len());
+        for stranger in accounts.strangers() {
+            tracing::warn!("the configuration tells the password of {stranger}, and there is no such account");
+        }
         self.current.store(Arc::new(accounts.with_generation(generation)));
     }
 }

@@ -12,6 +12,7 @@ use mysql_async::{Conn, Opts, OptsBuilder, Row, SslOpts, Value};
 use super::account::Account;
 use super::accounts::{Accounts, Naming};
 use super::grants::{Grant, Grants, Scope};
+use super::known::Told;
 use super::pattern::HostPattern;
 
 /// Accounts and roles of a cluster.
@@ -39,6 +40,8 @@ pub struct Service {
     pub password: String,
     /// What is needed to speak TLS with nodes, if that is spoken.
     pub tls: Option<SslOpts>,
+    /// Passwords of accounts that the nodes tell too little of.
+    pub told: Vec<Told>,
 }
 
 /// The password is left out.
@@ -95,7 +98,7 @@ pub async fn load(address: &str, service: &Service) -> Result<Accounts, LoadErro
         let mut node = Conn::new(Opts::from(options)).await?;
         let accounts = read(&mut node).await?;
         node.disconnect().await?;
-        Ok(accounts)
+        Ok(accounts.knowing(&service.told))
     };
     tokio::time::timeout(LOAD_TIME_MAX, Box::pin(work)).await.map_err(|_| LoadError::TooSlow)?
 }

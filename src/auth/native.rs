@@ -44,6 +44,11 @@ pub fn verify(scramble: &[u8; HASH_BYTES], answer: &[u8], stored: &[u8; HASH_BYT
     same(&double, stored).then_some(claimed)
 }
 
+/// What a server stores of a password: `SHA1(SHA1(pw))`.
+pub fn stored(password: &[u8]) -> [u8; HASH_BYTES] {
+    Sha1::digest(Sha1::digest(password)).into()
+}
+
 /// Whether this is the password of `SHA1(SHA1(pw))`.
 pub fn is_password(password: &[u8], stored: &[u8; HASH_BYTES]) -> bool {
     Sha1Password::of(password).is_some_and(|hash| same(&Sha1::digest(hash.0).into(), stored))
@@ -74,10 +79,6 @@ mod tests {
     use super::*;
 
     const SCRAMBLE: &[u8; 20] = b"0123456789abcdefghij";
-
-    fn stored(password: &[u8]) -> [u8; 20] {
-        Sha1::digest(Sha1::digest(password)).into()
-    }
 
     #[test]
     fn a_right_answer_gives_what_answers_another_scramble() {

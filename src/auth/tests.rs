@@ -6,6 +6,7 @@ use super::account::{Account, Named, Requirement};
 use super::accounts::{Accounts, Naming};
 use super::admit::{Answer, Certificate, Login, Shown, login_name};
 use super::grants::{Grant, Grants, Scope};
+use super::known::Known;
 use super::native::{Sha1Password, answer};
 use super::pattern::HostPattern;
 
@@ -153,6 +154,12 @@ fn who_gives_the_password_itself() {
     let parse = |document: String| Account::parse("u", "%", document.as_bytes()).unwrap();
     let ed = || parse(format!("{{{key}}}"));
     let pam = || parse("{\"plugin\":\"pam\"}".to_owned());
+    let known = |mut account: Account, password: &str| {
+        account.know(Known::new(password));
+        account
+    };
+    let gssapi = || parse("{\"plugin\":\"gssapi\"}".to_owned());
+    let sha2 = || parse("{\"plugin\":\"caching_sha2_password\"}".to_owned());
     let either = || parse(format!("{{{SECRET},\"auth_or\":[{{\"plugin\":\"pam\"}},{{}}]}}"));
     let address = "10.0.0.1".parse().unwrap();
     let native = answer(&Sha1Password::of(b"secret").unwrap(), SCRAMBLE);
@@ -172,6 +179,17 @@ fn who_gives_the_password_itself() {
         (either(), right, true, true, false, Ok(true)),
         (either(), wrong, true, true, false, Ok(false)),
         (account("u", "%", ""), right, true, false, false, Ok(true)),
+        (sha2(), right, true, true, false, Ok(false)),
+        (sha2(), right, true, false, true, Err("remedy: tls in [cluster] of the proxy")),
+        (known(ed(), "secret"), by_hash, false, false, false, Ok(true)),
+        (known(ed(), "secret"), right, true, false, false, Ok(true)),
+        // The account may have a newer password than the configuration.
+        (known(ed(), "stale"), right, true, false, false, Ok(true)),
+        (known(ed(), "stale"), by_hash, false, false, false, Err("(using password: YES)")),
+        (known(pam(), "secret"), by_hash, false, true, false, Ok(true)),
+        (known(pam(), "secret"), by_hash, false, false, false, Err("remedy: tls in [cluster] of the proxy")),
+        (known(sha2(), "secret"), by_hash, false, true, false, Ok(true)),
+        (known(gssapi(), "secret"), by_hash, false, true, false, Err("USING PASSWORD('...')")),
     ] {
         let description = format!("{:?} {answer:?} {secure} {secure_to_nodes}", account.auth);
         let accounts = snapshot(vec![account], vec![], Naming::default());

@@ -2,12 +2,12 @@
 //!
 //! Knows as much of the user's password as the client has told. It does not dial and does not wait.
 
-use crate::auth::ed25519;
 use crate::auth::secret::Secret;
+use crate::auth::{caching_sha2, ed25519};
 use crate::fault::{Fault, Retry};
 use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
-use crate::wire::challenge::{CLEAR, DIALOG, ED25519, NATIVE, SCRAMBLE, SWITCH, Switch};
+use crate::wire::challenge::{CACHING_SHA2, CLEAR, DIALOG, ED25519, MORE, NATIVE, SCRAMBLE, SWITCH, Switch};
 use crate::wire::err::{ERR, Error};
 pub use crate::wire::handshake::SSL_REQUEST;
 use crate::wire::handshake::{self, Greeting, Response};
@@ -78,8 +78,24 @@ pub enum Login {
         thread: u32,
         /// How often the node has asked for another plugin.
         switches: u8,
+        /// What it may ask for next.
+        exchange: Exchange,
     },
 }
+
+/// What a plugin may ask for after its first answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// Nothing.
+    Over,
+    /// caching_sha2_password: the password itself, if the node has not seen it before.
+    CachingSha2,
+}
+
+/// What caching_sha2_password says of the hash: it is known to be right.
+const SHA2_KNOWN: u8 = 3;
+/// The password itself is needed.
+const SHA2_ASKS: u8 = 4;
 
 /// An account may list several plugins; more than this the server does not allow by far.
 const SWITCHES_MAX: u8 = 8;
@@ -114,7 +130,7 @@ impl Login {
             (_, Some(&ERR)) => Ok(Step::Refused(refusal(payload)?)),
             (Self::Greeting, _) => {
                 let greeting = Greeting::parse(payload)?;
-                let next = Self::Answered { thread: greeting.thread, switches: 0 };
+                let next = Self::Answered { thread: greeting.thread, switches: 0, exchange: Exchange::Over };
                 if !who.tls {
                     respond(&greeting, sequence, who, out);
                     return Ok(Step::More(next));
@@ -131,10 +147,22 @@ impl Login {
             (Self::Answered { thread, .. }, Some(&OK)) => {
                 Ok(Step::Done { thread, status: OkPacket::parse(payload)?.status })
             }
-            (Self::Answered { thread, switches }, Some(&SWITCH)) if switches < SWITCHES_MAX => {
+            (Self::Answered { exchange: Exchange::CachingSha2, .. }, Some(_)) if said(payload) == [SHA2_KNOWN] => {
+                Ok(Step::More(self))
+            }
+            (Self::Answered { thread, switches, exchange: Exchange::CachingSha2 }, Some(_))
+                if said(payload) == [SHA2_ASKS] =>
+            {
+                let password = who.secret.and_then(Secret::password).filter(|_| who.tls);
+                let password = password.ok_or(Malformed("the node asks for the password itself, outside of TLS"))?;
+                packet::put(out, sequence.wrapping_add(1), |out| put_clear(out, password));
+                Ok(Step::More(Self::Answered { thread, switches, exchange: Exchange::Over }))
+            }
+            (Self::Answered { thread, switches, .. }, Some(&SWITCH)) if switches < SWITCHES_MAX => {
                 let switch = Switch::parse(payload)?;
                 packet::put(out, sequence.wrapping_add(1), |out| answer(&switch, who, out));
-                Ok(Step::More(Self::Answered { thread, switches: switches + 1 }))
+                let exchange = if switch.plugin == CACHING_SHA2 { Exchange::CachingSha2 } else { Exchange::Over };
+                Ok(Step::More(Self::Answered { thread, switches: switches + 1, exchange }))
             }
             _ => Err(Malformed("unexpected packet in a node's login")),
         }
@@ -179,12 +207,22 @@ fn answer(switch: &Switch, who: &Identity, out: &mut Vec<u8>) {
             let challenge = switch.data.first_chunk::<{ ed25519::KEY_BYTES }>();
             out.extend_from_slice(&ed25519::answer(password, challenge.map_or(switch.data, |challenge| challenge)));
         }
-        (CLEAR | DIALOG, Some(password)) if who.tls => {
-            out.extend_from_slice(password);
-            out.push(0);
+        (CACHING_SHA2, Some(password)) if let Some(scramble) = switch.scramble() => {
+            out.extend_from_slice(&caching_sha2::answer(password, scramble));
         }
+        (CLEAR | DIALOG, Some(password)) if who.tls => put_clear(out, password),
         _ => out.extend_from_slice(&WRONG_ANSWER),
     }
+}
+
+fn put_clear(out: &mut Vec<u8>, password: &[u8]) {
+    out.extend_from_slice(password);
+    out.push(0);
+}
+
+/// What a plugin says: servers put [`MORE`] before it, or not.
+fn said(payload: &[u8]) -> &[u8] {
+    payload.strip_prefix(&[MORE]).unwrap_or(payload)
 }
 
 /// The fault that an ERR packet of a node tells.
@@ -245,7 +283,10 @@ mod tests {
         let Step::More(login) = step else { panic!("{step:?}") };
         let switch = [b"\xfemysql_native_password\0".as_slice(), &[4; SCRAMBLE], b"\0"].concat();
         out.clear();
-        assert_eq!(login.take(2, &switch, &who, &mut out), Ok(Step::More(Login::Answered { thread: 12, switches: 1 })));
+        assert_eq!(
+            login.take(2, &switch, &who, &mut out),
+            Ok(Step::More(Login::Answered { thread: 12, switches: 1, exchange: Exchange::Over }))
+        );
         assert_eq!(out[4..], password.native_answer(&[4; SCRAMBLE]).unwrap());
         assert_eq!(out[3], 3);
         let done = login.take(4, b"\0\0\0\x02\0\0\0", &who, &mut out);
@@ -261,7 +302,7 @@ mod tests {
         let capabilities = Capabilities::SUPPORTED | Capabilities::SSL;
         Greeting { capabilities, ..Greeting::parse(&greeting()).unwrap() }.put(&mut payload);
         let step = Login::Greeting.take(0, &payload, &who, &mut out).unwrap();
-        assert_eq!(step, Step::Secure(Login::Answered { thread: 12, switches: 0 }));
+        assert_eq!(step, Step::Secure(Login::Answered { thread: 12, switches: 0, exchange: Exchange::Over }));
         let (request, rest) = out.split_at(SSL_REQUEST);
         let (header, payload) = packet::first(request).unwrap();
         assert!(header.sequence == 1 && handshake::is_ssl_request(payload));
@@ -277,7 +318,7 @@ mod tests {
         let told = |plugin: &[u8], secret, tls| {
             let mut out = Vec::new();
             let switch = [b"\xfe", plugin, b"\0", &[5; 32]].concat();
-            let login = Login::Answered { thread: 1, switches: 0 };
+            let login = Login::Answered { thread: 1, switches: 0, exchange: Exchange::Over };
             login.take(2, &switch, &Identity { tls, ..who(Some(secret)) }, &mut out).unwrap();
             out[4..].to_vec()
         };
@@ -290,20 +331,47 @@ mod tests {
         }
     }
 
+    /// Played as `caching_sha2_password` of MySQL has it, with and without the byte before what a plugin says.
+    #[test]
+    fn a_node_knows_the_hash_or_asks_for_the_password() {
+        let password = Secret::clear(b"secret");
+        let asks = |more: &[u8], tls| {
+            let who = Identity { tls, ..who(Some(&password)) };
+            let switch = [b"\xfecaching_sha2_password\0".as_slice(), &[4; SCRAMBLE], b"\0"].concat();
+            let (mut out, login) = (Vec::new(), Login::Answered { thread: 1, switches: 0, exchange: Exchange::Over });
+            let Ok(Step::More(login)) = login.take(2, &switch, &who, &mut out) else { panic!() };
+            assert_eq!(out[4..], caching_sha2::answer(b"secret", &[4; SCRAMBLE]));
+            out.clear();
+            (login.take(4, more, &who, &mut out), out)
+        };
+        let over = Login::Answered { thread: 1, switches: 1, exchange: Exchange::Over };
+        for (known, asked) in [(&b"\x01\x03"[..], &b"\x01\x04"[..]), (b"\x03", b"\x04")] {
+            let (step, out) = asks(known, false);
+            assert!(matches!(step, Ok(Step::More(_))) && out.is_empty());
+            assert_eq!(asks(asked, true), (Ok(Step::More(over)), b"\x07\0\0\x05secret\0".to_vec()));
+            assert!(asks(asked, false).0.is_err(), "not without TLS");
+        }
+        assert!(asks(b"\x01\x09", true).0.is_err());
+    }
+
     #[test]
     fn refusals_are_passed_on_as_they_are() {
         let mut out = Vec::new();
         let step = Login::Greeting.take(0, b"\xff\x10\x04Too many connections", &who(None), &mut out).unwrap();
         let Step::Refused(fault) = step else { panic!("{step:?}") };
         assert_eq!((fault.code, &*fault.message), (1040, "Too many connections"));
-        assert!(Login::Answered { thread: 1, switches: 0 }.take(2, b"\x05", &who(None), &mut out).is_err());
+        assert!(
+            Login::Answered { thread: 1, switches: 0, exchange: Exchange::Over }
+                .take(2, b"\x05", &who(None), &mut out)
+                .is_err()
+        );
     }
 
     #[test]
     fn plugins_before_ours_are_passed_by_and_not_for_ever() {
         let password = Secret::clear(b"secret");
         let who = who(Some(&password));
-        let mut login = Login::Answered { thread: 1, switches: 0 };
+        let mut login = Login::Answered { thread: 1, switches: 0, exchange: Exchange::Over };
         for _ in 0..SWITCHES_MAX {
             let mut out = Vec::new();
             let step = login.take(2, b"\xfeauth_gssapi_client\0nonce", &who, &mut out).unwrap();

@@ -22,6 +22,7 @@ pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
         nodes: nodes(&file)?,
         listeners: listeners(&file)?,
         links: std::mem::take(&mut file.link).into_iter().map(link).collect::<Result<_, _>>()?,
+        accounts: accounts(std::mem::take(&mut file.account))?,
         site: site(file.site)?,
         cluster: cluster(&file.cluster)?,
         read_write_split: ReadWriteSplit {
@@ -188,6 +189,23 @@ fn listeners(file: &file::File) -> Result<Box<[Listener]>, ConfigError> {
             })
         })
         .collect()
+}
+
+fn accounts(accounts: Vec<file::Account>) -> Result<Box<[Account]>, ConfigError> {
+    let mut seen = HashSet::new();
+    let account = |account: file::Account| {
+        let wrong = |message: String| Err(ConfigError::at_offset(account.user.span().start, message));
+        let password = account.password.into_inner().0;
+        let (user, host) = (account.user.get_ref(), account.host.unwrap_or_else(|| ACCOUNT_HOST.to_owned()));
+        if password.reveal().is_empty() {
+            return wrong(format!("the password of '{user}'@'{host}' is empty: it need not be told"));
+        }
+        if !seen.insert((user.clone(), host.to_lowercase())) || seen.len() > ACCOUNTS_MAX {
+            return wrong(format!("'{user}'@'{host}' is told twice, or one of more than {ACCOUNTS_MAX}"));
+        }
+        Ok(Account { user: user.as_str().into(), host: host.into(), password })
+    };
+    accounts.into_iter().map(account).collect()
 }
 
 fn check_links(links: &[file::Link]) -> Result<(), ConfigError> {

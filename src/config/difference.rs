@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 use super::Config;
+use super::model::Account;
 
 /// The names of the settings that differ, such as `cluster.read_timeout` or `node.galera-71.priority`; what only one of them has is
 /// named as a whole.
@@ -21,6 +22,12 @@ pub fn differences(old: &Config, new: &Config) -> BTreeSet<String> {
             names.insert(format!("link.{}.password", link.name));
         }
     }
+    for account in &new.accounts {
+        let is_same = |before: &&Account| (&before.user, &before.host) == (&account.user, &account.host);
+        if old.accounts.iter().find(is_same).is_some_and(|before| before.password != account.password) {
+            names.insert(format!("account.{}@{}.password", account.user, account.host));
+        }
+    }
     if old.admin.token != new.admin.token {
         names.insert("admin.token".to_owned());
     }
@@ -32,14 +39,20 @@ fn table(config: &Config) -> Table {
     let mut table: Table = config.to_string().parse().unwrap_or_default();
     for (_, value) in table.iter_mut() {
         if let Value::Array(blocks) = value {
-            let by_name = std::mem::take(blocks).into_iter().filter_map(|block| {
-                let name = block.get("name")?.as_str()?.to_owned();
-                Some((name, block))
-            });
+            let by_name = std::mem::take(blocks).into_iter().filter_map(|block| Some((name_of(&block)?, block)));
             *value = Value::Table(by_name.collect());
         }
     }
     table
+}
+
+/// An account is called by its user and host.
+fn name_of(block: &Value) -> Option<String> {
+    let text = |key: &str| block.get(key)?.as_str();
+    match text("name") {
+        Some(name) => Some(name.to_owned()),
+        None => Some(format!("{}@{}", text("user")?, text("host")?)),
+    }
 }
 
 fn compare(path: &str, old: &Table, new: &Table, names: &mut BTreeSet<String>) {

@@ -31,6 +31,8 @@ pub(super) struct File {
     #[serde(default)]
     pub listener: Vec<Listener>,
     #[serde(default)]
+    pub account: Vec<Account>,
+    #[serde(default)]
     pub link: Vec<Link>,
     #[serde(default, rename = "read-write-split")]
     pub read_write_split: ReadWriteSplit,
@@ -104,6 +106,14 @@ pub(super) struct Tls {
     pub key: PathBuf,
     pub client_ca: Option<PathBuf>,
     pub require: Option<bool>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Account {
+    pub user: Spanned<String>,
+    pub host: Option<String>,
+    pub password: Spanned<Password>,
 }
 
 #[derive(serde::Deserialize)]

@@ -16,6 +16,7 @@ pub fn in_force(old: &Config, new: &Config) -> Result<Config, String> {
             ..old.site.clone()
         },
         nodes: nodes(&old.nodes, &new.nodes)?,
+        accounts: new.accounts.clone(),
         read_write_split: ReadWriteSplit {
             readers: split.readers,
             writer_loss: split.writer_loss,

@@ -95,7 +95,8 @@ fn parse(
 
 fn passwords(file: &mut file::File) -> impl Iterator<Item = &mut Spanned<file::Password>> {
     let of_links = file.link.iter_mut().map(|link| &mut link.password);
-    of_links.chain([&mut file.site.password]).chain(&mut file.admin.token)
+    let of_accounts = file.account.iter_mut().map(|account| &mut account.password);
+    of_links.chain(of_accounts).chain([&mut file.site.password]).chain(&mut file.admin.token)
 }
 
 /// Opens the sealed secrets; returns where they stand. The key is read only if there are any.

@@ -30,6 +30,10 @@ pub const THREADS_MAX: usize = 256;
 pub const NODE_PORT: u16 = 3306;
 /// A remote's port for replication, where none is given.
 pub const REMOTE_PORT: u16 = 4007;
+/// Accounts whose passwords are told, at most.
+pub const ACCOUNTS_MAX: usize = 1000;
+/// Their host, where none is given.
+pub(super) const ACCOUNT_HOST: &str = "%";
 /// Links, at most.
 pub const LINKS_MAX: usize = 16;
 /// Addresses of one remote, at most.
@@ -83,6 +87,8 @@ pub struct Config {
     pub nodes: Box<[Node]>,
     /// `[[listener]]`, in order.
     pub listeners: Box<[Listener]>,
+    /// `[[account]]`, in order.
+    pub accounts: Box<[Account]>,
     /// `[[link]]`, in order.
     pub links: Box<[Link]>,
     /// `[read-write-split]`
@@ -303,6 +309,17 @@ impl Service {
             Self::Replication => "replication",
         }
     }
+}
+
+/// The password of an account of the cluster.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Account {
+    /// Its user name.
+    pub user: Box<str>,
+    /// Its host pattern.
+    pub host: Box<str>,
+    /// Its password, not empty.
+    pub password: Secret,
 }
 
 /// What this site replicates from.

@@ -104,6 +104,10 @@ impl Config {
                 writeln!(f, "tls = {{ certificate = {certificate}, key = {key}, {client_ca}require = {require} }}")?;
             }
         }
+        for account in &self.accounts {
+            let (user, host) = (text(&account.user), text(&account.host));
+            writeln!(f, "\n[[account]]\nuser = {user}\nhost = {host}\npassword = \"***\"")?;
+        }
         for link in &self.links {
             let remote: Vec<String> = link.remote.iter().map(|address| text(&address.to_string())).collect();
             writeln!(f, "\n[[link]]\nname = {}\nremote = [{}]", text(&link.name), remote.join(", "))?;

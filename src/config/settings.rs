@@ -56,6 +56,9 @@ const SETTINGS: &[Setting] = &[
         "file with the certificates that vouch for those of clients; without it clients are asked for none",
     ),
     ("[[listener]] tls", "require", "clients without TLS are refused"),
+    ("[[account]]", "user", "user of an account whose plugin tells the proxy too little: see Logins"),
+    ("[[account]]", "host", "its host pattern, as the cluster has it"),
+    ("[[account]]", "password", "its password"),
     ("[[link]]", "name", "name of the link, and of the replication connection on the writer"),
     ("[[link]]", "remote", "address of the other site's proxy, or a list of them; the port is 4007 if none is given"),
     ("[[link]]", "user", "the replication user there"),
@@ -146,7 +149,7 @@ const SETTINGS: &[Setting] = &[
     ("[limits]", "upgrade_wait", "how long sessions stay in a process from which another one has taken over"),
 ];
 
-/// The least that can be written, and a link: everything else has its default.
+/// The least that can be written, an account and a link: everything else has its default.
 const LEAST: &str = r#"
 [site]
 name = "a"
@@ -159,6 +162,9 @@ address = "a"
 name = "a"
 address = "0.0.0.0:1"
 service = "read-write-split"
+[[account]]
+user = "a"
+password = "a"
 [[link]]
 name = "a"
 remote = "a"
@@ -216,7 +222,7 @@ mod tests {
     fn none_is_missing_and_none_is_made_up() {
         let mut taken = BTreeSet::new();
         for section in valid("[zzzzzzzzzzzz]\n") {
-            let block = ["node", "listener", "link"].contains(&&*section);
+            let block = ["node", "listener", "account", "link"].contains(&&*section);
             let header = if block { format!("[[{section}]]") } else { format!("[{section}]") };
             for name in valid(&format!("{header}\nzzzzzzzzzzzz = 1\n")) {
                 if name == "tls" {

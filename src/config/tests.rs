@@ -95,7 +95,7 @@ fn errors_name_the_line_and_the_nearest_name() {
         (
             "",
             "[[remote]]\nname = \"dr\"\n",
-            "configuration:15: unknown setting `remote`; valid here: site, cluster, node, listener, link, read-write-split, replication, admin, limits",
+            "configuration:15: unknown setting `remote`; valid here: site, cluster, node, listener, account, link, read-write-split, replication, admin, limits",
         ),
         ("user = \"maxuser\"\n", "", "configuration:2: missing setting `user`"),
         (

@@ -16,6 +16,8 @@ pub const CLEAR: &[u8] = b"mysql_clear_password";
 pub const DIALOG: &[u8] = b"dialog";
 /// The plugin of ed25519 accounts: 32 bytes to be signed.
 pub const ED25519: &[u8] = b"client_ed25519";
+/// The plugin of MySQL's accounts: a hash that a server which has seen the password before compares, else the password itself.
+pub const CACHING_SHA2: &[u8] = b"caching_sha2_password";
 /// Length of a native password scramble in bytes.
 pub const SCRAMBLE: usize = 20;
 
@@ -44,7 +46,12 @@ impl<'a> Switch<'a> {
 
     /// The scramble, if this asks for [`NATIVE`].
     pub fn native_scramble(&self) -> Option<[u8; SCRAMBLE]> {
-        (self.plugin == NATIVE).then(|| self.data.first_chunk().copied()).flatten()
+        self.scramble().filter(|_| self.plugin == NATIVE).copied()
+    }
+
+    /// The scramble of a plugin that has one.
+    pub fn scramble(&self) -> Option<&[u8; SCRAMBLE]> {
+        self.data.first_chunk()
     }
 }
 

@@ -48,7 +48,7 @@ impl Server {
 
 /// The guide's service user.
 pub fn service() -> Service {
-    Service { user: SERVICE_USER.into(), password: SITE_PASSWORD.into(), tls: None }
+    Service { user: SERVICE_USER.into(), password: SITE_PASSWORD.into(), tls: None, told: Vec::new() }
 }
 
 /// Below the ports the kernel gives to clients, of which these tests use thousands.
