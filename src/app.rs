@@ -133,7 +133,7 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
     past.iter().for_each(|past| shared.registry.begin_after(past.last_session));
     let config = shared.config.load();
     let (links, link_orders) = Board::new();
-    let (orders, node_orders) = Orders::new(config.cluster.switch_wait);
+    let (orders, node_orders) = Orders::new(shared.config.clone());
     let (reloads, mut reload_requests) = Reloads::new();
     let (stage, stage_seen) = watch::channel(Stage::Starting);
     let sources = Sources {
@@ -321,7 +321,7 @@ impl DataPlane {
             tls: tls::listeners(config).map_err(refused)?,
             balancers: config.listeners.iter().map(|listener| Balancers::new(&listener.proxy_protocol)).collect(),
             node_tls,
-            heir: endpoint.heir(),
+            heir: endpoint.heir(shared.config.clone()),
             resolver,
         });
         let workers =

@@ -35,8 +35,9 @@ impl Watch {
         let config = Arc::new(config);
         let view = ViewHandle::new(first_view(&config));
         let (stop, stopped) = oneshot::channel();
-        let (_, requests) = Orders::new(config.cluster.switch_wait);
-        let watching = watch(Live::new((*config).clone()), view.clone(), requests, |_| false);
+        let live = Live::new((*config).clone());
+        let (_, requests) = Orders::new(live.clone());
+        let watching = watch(live, view.clone(), requests, |_| false);
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {

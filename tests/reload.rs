@@ -47,12 +47,14 @@ fn all_changes_under_load() {
         assert!(site.reload().contains("certificate of applications"));
         site.the_password_changes();
         site.limits_change();
+        site.times_and_policies_change();
         site.the_writer_goes();
         site.it_comes_back(third);
         assert!(!load.is_finished(), "all of it was to be under load: {:?}", begun.elapsed());
         load.join().unwrap()
     });
     println!("{} transactions\n{report}", undisturbed(&report));
+    site.connections_become_fewer();
 }
 
 fn renew(certificate: &str, key: &str, address: &str) {
@@ -172,13 +174,55 @@ impl Scene<'_> {
         self.file.push_str("\n[limits]\nsessions_max = 10\nconnections_max = 500\n");
         assert_eq!(
             self.reload(),
-            "in force now: limits.sessions_max, certificate of applications\nafter a restart: limits.connections_max"
+            "in force now: limits.connections_max, limits.sessions_max, certificate of applications"
         );
         let refused = self.proxy.client(&["-e", "SELECT 1"]);
         assert!(String::from_utf8_lossy(&refused.stderr).contains("1040"), "{refused:?}");
         self.change("\n[limits]\nsessions_max = 10\nconnections_max = 500\n", "");
         self.reload();
         assert!(self.proxy.client(&["-e", "SELECT 1"]).status.success());
+    }
+
+    fn times_and_policies_change(&mut self) {
+        let before = self.file.clone();
+        self.change(
+            "probe_interval = \"1s\"\n",
+            "probe_interval = \"150ms\"\nconnect_timeout = \"2s\"\nswitch_wait = \"2s\"\n",
+        );
+        self.file.push_str(
+            "\n[read-write-split]\ncausal_reads = \"off\"\noutcome = \"error\"\nreplay = false\n\
+             \n[replication]\nsource_timeout = \"1s\"\n\n[limits]\nstall_timeout = \"5s\"\n",
+        );
+        let said = self.reload();
+        for name in [
+            "cluster.connect_timeout, cluster.probe_interval, cluster.switch_wait, limits.stall_timeout",
+            "read-write-split.causal_reads, read-write-split.outcome, read-write-split.replay, replication.source_timeout",
+        ] {
+            assert!(said.contains(name), "{said}");
+        }
+        assert!(!said.contains("after a restart"), "{said}");
+        self.file = before;
+        self.reload();
+        self.reads("galera-72");
+    }
+
+    /// Who has one keeps it, and nobody gets another.
+    fn connections_become_fewer(&mut self) {
+        let before = self.file.clone();
+        self.file.push_str("\n[limits]\nconnections_max = 2\nconnection_wait = \"100ms\"\n");
+        self.reload();
+        let said = std::thread::scope(|scope| {
+            let hold = || self.proxy.client(&["-e", "SELECT SLEEP(2) FOR UPDATE"]);
+            let clients: Vec<_> = (0..3).map(|_| scope.spawn(hold)).collect();
+            clients.into_iter().map(|client| client.join().unwrap()).collect::<Vec<_>>()
+        });
+        let refused = said.iter().filter(|output| !output.status.success()).map(|output| output.stderr.clone());
+        let refused: Vec<_> = refused.map(|said| String::from_utf8_lossy(&said).into_owned()).collect();
+        assert!(refused.len() == 1 && refused[0].contains("all 2 to node"), "{refused:?}");
+        self.file = before;
+        self.reload();
+        let run = ["-e", "SELECT 1 FOR UPDATE"];
+        assert!(self.proxy.client(&run).status.success());
     }
 
     /// The role goes to another node in order, and then so does everything else.

@@ -32,7 +32,19 @@ pub struct Seat {
     lender: Rc<dyn Lender>,
     taken_us: u64,
     offered_us: Cell<u64>,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
+    /// Of its node.
+    excess: Rc<Cell<usize>>,
+}
+
+impl Drop for Seat {
+    /// Nobody gets it after this one if there are more than there may be.
+    fn drop(&mut self) {
+        if let Some(excess) = self.excess.get().checked_sub(1) {
+            self.excess.set(excess);
+            self.permit.take().into_iter().for_each(OwnedSemaphorePermit::forget);
+        }
+    }
 }
 
 impl Seat {
@@ -62,12 +74,14 @@ pub struct Permit(OwnedSemaphorePermit);
 /// A worker's seats.
 pub struct Seats {
     nodes: Box<[Rc<Node>]>,
-    share: usize,
+    share: Cell<usize>,
     line: Notify,
 }
 
 struct Node {
     free: Arc<Semaphore>,
+    /// So many seats that are in use are to be given up.
+    excess: Rc<Cell<usize>>,
     waiting: Cell<usize>,
     taken: RefCell<Vec<Weak<Seat>>>,
 }
@@ -78,9 +92,21 @@ impl Seats {
         let share = share.min(Semaphore::MAX_PERMITS);
         let node = |_| {
             let free = Arc::new(Semaphore::new(share));
-            Rc::new(Node { free, waiting: Cell::new(0), taken: RefCell::default() })
+            Rc::new(Node { free, excess: Rc::default(), waiting: Cell::new(0), taken: RefCell::default() })
         };
-        Self { nodes: (0..nodes).map(node).collect(), share, line: Notify::new() }
+        Self { nodes: (0..nodes).map(node).collect(), share: Cell::new(share), line: Notify::new() }
+    }
+
+    /// From now on there are so many. Those in use stay in use.
+    pub fn resize(&self, share: usize) {
+        let share = share.min(Semaphore::MAX_PERMITS);
+        let before = self.share.replace(share);
+        for place in &self.nodes {
+            let kept = place.excess.get().min(share.saturating_sub(before));
+            let gone = before.saturating_sub(share);
+            place.free.add_permits(share.saturating_sub(before) - kept);
+            place.excess.update(|excess| excess - kept + gone - place.free.forget_permits(gone));
+        }
     }
 
     /// A seat, if one is free and nobody waits.
@@ -149,7 +175,7 @@ impl Seats {
 
     /// This worker's share of each node's connections.
     pub fn share(&self) -> usize {
-        self.share
+        self.share.get()
     }
 
     fn node(&self, node: NodeId) -> Option<&Rc<Node>> {
@@ -159,7 +185,8 @@ impl Seats {
 
 impl Node {
     fn seat(&self, node: NodeId, permit: OwnedSemaphorePermit, lender: Rc<dyn Lender>, taken_us: u64) -> Rc<Seat> {
-        let seat = Rc::new(Seat { node, lender, taken_us, offered_us: Cell::new(IN_USE), _permit: permit });
+        let (offered_us, excess) = (Cell::new(IN_USE), self.excess.clone());
+        let seat = Rc::new(Seat { node, lender, taken_us, offered_us, permit: Some(permit), excess });
         let mut taken = self.taken.borrow_mut();
         if taken.len() == taken.capacity() {
             taken.retain(|seat| seat.strong_count() > 0);
@@ -271,6 +298,33 @@ mod tests {
         assert!(!seat.is_offered(2000) && seat.is_offered(2000 + PAUSE_US), "a pause of the client");
         seat.offer(Some(1000 + SPELL_US));
         assert!(seat.is_offered(1000 + SPELL_US), "the spell is over");
+    }
+
+    #[test]
+    fn there_may_be_more_or_fewer() {
+        let seats = Seats::new(1, 2);
+        let (_, lender) = owner();
+        let take = || seats.take(NODE, &lender, 0);
+        let (one, two) = (take().unwrap(), take().unwrap());
+        seats.resize(3);
+        let three = take().unwrap();
+        seats.resize(1);
+        let mut turn = seats.wait(NODE, 0);
+        drop((one, two));
+        assert!(poll(&mut turn).is_none(), "that is one still");
+        drop(three);
+        assert!(poll(&mut turn).is_some());
+        drop(turn);
+        seats.resize(0);
+        assert!(take().is_none());
+        seats.resize(2);
+        let both = (take().unwrap(), take().unwrap());
+        assert!(take().is_none());
+        seats.resize(1);
+        seats.resize(2);
+        drop(both);
+        let _both = (take().unwrap(), take().unwrap());
+        assert!(take().is_none(), "none is lost, and none too many");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
 use super::view::{ClusterView, Duty, Health, NodeView};
+use crate::config::Live;
 
 /// Orders that wait, at most.
 const ORDERS_MAX: usize = 16;
@@ -50,14 +51,14 @@ pub struct Request {
 #[derive(Clone, Debug)]
 pub struct Orders {
     requests: mpsc::Sender<Request>,
-    time_max: Duration,
+    live: Live,
 }
 
 impl Orders {
-    /// And where they arrive. A move of the writer's role takes so long at most.
-    pub fn new(switch_wait: Duration) -> (Self, mpsc::Receiver<Request>) {
+    /// And where they arrive. The configuration says how long a move of the writer's role may take.
+    pub fn new(live: Live) -> (Self, mpsc::Receiver<Request>) {
         let (requests, inbox) = mpsc::channel(ORDERS_MAX);
-        (Self { requests, time_max: ORDER_TIME_MAX + switch_wait }, inbox)
+        (Self { requests, live }, inbox)
     }
 
     /// Gives an order and waits for what comes of it, in words.
@@ -67,8 +68,9 @@ impl Orders {
             self.requests.send(Request { node, order, answer }).await.ok()?;
             answered.await.ok()
         };
+        let time_max = ORDER_TIME_MAX + self.live.load().cluster.switch_wait;
         let unheard = || Err("the nodes are not watched any more: the proxy is ending".to_owned());
-        timeout(self.time_max, course).await.ok().flatten().unwrap_or_else(unheard)
+        timeout(time_max, course).await.ok().flatten().unwrap_or_else(unheard)
     }
 }
 

@@ -143,8 +143,7 @@ impl Watch {
     /// The configuration has changed. Nodes that are new in it come after the others, and are down until they have been probed.
     fn adapt(&mut self, config: Arc<Config>) {
         let before = std::mem::replace(&mut self.config, config);
-        let login = |config: &Config| (config.site.user.clone(), config.site.password.clone());
-        let same_login = login(&before) == login(&self.config);
+        let same_manners = probes_alike(&before, &self.config);
         for (place, node) in self.config.nodes.iter().enumerate() {
             let id = NodeId(place as u16);
             let is_new = place >= self.histories.len();
@@ -153,8 +152,8 @@ impl Watch {
                 self.contacts.push(None);
             }
             let is_probed = self.probing.has(id);
-            let same_way_in = same_login && (is_new || before.nodes[place].proxy_protocol == node.proxy_protocol);
-            if (is_probed && !same_way_in) || (!is_probed && !node.leaves) {
+            let is_as_before = same_manners && (is_new || before.nodes[place].proxy_protocol == node.proxy_protocol);
+            if (is_probed && !is_as_before) || (!is_probed && !node.leaves) {
                 self.probing.begin(id);
             }
             if is_new || before.nodes[place].leaves != node.leaves {
@@ -402,6 +401,16 @@ impl Watch {
         tracing::info!(node = name, ?order, "an operator's order");
         Ok(Obeyed { node: id, unkept })
     }
+}
+
+/// Are nodes asked in the same way, as far as that is the same for all?
+fn probes_alike(before: &Config, after: &Config) -> bool {
+    let login = |config: &Config| (config.site.user.clone(), config.site.password.clone());
+    let times =
+        |model::Cluster { probe_interval, connect_timeout, read_timeout, write_timeout, .. }: &model::Cluster| {
+            (*probe_interval, *connect_timeout, *read_timeout, *write_timeout)
+        };
+    login(before) == login(after) && times(&before.cluster) == times(&after.cluster)
 }
 
 /// Would every route made with the one be made with the other? The position is no part of it: it changes all the time.

@@ -1,37 +1,28 @@
 //! What comes in force when the configuration is read again (pure): of the new one all that can change while the process runs, and of
 //! the old one the rest. What that leaves out is what [`super::differences`] finds between this and the new one.
 
-use super::model::{Config, Limits, Node, PLACES_MAX, ReadWriteSplit, Site};
+use super::model::{Cluster, Config, Node, PLACES_MAX, ReadWriteSplit, Site};
 
 /// The configuration that is in force after `old`, where the file says `new`. Nodes keep their places: one that is gone from the file
 /// leaves, and what is of the same name at another address is another node.
 pub fn in_force(old: &Config, new: &Config) -> Result<Config, String> {
-    let split = &new.read_write_split;
-    let limits = &new.limits;
     let mut config = Config {
         site: Site {
             user: new.site.user.clone(),
             password: new.site.password.clone(),
             log: new.site.log,
+            key_file: new.site.key_file.clone(),
             ..old.site.clone()
         },
+        cluster: Cluster { kind: old.cluster.kind, tls: old.cluster.tls.clone(), ..new.cluster.clone() },
         nodes: nodes(&old.nodes, &new.nodes)?,
         accounts: new.accounts.clone(),
-        read_write_split: ReadWriteSplit {
-            readers: split.readers,
-            writer_loss: split.writer_loss,
-            writer_wait: split.writer_wait,
-            ..old.read_write_split.clone()
-        },
-        limits: Limits {
-            connections_max: old.limits.connections_max,
-            stall_timeout: old.limits.stall_timeout,
-            ..limits.clone()
-        },
+        // Sessions that lend their connections ask nodes for more from their beginning.
+        read_write_split: ReadWriteSplit { multiplex: old.read_write_split.multiplex, ..new.read_write_split.clone() },
+        replication: new.replication.clone(),
+        limits: new.limits.clone(),
         ..old.clone()
     };
-    config.cluster.failback = new.cluster.failback;
-    config.cluster.available_when_donor = new.cluster.available_when_donor;
     // Where others get at the address, there must be one.
     if new.admin.token.is_some() || old.admin.address.ip().is_loopback() {
         config.admin.token = new.admin.token.clone();

@@ -370,15 +370,16 @@ fn what_can_change_does_and_nodes_keep_their_places() {
             .collect()
     };
     let begun = with("", "", &node(72, ""));
-    let new =
-        with("[[node]]", "[limits]\nsessions_max = 7\nconnections_max = 5\n[[node]]", &node(73, "priority = 4\n"));
+    let more = "[cluster]\nkind = \"standalone\"\nread_timeout = \"7s\"\n[read-write-split]\nreplay = false\n[limits]\nsessions_max = 7\n[[node]]";
+    let new = with("[[node]]", more, "");
+    let new = Config { nodes: with("", "", &node(73, "priority = 4\n")).nodes, ..new };
     let next = in_force(&begun, &new).unwrap();
     assert_eq!(list(&next), ["galera-71 0 ", "galera-72 0 leaves", "galera-73 4 "]);
-    assert_eq!((next.limits.sessions_max, next.limits.connections_max), (7, begun.limits.connections_max));
     let waits: Vec<_> = differences(&next, &new).into_iter().collect();
-    assert_eq!(waits, ["limits.connections_max"]);
+    assert_eq!(waits, ["cluster.kind"]);
     let applied: Vec<_> = differences(&begun, &next).into_iter().collect();
-    assert_eq!(applied, ["limits.sessions_max", "node.galera-72", "node.galera-73"]);
+    let limits = ["limits.connections_max", "limits.sessions_max", "node.galera-72", "node.galera-73"];
+    assert_eq!(applied, [&["cluster.read_timeout"][..], &limits, &["read-write-split.replay"]].concat());
     // What has left comes back to its place; at another address it is another one.
     let back = in_force(&next, &begun).unwrap();
     assert_eq!(list(&back), ["galera-71 0 ", "galera-72 0 ", "galera-73 4 leaves"]);

@@ -21,17 +21,12 @@ const COLLATION: u8 = 45;
 pub struct Access {
     live: Live,
     tls: Option<ClientTls>,
-    connect_timeout: Duration,
-    answer_timeout: Duration,
 }
 
 impl Access {
     /// As configured.
     pub fn new(live: Live, tls: Option<ClientTls>) -> Self {
-        let cluster = &live.load().cluster;
-        let (connect_timeout, answer_timeout) =
-            (cluster.connect_timeout, cluster.read_timeout.max(cluster.write_timeout));
-        Self { live, tls, connect_timeout, answer_timeout }
+        Self { live, tls }
     }
 
     /// The service user's name now.
@@ -39,9 +34,15 @@ impl Access {
         self.live.load().site.user.clone()
     }
 
+    fn answer_timeout(&self) -> Duration {
+        let cluster = &self.live.load().cluster;
+        cluster.read_timeout.max(cluster.write_timeout)
+    }
+
     /// A connection to a node.
     pub async fn line(&self, address: Box<str>) -> Result<Line, Trouble> {
-        let site = &self.live.load().site;
+        let config = self.live.load();
+        let site = &config.site;
         let who = Credentials {
             user: site.user.as_bytes().into(),
             secret: Some(Secret::clear(site.password.reveal().as_bytes())),
@@ -50,12 +51,13 @@ impl Access {
             collation: COLLATION,
             attributes: Box::default(),
         };
-        within("no connection", self.connect_timeout, Line::login(address, &who, None, self.tls.as_ref())).await
+        within("no connection", config.cluster.connect_timeout, Line::login(address, &who, None, self.tls.as_ref()))
+            .await
     }
 
     /// The rows of a statement.
     pub async fn query(&self, line: &mut Line, text: &str) -> Result<Vec<Row>, Trouble> {
-        within("no answer", self.answer_timeout, line.query(text)).await
+        within("no answer", self.answer_timeout(), line.query(text)).await
     }
 
     /// The first value of a statement's first row.
@@ -67,12 +69,12 @@ impl Access {
 
     /// Begins a dump.
     pub async fn begin(&self, line: &mut Line, dump: &[u8]) -> Result<(), Trouble> {
-        within("no answer", self.answer_timeout, line.begin(dump)).await
+        within("no answer", self.answer_timeout(), line.begin(dump)).await
     }
 
     /// Waits for more of a dump.
     pub async fn read(&self, line: &mut Line) -> Result<(), Trouble> {
-        within("no more of the dump", self.answer_timeout, async { Ok(line.read().await?) }).await
+        within("no more of the dump", self.answer_timeout(), async { Ok(line.read().await?) }).await
     }
 }
 

@@ -17,9 +17,9 @@ use super::survey::{Report, Survey};
 use super::warden::{News, Thread, Warden};
 use super::{Asked, Outcome};
 use crate::cluster::view::{NodeId, ViewHandle};
+use crate::config::Live;
 use crate::config::model::OutcomePolicy;
 use crate::config::print_duration;
-use crate::config::{Config, Live};
 use crate::net::tls::ClientTls;
 
 /// How often the cluster is looked at while somebody waits.
@@ -27,7 +27,7 @@ const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
 /// The task.
 pub struct Service {
-    config: Arc<Config>,
+    live: Live,
     view: ViewHandle,
     access: Arc<Access>,
     inbox: mpsc::UnboundedReceiver<Asked>,
@@ -56,8 +56,8 @@ impl Service {
         tls: Option<ClientTls>,
         inbox: mpsc::UnboundedReceiver<Asked>,
     ) -> Self {
-        let (config, access) = (live.load(), Arc::new(Access::new(live, tls)));
-        Self { config, view, access, inbox, wardens: Vec::new(), cases: BTreeMap::new(), last_number: 0, told: false }
+        let access = Arc::new(Access::new(live.clone(), tls));
+        Self { live, view, access, inbox, wardens: Vec::new(), cases: BTreeMap::new(), last_number: 0, told: false }
     }
 
     /// Answers for as long as anybody may ask.
@@ -91,7 +91,7 @@ impl Service {
                 due = false;
                 let survey = Survey {
                     access: self.access.clone(),
-                    kind: self.config.cluster.kind,
+                    kind: self.live.load().cluster.kind,
                     view: self.view.load().clone(),
                 };
                 looks.spawn(survey.run(self.cases.values().map(|case| case.sought.clone()).collect()));
@@ -103,7 +103,7 @@ impl Service {
     fn station(&mut self, node: NodeId, news: &mpsc::UnboundedSender<News>) {
         for place in self.wardens.len()..=usize::from(node.0) {
             let (orders, queue) = mpsc::unbounded_channel();
-            let (node, kind) = (NodeId(place as u16), self.config.cluster.kind);
+            let (node, kind) = (NodeId(place as u16), self.live.load().cluster.kind);
             let (access, view, news) = (self.access.clone(), self.view.clone(), news.clone());
             tokio::spawn(Warden { node, kind, access, view, news }.run(queue));
             self.wardens.push(orders);
@@ -113,7 +113,7 @@ impl Service {
     fn open(&mut self, Asked { question, answer }: Asked) {
         let view = self.view.load();
         let Some(node) = view.node(question.node) else { return };
-        if self.config.read_write_split.outcome == OutcomePolicy::Error {
+        if self.live.load().read_write_split.outcome == OutcomePolicy::Error {
             let _ = answer.send(Outcome::Undecidable("it is not looked for (outcome = \"error\")".into()));
             return;
         }
@@ -233,7 +233,7 @@ impl Service {
 
     /// Answers those who have waited long enough.
     fn give_up(&mut self) {
-        let limit = self.config.read_write_split.outcome_wait;
+        let limit = self.live.load().read_write_split.outcome_wait;
         let late = self.cases.iter().filter(|(_, case)| case.thread.asked.elapsed() >= limit);
         for number in late.map(|(number, _)| *number).collect::<Vec<_>>() {
             let trouble = self.cases.get(&number).map(|case| case.trouble.clone()).unwrap_or_default();

@@ -116,8 +116,8 @@ pub async fn approach(
     wanted: &Wanted<'_>,
     locals: &mut Locals,
 ) -> Result<Line, Refusal> {
-    let late = || absent(format!("no answer within {:?}", endpoint.connect_timeout));
-    let deadline = Instant::now() + endpoint.connect_timeout;
+    let late = || absent(format!("no answer within {:?}", endpoint.bounds.connect_timeout));
+    let deadline = Instant::now() + endpoint.bounds.connect_timeout;
     let mut line = endpoint.clock.timeout_at(deadline, log_in(endpoint, node, wanted)).await.map_err(|_| late())??;
     let held = match wanted.request.position {
         Some(_) => await_position(endpoint, &mut line, node.id, wanted, locals).await?,
@@ -125,7 +125,7 @@ pub async fn approach(
     };
     let begin = async {
         let (mut setup, mut registration) = (Vec::new(), Vec::new());
-        wanted.request.put_setup(wanted.position, endpoint.source_timeout / 4, &mut setup);
+        wanted.request.put_setup(wanted.position, endpoint.bounds.source_timeout / 4, &mut setup);
         line.ask(&setup).await?;
         if wanted.request.put_registration(&mut registration) {
             line.ask(&registration).await?;
@@ -137,10 +137,10 @@ pub async fn approach(
     let prove = async {
         let Some(landmark) = wanted.landmark else { return Ok(()) };
         let line = log_in(endpoint, node, wanted).await?;
-        prove(line, landmark, &held, endpoint.group_bytes_max).await
+        prove(line, landmark, &held, endpoint.bounds.group_bytes_max).await
     };
     let sends = async { tokio::try_join!(begin, prove) };
-    let deadline = Instant::now() + endpoint.connect_timeout;
+    let deadline = Instant::now() + endpoint.bounds.connect_timeout;
     match endpoint.clock.timeout_at(deadline, sends).await.map_err(|_| late())? {
         Ok(_) => Ok(line),
         Err(Refusal::Unfit(Unfit::Lacks(_, why))) => Err(Refusal::Unfit(Unfit::Lacks(held, why))),
@@ -163,7 +163,7 @@ async fn await_position(
 ) -> Result<Position, Refusal> {
     let give_up = Instant::now() + wanted.patience;
     loop {
-        let deadline = Instant::now() + endpoint.connect_timeout;
+        let deadline = Instant::now() + endpoint.bounds.connect_timeout;
         let late = |_| absent("it has stopped to answer");
         let rows = endpoint.clock.timeout_at(deadline, line.query(POSITION)).await.map_err(late)??;
         let (held, local) = read(rows, anywhere(endpoint))?;

@@ -19,7 +19,7 @@ impl Dump {
     pub(super) async fn write(&mut self, mut bytes: &[u8], source: Option<NodeId>) -> Result<(), End> {
         let mut changed = false;
         while !bytes.is_empty() {
-            let written = self.endpoint.clock.timeout(self.endpoint.stall_timeout, self.client.write(bytes));
+            let written = self.endpoint.clock.timeout(self.endpoint.bounds.stall_timeout, self.client.write(bytes));
             let written = tokio::select! {
                 written = written => written,
                 Ok(()) = self.versions.changed(), if source.is_some() && self.flow.can_move() => {
@@ -73,7 +73,7 @@ impl Dump {
     }
 
     pub(super) fn unkept(&self, error: &io::Error) -> End {
-        let (limit, folder) = (self.endpoint.group_bytes_max, self.endpoint.state_dir.display());
+        let (limit, folder) = (self.endpoint.bounds.group_bytes_max, self.endpoint.state_dir.display());
         let text =
             format!("A transaction longer than {limit} bytes can't be kept in {folder} until it is whole: {error}");
         End::Tell(Fault::proxy(Retry::Never, 1105, b"HY000", text))
@@ -102,7 +102,7 @@ impl Dump {
             match self
                 .endpoint
                 .clock
-                .timeout(self.endpoint.stall_timeout, self.client.read(&mut command[there..]))
+                .timeout(self.endpoint.bounds.stall_timeout, self.client.read(&mut command[there..]))
                 .await
             {
                 Ok(Ok(read)) if read > 0 => there += read,
@@ -112,7 +112,7 @@ impl Dump {
                 Some((header, [BINLOG_DUMP, ..])) => {
                     source.stream.write_all(&command[..header.total()]).await?;
                     (source.start, source.end) = (0, 0);
-                    let rules = self.request.rules(self.endpoint.group_bytes_max);
+                    let rules = self.request.rules(self.endpoint.bounds.group_bytes_max);
                     self.flow = Flow::new(rules, self.flow.position().clone());
                     return Ok(());
                 }

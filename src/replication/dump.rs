@@ -46,7 +46,7 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
     let Handover { session, address, client, node, credentials, registration, dump, .. } = handover;
     let mut client = client.into_stream();
     let mut line = Line::quiet(node.into_stream(), credentials.capabilities);
-    let values = endpoint.clock.timeout(endpoint.connect_timeout, line.query(&question())).await;
+    let values = endpoint.clock.timeout(endpoint.bounds.connect_timeout, line.query(&question())).await;
     drop(line);
     let Ok(Ok(rows)) = values else {
         // The replica comes again.
@@ -62,7 +62,7 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
     }
     let seat = endpoint.roster.enter(request.server, address.ip());
     let entry = seat.entry.clone();
-    let flow = Flow::new(request.rules(endpoint.group_bytes_max), request.position.clone().unwrap_or_default());
+    let flow = Flow::new(request.rules(endpoint.bounds.group_bytes_max), request.position.clone().unwrap_or_default());
     let versions = endpoint.view.versions();
     let stash = Stash::new(endpoint.state_dir.clone());
     let dump = Dump {
@@ -253,7 +253,7 @@ impl Dump {
                 heard += before.elapsed();
             }
             source.make_room();
-            let silent = self.endpoint.clock.sleep_until(heard + self.endpoint.source_timeout);
+            let silent = self.endpoint.clock.sleep_until(heard + self.endpoint.bounds.source_timeout);
             let stale = self.unfit_ages();
             tokio::select! {
                 read = source.stream.read(&mut source.buffer[source.end..]) => match read {
@@ -280,7 +280,7 @@ impl Dump {
                     self.judged = Instant::now();
                     self.versions.mark_changed();
                 }
-                () = silent => return End::Lost(format!("silent for {:?}", self.endpoint.source_timeout).into()),
+                () = silent => return End::Lost(format!("silent for {:?}", self.endpoint.bounds.source_timeout).into()),
             }
         }
     }

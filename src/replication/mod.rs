@@ -26,7 +26,7 @@ use std::time::Duration;
 
 use crate::backend::handover::Heir;
 use crate::cluster::view::ViewHandle;
-use crate::config::Config;
+use crate::config::{Config, Live};
 use crate::net::clock::Clock;
 use crate::net::tls::ClientTls;
 use crate::telemetry::counters::Counters;
@@ -46,6 +46,17 @@ pub struct Endpoint {
     pub anchors: Arc<Anchors>,
     /// The timers of the workers, on which dumps run.
     pub clock: Clock,
+    /// What a dump that begins now keeps to.
+    pub bounds: Bounds,
+    /// Where groups are kept that are too long for memory.
+    pub state_dir: PathBuf,
+    /// What is needed to speak TLS with nodes, if that is spoken.
+    pub tls: Option<ClientTls>,
+}
+
+/// How long a dump waits, and what it holds.
+#[derive(Clone, Copy)]
+pub struct Bounds {
     /// From dialling a node to its first byte of a dump.
     pub connect_timeout: Duration,
     /// A source that says nothing for so long has frozen.
@@ -56,10 +67,19 @@ pub struct Endpoint {
     pub stall_timeout: Duration,
     /// The longest group that is held in memory until it is whole, in bytes.
     pub group_bytes_max: usize,
-    /// Where a longer one is kept.
-    pub state_dir: PathBuf,
-    /// What is needed to speak TLS with nodes, if that is spoken.
-    pub tls: Option<ClientTls>,
+}
+
+impl Bounds {
+    /// As configured.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            connect_timeout: config.cluster.connect_timeout,
+            source_timeout: config.replication.source_timeout,
+            source_wait: config.replication.source_wait,
+            stall_timeout: config.limits.stall_timeout,
+            group_bytes_max: config.replication.group_bytes_max as usize,
+        }
+    }
 }
 
 impl Endpoint {
@@ -77,19 +97,17 @@ impl Endpoint {
             roster,
             anchors: Arc::new(Anchors::recall(&config.site.state_dir, &config.site.name)),
             clock: Clock::current(),
-            connect_timeout: config.cluster.connect_timeout,
-            source_timeout: config.replication.source_timeout,
-            source_wait: config.replication.source_wait,
-            stall_timeout: config.limits.stall_timeout,
-            group_bytes_max: config.replication.group_bytes_max as usize,
+            bounds: Bounds::of(config),
             state_dir: config.site.state_dir.clone(),
             tls,
         }
     }
 
     /// Whoever goes on with a client that begins a dump.
-    pub fn heir(self) -> Heir {
-        let endpoint = Arc::new(self);
-        Box::new(move |handover| Box::pin(dump::serve(endpoint.clone(), handover)))
+    pub fn heir(self, live: Live) -> Heir {
+        Box::new(move |handover| {
+            let endpoint = Self { bounds: Bounds::of(&live.load()), ..self.clone() };
+            Box::pin(dump::serve(Arc::new(endpoint), handover))
+        })
     }
 }

@@ -22,7 +22,7 @@ const ABSENT_PAUSE: Duration = Duration::from_millis(100);
 impl Dump {
     /// Has a source send, whichever can. Waits for one as long as is configured.
     pub(super) async fn find(&mut self, tolerated: &mut Option<Gtid>) -> Result<Source, End> {
-        let give_up = Instant::now() + self.endpoint.source_wait;
+        let give_up = Instant::now() + self.endpoint.bounds.source_wait;
         loop {
             let view = self.endpoint.view.load().clone();
             self.versions.mark_unchanged();

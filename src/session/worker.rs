@@ -131,7 +131,7 @@ pub(super) struct Worker {
     pub(super) pace: Pace,
     multiplexes: bool,
     /// A client that takes or sends nothing for so long within a packet is cut off.
-    stall_timeout: Duration,
+    stall_timeout: Cell<Duration>,
 }
 
 struct Resident {
@@ -215,7 +215,6 @@ impl Worker {
         let pool = RefCell::new(Pool::new(0, Duration::ZERO));
         let sessions = RefCell::default();
         let (doors, draining, multiplexes) = (RefCell::default(), Cell::new(false), settings.multiplex);
-        let stall_timeout = shared.config.load().limits.stall_timeout;
         let worker = Self {
             shared,
             place,
@@ -228,7 +227,7 @@ impl Worker {
             draining,
             pace: Pace::begin(),
             multiplexes,
-            stall_timeout,
+            stall_timeout: Cell::default(),
         };
         worker.settle();
         worker
@@ -238,12 +237,18 @@ impl Worker {
     fn settle(&self) {
         let (settings, config) = (self.shared.settings.load_full(), self.shared.config.load());
         let limits = &config.limits;
+        self.stall_timeout.set(limits.stall_timeout);
+        let workers = self.shared.registry.workers();
+        self.seats.resize(seats::share(settings.connections_max, self.place, workers));
         // What is lent comes back to the pool.
         let kept = match self.multiplexes {
             true => self.seats.share(),
-            false => usize::from(limits.idle_connections_max).div_ceil(self.shared.registry.workers()),
+            false => usize::from(limits.idle_connections_max).div_ceil(workers),
         };
-        self.pool().bound(kept, limits.idle_connection_timeout);
+        let mut pool = self.pool();
+        pool.bound(kept, limits.idle_connection_timeout);
+        let view = self.shared.view.load();
+        view.nodes.iter().for_each(|node| pool.shrink(node.id, kept.min(self.seats.spare(node.id))));
         self.bench().desk.settings = settings;
     }
 
@@ -372,7 +377,7 @@ impl Worker {
     }
 
     pub(super) fn stall_timeout(&self) -> Duration {
-        self.stall_timeout
+        self.stall_timeout.get()
     }
 
     pub(super) fn refresh_accounts(&self, desk: &mut Desk) {

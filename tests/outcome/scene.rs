@@ -78,7 +78,7 @@ impl<'a> Scene<'a> {
         file.write_all(text.replacen("[site]\n", &state_dir, 1).as_bytes()).unwrap();
         let config = Live::new(config::load(&path).unwrap());
         let view = ViewHandle::new(first_view(&config.load()));
-        let (_, requests) = Orders::new(config.load().cluster.switch_wait);
+        let (_, requests) = Orders::new(config.clone());
         BEHIND.spawn(watch(config.clone(), view.clone(), requests, |_| false));
         let (resolver, service) = Resolver::new(config, view.clone(), None);
         BEHIND.spawn(service.run());

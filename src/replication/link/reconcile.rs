@@ -102,8 +102,8 @@ impl Reconciler {
     /// Runs for ever.
     pub async fn run(mut self) {
         let mut versions = self.view.versions();
-        let pause = self.config.cluster.probe_interval.min(INTERVAL_MAX);
         loop {
+            let pause = self.config.cluster.probe_interval.min(INTERVAL_MAX);
             let is_moving = self.courses.iter().any(Course::is_moving);
             let request = tokio::select! {
                 request = self.requests.recv() => request,
