@@ -30,7 +30,6 @@ use crate::cluster::view::ViewHandle;
 use crate::cluster::watch as cluster_watch;
 use crate::config::{Config, Live, model};
 use crate::net::clock::Clock;
-use crate::net::proxy_header::Balancers;
 use crate::outcome::Resolver;
 use crate::replication::Endpoint;
 use crate::replication::link::board::{self, Board};
@@ -42,6 +41,7 @@ use crate::session::worker;
 use crate::telemetry::counters::Counters;
 use crate::telemetry::log;
 
+mod doors;
 mod operators;
 mod reload;
 mod service;
@@ -49,6 +49,7 @@ mod signals;
 mod succession;
 pub mod tls;
 
+use doors::{Doors, Opening};
 use operators::Operators;
 use reload::Reload;
 use signals::{Signal, Signals};
@@ -127,7 +128,7 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
     let operators = Operators::bind(&config, &mut sockets)?;
     let admin_tls = operators.tls();
     let view = ViewHandle::new(cluster_watch::first_view(&config));
-    let (counters, live) = (Arc::new(Counters::new(&config)), Live::new(config));
+    let (counters, live) = (Arc::new(Counters::new()), Live::new(config));
     let directory = accounts(view.clone(), live.clone());
     let shared = Shared { view, counters, roster: Arc::default(), registry: Arc::default(), directory, config: live };
     past.iter().for_each(|past| shared.registry.begin_after(past.last_session));
@@ -152,13 +153,14 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
     };
     shared.watch_nodes(node_orders);
     let links = shared.drive_links(links, link_orders)?;
-    let data_plane = DataPlane::start(&shared, Arc::new(stage), &mut sockets)?;
+    let open = sources.stage.clone();
+    let data_plane = DataPlane::start(&shared, Arc::new(stage), sockets)?;
     let (arrived, mut successors) = mpsc::channel(1);
-    let estate = Estate { sockets: sockets.passed(), registry: shared.registry.clone() };
+    let estate = Estate { doors: data_plane.doors.clone(), registry: shared.registry.clone() };
     tokio::spawn(take_office(past, operators, sources, estate, arrived));
     tracing::info!(site = &*config.site.name, admin = %config.admin.address, "oarlock runs");
 
-    let mut reload = Reload::new(path.clone(), shared.clone(), data_plane.shared.clone(), admin_tls);
+    let mut reload = Reload::new(path.clone(), shared.clone(), &data_plane, admin_tls, open);
     let successor = loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -290,11 +292,12 @@ struct DataPlane {
     shared: Arc<worker::Shared>,
     stage: Arc<watch::Sender<Stage>>,
     opening: JoinHandle<()>,
+    doors: Doors,
 }
 
 impl DataPlane {
     /// Binds the listeners, and starts to serve.
-    fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>, sockets: &mut Sockets) -> Result<Self, StartError> {
+    fn start(shared: &Shared, stage: Arc<watch::Sender<Stage>>, mut sockets: Sockets) -> Result<Self, StartError> {
         let (live, config) = (shared.config.clone(), &*shared.config.load());
         let refused = |why| StartError::of("cannot start")(io::Error::other(why));
         let node_tls = tls::nodes(config).map_err(refused)?;
@@ -313,32 +316,23 @@ impl DataPlane {
             defaults_set: AtomicU64::new(0),
             registry: shared.registry.clone(),
             clock: Clock::current(),
-            replication: config
-                .listeners
-                .iter()
-                .map(|listener| listener.service == model::Service::Replication)
-                .collect(),
-            tls: tls::listeners(config).map_err(refused)?,
-            balancers: config.listeners.iter().map(|listener| Balancers::new(&listener.proxy_protocol)).collect(),
+            entrances: ArcSwap::from_pointee(doors::entrances(config).map_err(refused)?),
             node_tls,
             heir: endpoint.heir(shared.config.clone()),
             resolver,
         });
         let workers =
             worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;
-        let mut bind = |listener: &model::Listener| {
-            let what = format!("listener '{}' cannot listen on {}", listener.name, listener.address);
-            sockets.bind(listener.address).map_err(StartError::of(what))
-        };
-        let sockets = config.listeners.iter().map(&mut bind).collect::<Result<Vec<_>, _>>()?;
+        let openings = doors::bind(config, &mut sockets)?;
         tokio::spawn(service::keep_alive(data.clone()));
-        let opening = tokio::spawn(open(sockets, data.clone(), stage.clone()));
-        Ok(Self { workers, shared: data, stage, opening })
+        let opening = tokio::spawn(open(openings, data.clone(), stage.clone()));
+        Ok(Self { workers, shared: data, stage, opening, doors: Doors::new(sockets.bound()) })
     }
 
     /// Takes no more clients: another process does. Sessions go on.
     fn retire(&self) {
         self.opening.abort();
+        self.doors.close();
         self.stage.send_replace(Stage::Relieved);
         self.shared.registry.close();
     }
@@ -346,6 +340,7 @@ impl DataPlane {
     /// Takes no more clients; sessions end as they become idle.
     fn drain(&self) {
         self.opening.abort();
+        self.doors.close();
         self.stage.send_replace(Stage::Draining);
         self.shared.registry.drain();
     }
@@ -362,12 +357,12 @@ impl DataPlane {
 }
 
 /// Has the workers take clients. Those that come while the first look at the cluster is under way wait for it in the backlog.
-async fn open(sockets: Vec<std::net::TcpListener>, shared: Arc<worker::Shared>, stage: Arc<watch::Sender<Stage>>) {
+async fn open(openings: Vec<Opening>, shared: Arc<worker::Shared>, stage: Arc<watch::Sender<Stage>>) {
     let first = timeout(FIRST_LOOK_MAX, async { while !shared.directory.refresh(0).await {} });
     if first.await.is_err() {
         tracing::warn!("no accounts could be loaded in {FIRST_LOOK_MAX:?}; clients are told so until they are");
     }
-    sockets.into_iter().enumerate().for_each(|(listener, socket)| shared.registry.open(listener, socket));
+    openings.into_iter().for_each(|(listener, socket)| shared.registry.open(listener, socket));
     stage.send_replace(Stage::Serving);
     service::ready();
 }

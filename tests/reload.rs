@@ -8,16 +8,17 @@ mod support;
 mod sysbench;
 
 use std::fs::{self, Permissions};
+use std::net::{SocketAddrV4, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use oarlock::lab::{Lab, SERVICE_USER, SITE_PASSWORD, Site, until};
-use support::{Proxy, path, succeeded};
+use support::{Proxy, client, path, succeeded};
 use sysbench::{sysbench, undisturbed};
 
 /// How long sysbench runs: several times what all that is tried takes.
-const SECONDS: &str = "--time=20";
+const SECONDS: &str = "--time=25";
 const SOON: Duration = Duration::from_secs(20);
 const NEW_PASSWORD: &str = "quite another one";
 
@@ -48,6 +49,7 @@ fn all_changes_under_load() {
         site.the_password_changes();
         site.limits_change();
         site.times_and_policies_change();
+        site.listeners_come_and_go();
         site.the_writer_goes();
         site.it_comes_back(third);
         assert!(!load.is_finished(), "all of it was to be under load: {:?}", begun.elapsed());
@@ -204,6 +206,46 @@ impl Scene<'_> {
         self.file = before;
         self.reload();
         self.reads("galera-72");
+    }
+
+    fn listeners_come_and_go(&mut self) {
+        let before = self.file.clone();
+        let at = |port: u16| SocketAddrV4::new(*self.proxy.address().ip(), port);
+        let (first, other) = (at(4016), at(4017));
+        let section = |name: &str, address: &str, service: &str| {
+            format!("\n[[listener]]\nname = \"{name}\"\naddress = \"{address}\"\nservice = \"{service}\"\n")
+        };
+        // Nobody has the second of these addresses.
+        let more = section("second", &first.to_string(), "read-write-split");
+        self.file.push_str(&format!("{more}{}", section("third", "192.0.2.1:4006", "replication")));
+        fs::write(self.proxy.config_file(), &self.file).unwrap();
+        let refused = self.proxy.command(&["reload"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(
+            !refused.status.success() && said.contains("listener 'third' cannot listen on 192.0.2.1:4006"),
+            "{said}"
+        );
+        assert!(TcpStream::connect(first).is_err(), "all or nothing");
+
+        self.file = format!("{before}{more}");
+        assert_eq!(self.reload(), "in force now: listener.second, certificate of applications");
+        assert!(client(first, &["-e", "SELECT 1"]).status.success());
+        std::thread::scope(|scope| {
+            let sleeper = scope.spawn(|| client(first, &["-e", "SELECT SLEEP(2)"]));
+            let services = || succeeded(&self.proxy.command(&["list", "sessions"]));
+            assert!(until(SOON, || services().contains("second")), "{}", services());
+            self.change(&first.to_string(), &other.to_string());
+            assert_eq!(self.reload(), "in force now: listener.second.address, certificate of applications");
+            assert!(until(SOON, || TcpStream::connect(first).is_err()), "nobody comes there any more");
+            assert!(client(other, &["-e", "SELECT 1"]).status.success());
+            self.file = before;
+            assert_eq!(self.reload(), "in force now: listener.second, certificate of applications");
+            assert!(until(SOON, || TcpStream::connect(other).is_err()), "nor there");
+            assert!(services().contains("second"), "{}", services());
+            assert!(sleeper.join().unwrap().status.success(), "who was there stays");
+        });
+        let listed = || succeeded(&self.proxy.command(&["list", "services"]));
+        assert!(until(SOON, || !listed().contains("second")), "{}", listed());
     }
 
     /// Who has one keeps it, and nobody gets another.

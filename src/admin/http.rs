@@ -292,7 +292,7 @@ pub(super) fn services(sources: &Sources) -> Vec<Service> {
         total_connections: counters.sessions_total.load(Ordering::Relaxed),
         servers: servers().collect(),
     };
-    config.listeners.iter().zip(&sources.counters.services).map(service).collect()
+    sources.counters.listeners(&config).map(service).collect()
 }
 
 pub(super) fn replicas(sources: &Sources) -> Vec<Replica> {

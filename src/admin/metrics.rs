@@ -94,7 +94,7 @@ pub fn text(sources: &Sources) -> String {
 
 fn services(text: &mut Exposition, sources: &Sources) {
     let config = sources.config.load();
-    let services = || config.listeners.iter().zip(&sources.counters.services);
+    let services = || sources.counters.listeners(&config);
     let mut family = text.family(Gauge, "oarlock_sessions", "Sessions now.");
     for (listener, counters) in services() {
         family.sample(&[("listener", &listener.name)], counters.sessions.load(Ordering::Relaxed));

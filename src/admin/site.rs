@@ -115,7 +115,7 @@ pub(super) fn listeners(sources: &Sources) -> Vec<ListenerReport> {
         sessions_total: counters.sessions_total.load(Ordering::Relaxed),
     };
     let config = sources.config.load();
-    config.listeners.iter().zip(&sources.counters.services).map(report).collect()
+    sources.counters.listeners(&config).map(report).collect()
 }
 
 /// By user and host.

@@ -6,9 +6,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::{Shared, service, settings, tls};
+use super::doors::{self, Doors};
+use super::{DataPlane, Shared, service, settings, tls};
+use crate::admin::health::Stage;
 use crate::admin::reload::Report;
 use crate::cluster::judge::Observation;
 use crate::cluster::probe::Probe;
@@ -23,12 +26,20 @@ pub(super) struct Reload {
     shared: Shared,
     data: Arc<worker::Shared>,
     admin_tls: Option<ServerTls>,
+    doors: Doors,
+    stage: watch::Receiver<Stage>,
 }
 
 impl Reload {
     /// The file, and who is to know what it says.
-    pub(super) fn new(path: PathBuf, shared: Shared, data: Arc<worker::Shared>, admin_tls: Option<ServerTls>) -> Self {
-        Self { path, shared, data, admin_tls }
+    pub(super) fn new(
+        path: PathBuf,
+        shared: Shared,
+        data: &DataPlane,
+        admin_tls: Option<ServerTls>,
+        stage: watch::Receiver<Stage>,
+    ) -> Self {
+        Self { path, shared, data: data.shared.clone(), admin_tls, doors: data.doors.clone(), stage }
     }
 
     /// Reads the file again.
@@ -49,27 +60,22 @@ impl Reload {
     }
 
     async fn apply(&mut self) -> Result<Report, String> {
+        // What was bound at the start is on its way to the workers until then.
+        let _ = self.stage.wait_for(|stage| *stage != Stage::Starting).await;
         let new = config::load(&self.path).map_err(|error| error.to_string())?;
         let old = self.shared.config.load();
         let next = in_force(&old, &new)?;
-        let (fresh, to_nodes) = (certificates(&old, &new)?, to_nodes(&old, &new)?);
+        let (entrances, to_nodes) = (doors::entrances(&next)?, to_nodes(&old, &new)?);
         let to_operators = tls::admin(&new)?;
         let links: Vec<String> =
             tls::links(&next)?.into_iter().map(|link| format!("certificates of link {link}")).collect();
         if (&next.site.user, &next.site.password) != (&old.site.user, &old.site.password) {
             self.try_login(&next).await?;
         }
+        let change = self.doors.prepare(&old, &next)?;
         let mut waiting = differences(&next, &new);
         let mut applied: Vec<String> = differences(&old, &next).into_iter().collect();
-        for (listener, server) in fresh {
-            waiting.remove(&format!("listener.{listener}.tls.certificate"));
-            waiting.remove(&format!("listener.{listener}.tls.key"));
-            waiting.remove(&format!("listener.{listener}.tls.client_ca"));
-            if let Some(tls) = place(&old, &listener).and_then(|place| self.data.tls[place].as_ref()) {
-                tls.server.renew(&server);
-                applied.push(format!("certificate of {listener}"));
-            }
-        }
+        applied.extend(certificates(&old, &next));
         if let (Some(tls), Some(fresh)) = (&self.data.node_tls, to_nodes) {
             tls.renew(&fresh);
             applied.push("certificates of nodes".to_owned());
@@ -83,7 +89,9 @@ impl Reload {
         log::set(next.site.log);
         self.data.settings.store(Arc::new(settings(&next)));
         let passwords_change = next.accounts != old.accounts;
+        self.data.entrances.store(Arc::new(entrances));
         self.shared.config.put(next);
+        self.doors.carry_out(change, &self.data.registry);
         if passwords_change {
             // They are told with the accounts. If none can be loaded now, they will be with the next that are.
             self.shared.directory.refresh(self.shared.directory.load().generation()).await;
@@ -110,19 +118,14 @@ impl Reload {
     }
 }
 
-/// Those of listeners that have had TLS from the start.
-fn certificates(old: &Config, new: &Config) -> Result<Vec<(Box<str>, ServerTls)>, String> {
-    let had = |name: &str| place(old, name).is_some_and(|place| old.listeners[place].tls.is_some());
-    let loaded = tls::listeners(new)?.into_iter().zip(&new.listeners);
-    let fresh = loaded.filter_map(|(tls, listener)| Some((listener.name.clone(), tls?.server)));
-    Ok(fresh.filter(|(name, _)| had(name)).collect())
+/// Those of listeners that had TLS before, whose files may be the same.
+fn certificates(old: &Config, next: &Config) -> Vec<String> {
+    let both = old.listeners.iter().zip(&next.listeners);
+    let renewed = both.filter(|(old, next)| !next.leaves && old.tls.is_some() && next.tls.is_some());
+    renewed.map(|(_, listener)| format!("certificate of {}", listener.name)).collect()
 }
 
 /// If the files are the same as at the start, what is in them now.
 fn to_nodes(old: &Config, new: &Config) -> Result<Option<ClientTls>, String> {
     if new.cluster.tls != old.cluster.tls { Ok(None) } else { tls::nodes(new) }
-}
-
-fn place(config: &Config, name: &str) -> Option<usize> {
-    config.listeners.iter().position(|listener| &*listener.name == name)
 }

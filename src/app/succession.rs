@@ -8,7 +8,6 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -21,6 +20,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::doors::Doors;
 use crate::cluster::view::ViewHandle;
 use crate::config::Config;
 use crate::net::listener;
@@ -47,13 +47,13 @@ pub(super) fn meeting_point(config: &Config) -> PathBuf {
 #[derive(Default)]
 pub(super) struct Sockets {
     inherited: Vec<TcpListener>,
-    passed: Vec<OwnedFd>,
+    bound: Vec<TcpListener>,
 }
 
 impl Sockets {
     /// With those that a process has passed.
     pub(super) fn inherit(past: &mut Predecessor) -> Self {
-        Self { inherited: std::mem::take(&mut past.sockets), passed: Vec::new() }
+        Self { inherited: std::mem::take(&mut past.sockets), bound: Vec::new() }
     }
 
     /// One that listens on this address.
@@ -63,13 +63,13 @@ impl Sockets {
             Some(place) => self.inherited.swap_remove(place),
             None => listener::bind(address)?,
         };
-        self.passed.push(socket.try_clone()?.into());
+        self.bound.push(socket.try_clone()?);
         Ok(socket)
     }
 
     /// All that have been bound. What nobody wanted of the inherited ones is closed.
-    pub(super) fn passed(self) -> Vec<OwnedFd> {
-        self.passed
+    pub(super) fn bound(self) -> Vec<TcpListener> {
+        self.bound
     }
 }
 
@@ -104,7 +104,7 @@ impl Program {
 /// What a process has to pass on.
 pub(super) struct Estate {
     /// Its listening sockets.
-    pub(super) sockets: Vec<OwnedFd>,
+    pub(super) doors: Doors,
     /// Knows the ids of its sessions.
     pub(super) registry: Arc<Registry>,
 }
@@ -157,7 +157,7 @@ async fn introduce(stream: UnixStream, estate: &Estate) -> io::Result<Successor>
         return Err(io::Error::other(format!("it runs as user {peer}, this one as {own}")));
     }
     let words = format!("{HELLO}{}\n", estate.registry.last_id());
-    within(WORD_MAX, pass(&stream, &words, &estate.sockets)).await?;
+    within(WORD_MAX, pass(&stream, &words, &estate.doors.held())).await?;
     let (read, answers) = stream.into_split();
     let mut said = BufReader::new(read).lines();
     match within(READY_MAX, said.next_line()).await?.as_deref() {

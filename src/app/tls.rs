@@ -2,7 +2,7 @@
 
 use crate::config::{Config, model};
 use crate::net::tls::{ClientTls, ServerTls};
-use crate::session::worker::ListenerTls;
+use crate::session::entrance::ListenerTls;
 
 /// Reads all of them.
 pub fn check(config: &Config) -> Result<(), String> {
@@ -16,7 +16,7 @@ pub fn check(config: &Config) -> Result<(), String> {
 /// With clients, by listener.
 pub(super) fn listeners(config: &Config) -> Result<Box<[Option<ListenerTls>]>, String> {
     let load = |listener: &model::Listener| {
-        let Some(tls) = &listener.tls else { return Ok(None) };
+        let Some(tls) = listener.tls.as_ref().filter(|_| !listener.leaves) else { return Ok(None) };
         let server = ServerTls::load(&tls.certificate, &tls.key, tls.client_ca.as_deref())
             .map_err(|why| format!("TLS of listener '{}': {why}", listener.name))?;
         Ok(Some(ListenerTls { server, required: tls.require }))

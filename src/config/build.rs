@@ -186,6 +186,7 @@ fn listeners(file: &file::File) -> Result<Box<[Listener]>, ConfigError> {
                 service: listener.service,
                 tls: listener.tls.as_ref().map(tls::of_listener),
                 proxy_protocol: listener.proxy_protocol.iter().map(|network| network.0).collect(),
+                leaves: false,
             })
         })
         .collect()

@@ -24,6 +24,8 @@ pub const NODES_MAX: usize = 32;
 pub const PLACES_MAX: usize = 62;
 /// Listeners, at most.
 pub const LISTENERS_MAX: usize = 64;
+/// Listeners that one process has had, at most: each keeps its place, by its name, even after it has left the configuration.
+pub const LISTENER_PLACES_MAX: usize = 256;
 /// Worker threads, at most.
 pub const THREADS_MAX: usize = 256;
 /// A node's port, where none is given.
@@ -276,6 +278,8 @@ pub struct Listener {
     pub tls: Option<Tls>,
     /// Whoever comes from there says by the PROXY protocol for whom.
     pub proxy_protocol: Box<[IpNet]>,
+    /// It is in the file no more: it takes no clients.
+    pub leaves: bool,
 }
 
 /// TLS of a listener.

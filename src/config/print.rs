@@ -89,7 +89,7 @@ impl Config {
             writeln!(f, "\n[[node]]\nname = {}\naddress = {address}\npriority = {}", text(&node.name), node.priority)?;
             writeln!(f, "proxy_protocol = {}", node.proxy_protocol)?;
         }
-        for listener in &self.listeners {
+        for listener in self.listeners.iter().filter(|listener| !listener.leaves) {
             let (name, service) = (text(&listener.name), listener.service.name());
             writeln!(f, "\n[[listener]]\nname = {name}\naddress = \"{}\"\nservice = \"{service}\"", listener.address)?;
             if !listener.proxy_protocol.is_empty() {

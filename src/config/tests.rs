@@ -400,6 +400,26 @@ fn what_can_change_does_and_nodes_keep_their_places() {
     );
 }
 
+/// By their names, at whatever address.
+#[test]
+fn listeners_keep_their_places() {
+    let listener = |name: &str, port: u16| {
+        format!("[[listener]]\nname = \"{name}\"\naddress = \"0.0.0.0:{port}\"\nservice = \"replication\"\n")
+    };
+    let with = |more: &[String]| read(&format!("{SMALL}{}", more.concat())).unwrap();
+    let list = |config: &Config| -> Vec<String> {
+        let listeners = config.listeners.iter().skip(1);
+        listeners.map(|one| format!("{} {} {}", one.name, one.address.port(), one.leaves)).collect()
+    };
+    let begun = with(&[listener("a", 1), listener("b", 2)]);
+    let next = in_force(&begun, &with(&[listener("c", 1), listener("b", 3)])).unwrap();
+    assert_eq!(list(&next), ["a 1 true", "b 3 false", "c 1 false"]);
+    let names: Vec<_> = differences(&begun, &next).into_iter().collect();
+    assert_eq!(names, ["listener.a", "listener.b.address", "listener.c"]);
+    let back = in_force(&next, &begun).unwrap();
+    assert_eq!(list(&back), ["a 1 false", "b 2 false", "c 1 true"]);
+}
+
 #[test]
 fn tls_with_nodes_says_whom_to_believe() {
     for (tls, why) in [

@@ -17,7 +17,7 @@ pub const SOCKETS_MAX: usize = 128;
 const WORDS_MAX: usize = 256;
 
 /// Sends sockets. Both processes have them afterwards.
-pub async fn pass(stream: &UnixStream, words: &str, sockets: &[OwnedFd]) -> io::Result<()> {
+pub async fn pass(stream: &UnixStream, words: &str, sockets: &[impl AsFd]) -> io::Result<()> {
     let borrowed: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
     let write = || {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(SOCKETS_MAX))];
@@ -67,7 +67,7 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             let address = listener.local_addr().unwrap();
             let early = TcpStream::connect(address).unwrap();
-            pass(&here, "all yours\n", &[listener.into()]).await.unwrap();
+            pass(&here, "all yours\n", &[listener]).await.unwrap();
             let (words, mut sockets) = receive(&there).await.unwrap();
             assert_eq!((&*words, sockets.len()), ("all yours\n", 1));
             let listener = TcpListener::from(sockets.remove(0));

@@ -16,20 +16,26 @@ use super::registry::{Accepted, Order};
 use super::worker::Worker;
 
 impl Worker {
-    /// Takes the clients of this listener from now on.
+    /// Takes the clients of this listener from now on, at this socket only.
     pub(super) fn open(self: &Rc<Self>, listener: usize, socket: std::net::TcpListener) {
         match TcpListener::from_std(socket) {
             Ok(socket) => {
                 let taking = tokio::task::spawn_local(self.clone().take_clients(listener, socket));
-                self.doors.borrow_mut().push(taking);
+                let before = self.doors.borrow_mut().insert(listener, taking);
+                before.into_iter().for_each(|door| door.abort());
             }
             Err(error) => tracing::error!("clients can't be taken: {error}"),
         }
     }
 
+    /// Takes no clients of this listener any more.
+    pub(super) fn shut(&self, listener: usize) {
+        self.doors.borrow_mut().remove(&listener).into_iter().for_each(|door| door.abort());
+    }
+
     /// Takes no clients any more.
     pub(super) fn close(&self) {
-        self.doors.borrow_mut().drain(..).for_each(|door| door.abort());
+        self.doors.borrow_mut().drain().for_each(|(_, door)| door.abort());
     }
 
     async fn take_clients(self: Rc<Self>, listener: usize, socket: TcpListener) {
@@ -52,8 +58,7 @@ impl Worker {
     fn admit(self: &Rc<Self>, socket: TcpStream, address: SocketAddr, listener: usize) {
         let registry = &self.shared.registry;
         let (id, place) = registry.assign(self.place);
-        let through_balancer = self.shared.balancers.get(listener).is_some_and(|known| known.contain(address.ip()));
-        if through_balancer {
+        if self.shared.entrance(listener).balancers.contain(address.ip()) {
             tokio::task::spawn_local(self.clone().introduce(id, place, socket, address, listener));
         } else {
             self.seat(id, place, socket, address, listener);

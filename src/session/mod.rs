@@ -12,6 +12,7 @@ mod conn;
 mod data;
 pub mod desk;
 mod door;
+pub mod entrance;
 mod errand;
 mod greet;
 mod heritage;

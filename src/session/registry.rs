@@ -43,6 +43,8 @@ pub struct Accepted {
 pub(super) enum Order {
     /// Take the clients of this listener.
     Open(usize, TcpListener),
+    /// Take them no more.
+    Shut(usize),
     Serve(u32, Accepted),
     /// To be killed if `bool`.
     Find(u32, bool, oneshot::Sender<Found>),
@@ -112,6 +114,11 @@ impl Registry {
             // A worker that has ended takes nobody.
             let _ = worker.orders.send(Order::Open(listener, socket));
         }
+    }
+
+    /// Has no clients taken from a listener any more. Its sessions go on.
+    pub fn shut(&self, listener: usize) {
+        self.order_all(|| Order::Shut(listener));
     }
 
     /// A new session's id and its worker: the one with the fewest sessions, if possible this one.

@@ -5,6 +5,7 @@
 
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use tokio::time::{Instant, Sleep};
@@ -12,12 +13,13 @@ use tracing::info;
 
 use crate::backend::handover::Handover;
 use crate::cluster::view::NodeId;
-use crate::config::model::{LISTENERS_MAX, PLACES_MAX};
+use crate::config::model::{LISTENER_PLACES_MAX, PLACES_MAX};
 use crate::net::pipe::{Fill, Pipe};
 use crate::net::signals::{SOURCES_MAX, Signals};
 use crate::net::stream::Stream;
 
 use super::desk::{Action, Peer, Slot};
+use super::entrance::Entrance;
 use super::errand::{Errand, Word};
 use super::machine::{ClientLost, Machine};
 use super::node_end::NodeEnd;
@@ -32,7 +34,7 @@ const AHEAD_MAX: usize = 16 << 10;
 const OTHER: usize = 0;
 const CLIENT: usize = 1;
 pub(super) const FIRST_NODE: usize = 2;
-const _: () = assert!(FIRST_NODE + PLACES_MAX <= SOURCES_MAX && LISTENERS_MAX <= u8::MAX as usize);
+const _: () = assert!(FIRST_NODE + PLACES_MAX <= SOURCES_MAX && LISTENER_PLACES_MAX <= u8::MAX as usize + 1);
 
 /// One session's task.
 pub(super) struct Task {
@@ -54,6 +56,8 @@ pub(super) struct Task {
     secured: bool,
     /// The listener by which it came, by its place in the configuration.
     pub(super) listener: u8,
+    /// And what that was when it came.
+    entrance: Arc<Entrance>,
     /// Somebody else goes on with the client and this node connection.
     left: Option<(Slot, NodeId)>,
 }
@@ -62,7 +66,7 @@ impl Task {
     pub(super) fn new(
         machine: Machine,
         client: Stream,
-        listener: usize,
+        (listener, entrance): (usize, Arc<Entrance>),
         worker: Rc<Worker>,
         notice: Rc<Notice>,
     ) -> Self {
@@ -86,6 +90,7 @@ impl Task {
             begun: false,
             secured: false,
             listener: listener as u8,
+            entrance,
             left: None,
         }
     }
@@ -371,7 +376,7 @@ impl Task {
     }
 
     fn secure(&mut self) {
-        if let Some(tls) = self.worker.tls(usize::from(self.listener)) {
+        if let Some(tls) = &self.entrance.tls {
             self.client.secure(&tls.server);
             self.secured = true;
         }

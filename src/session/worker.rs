@@ -28,14 +28,14 @@ use crate::cluster::view::{ClusterView, Duty, NodeId, ViewHandle};
 use crate::config::Live;
 use crate::config::model::PLACES_MAX;
 use crate::net::clock::Clock;
-use crate::net::proxy_header::Balancers;
 use crate::net::stream::Stream;
-use crate::net::tls::{ClientTls, ServerTls};
+use crate::net::tls::ClientTls;
 use crate::outcome::{Question, Resolver};
 use crate::telemetry::counters::Counters;
 use crate::wire::challenge::SCRAMBLE;
 
 use super::desk::{Desk, Settings, Sought};
+use super::entrance::Entrance;
 use super::errand::{Errand, Word};
 use super::life;
 use super::machine::{Machine, TlsPolicy};
@@ -75,12 +75,8 @@ pub struct Shared {
     pub registry: Arc<Registry>,
     /// The timers of the workers.
     pub clock: Clock,
-    /// Which listeners are of the replication service, by their place in the configuration.
-    pub replication: Box<[bool]>,
-    /// What TLS needs, by listener.
-    pub tls: Box<[Option<ListenerTls>]>,
-    /// Who introduces clients by the PROXY protocol, by listener.
-    pub balancers: Box<[Balancers]>,
+    /// What clients get who come now, by listener.
+    pub entrances: ArcSwap<Vec<Arc<Entrance>>>,
     /// What is needed to speak TLS with nodes, if that is spoken.
     pub node_tls: Option<ClientTls>,
     /// Goes on with clients that begin a dump.
@@ -89,12 +85,11 @@ pub struct Shared {
     pub resolver: Resolver,
 }
 
-/// The TLS of a listener.
-pub struct ListenerTls {
-    /// What rustls needs.
-    pub server: ServerTls,
-    /// Clients must use it.
-    pub required: bool,
+impl Shared {
+    /// What a client gets who comes to this listener now.
+    pub(super) fn entrance(&self, listener: usize) -> Arc<Entrance> {
+        self.entrances.load().get(listener).cloned().unwrap_or_default()
+    }
 }
 
 /// Starts the workers, a thread each.
@@ -119,8 +114,8 @@ fn run(shared: Arc<Shared>, place: usize, queue: mpsc::UnboundedReceiver<Order>)
 pub(super) struct Worker {
     pub(super) shared: Arc<Shared>,
     pub(super) place: usize,
-    /// The tasks that take clients.
-    pub(super) doors: RefCell<Vec<JoinHandle<()>>>,
+    /// The tasks that take clients, by listener.
+    pub(super) doors: RefCell<HashMap<usize, JoinHandle<()>>>,
     bench: RefCell<Bench>,
     sessions: RefCell<HashMap<u32, Resident>>,
     pool: RefCell<Pool>,
@@ -275,6 +270,7 @@ impl Worker {
     fn follow(self: &Rc<Self>, order: Order) {
         match order {
             Order::Open(listener, socket) => self.open(listener, socket),
+            Order::Shut(listener) => self.shut(listener),
             Order::Serve(id, accepted) => self.receive(id, accepted),
             Order::Find(id, ends, asker) => self.tell(id, |heard| heard.finds.push((ends, asker))),
             Order::Portray(easel) => self.tell_all(|heard| heard.easels.push(easel.clone())),
@@ -301,15 +297,15 @@ impl Worker {
             service.sessions.fetch_add(1, Ordering::Relaxed);
             service.sessions_total.fetch_add(1, Ordering::Relaxed);
         }
-        let policy = match self.tls(listener) {
+        let entrance = self.shared.entrance(listener);
+        let policy = match &entrance.tls {
             None => TlsPolicy::Off,
             Some(tls) if tls.required => TlsPolicy::Required,
             Some(_) => TlsPolicy::Offered,
         };
         let machine = Machine::new(id, address.ip().to_canonical()).with_port(address.port()).with_tls(policy);
-        let replicates = self.shared.replication.get(listener) == Some(&true);
-        let machine = if replicates { machine.for_replicas() } else { machine };
-        let task = Task::new(machine, stream, listener, self.clone(), notice.clone());
+        let machine = if entrance.replicates { machine.for_replicas() } else { machine };
+        let task = Task::new(machine, stream, (listener, entrance), self.clone(), notice.clone());
         tokio::task::spawn_local(life::live(id, task, self.clone(), notice));
     }
 
@@ -362,10 +358,6 @@ impl Worker {
 
     pub(super) fn seats(&self) -> &Seats {
         &self.seats
-    }
-
-    pub(super) fn tls(&self, listener: usize) -> Option<&ListenerTls> {
-        self.shared.tls.get(listener)?.as_ref()
     }
 
     pub(super) fn node_tls(&self) -> Option<&ClientTls> {

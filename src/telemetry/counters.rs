@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::cluster::view::{NodeId, ViewHandle};
 use crate::config::Config;
-use crate::config::model::PLACES_MAX;
+use crate::config::model::{LISTENER_PLACES_MAX, Listener, PLACES_MAX};
 
 use super::tally::{Event, Totals};
 
@@ -41,14 +41,28 @@ pub struct ServiceCounters {
     pub sessions_total: AtomicU64,
 }
 
+impl Default for Counters {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Counters {
-    /// Zeroes for what is configured.
-    pub fn new(config: &Config) -> Self {
+    /// Zeroes.
+    pub fn new() -> Self {
         Self {
             nodes: (0..PLACES_MAX).map(|_| NodeCounters::default()).collect(),
-            services: config.listeners.iter().map(|_| ServiceCounters::default()).collect(),
+            services: (0..LISTENER_PLACES_MAX).map(|_| ServiceCounters::default()).collect(),
             totals: Totals::new(PLACES_MAX),
         }
+    }
+
+    /// The listeners that are shown, with their numbers: one that has left as long as it has sessions.
+    pub fn listeners<'a>(&'a self, config: &'a Config) -> impl Iterator<Item = (&'a Listener, &'a ServiceCounters)> {
+        let is_shown = |listener: &Listener, numbers: &ServiceCounters| {
+            !listener.leaves || numbers.sessions.load(Ordering::Relaxed) > 0
+        };
+        config.listeners.iter().zip(&self.services).filter(move |(listener, numbers)| is_shown(listener, numbers))
     }
 
     /// Counts for ever how often the writer's role goes from one node to another.
