@@ -12,7 +12,7 @@ PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test s
 DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
 
-.PHONY: all build deb test lint deny tools drivers-tools drivers-packages conformance history outlive sim planted demo bench fuzz seeds clean
+.PHONY: all build deb test lint deny tools drivers-tools drivers-packages conformance clean-host history outlive sim planted demo bench fuzz seeds clean
 
 all: build
 
@@ -37,9 +37,15 @@ deny:
 	else echo "cargo-deny is not here: licences and sources of dependencies not checked (cargo install --locked cargo-deny)"; fi
 
 # Everything that other people's clients expect, of which `make test` runs a part; takes long and needs the network once.
-conformance: tools drivers-tools target/schemathesis/installed
+conformance: tools drivers-tools target/schemathesis/installed clean-host
 	OARLOCK_SUITE=whole OARLOCK_DRIVERS=all $(CARGO) test --test suite --test drivers -- --nocapture
 	SCHEMATHESIS=$(CURDIR)/target/schemathesis/bin/st $(CARGO) test --test admin_api -- --nocapture
+
+# The package on a Debian that has nothing else.
+clean-host: deb
+	@dpkg-query --show mmdebstrap systemd >/dev/null 2>&1 || \
+	    { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends mmdebstrap systemd >/dev/null; }
+	$(SUDO) config/debian/try target/oarlock_*.deb
 
 # Many clients while nodes are killed, frozen and cut off: was all true that they were told? A short run is part of `make test`.
 MINUTES ?= 10
