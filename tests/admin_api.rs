@@ -73,6 +73,9 @@ fn orders_are_answered_as_described(api: &Api) {
     api.expect("POST", link, "/v1/links/nobody", json_of(json!({"order": "stop"})), 409);
     api.expect("POST", link, "/v1/links/nobody", json_of(json!({"order": "dance"})), 400);
     api.expect("POST", link, "/v1/links/nobody", json_of(json!({"order": 7})), 422);
+    let host = "/v1/hosts/{address}";
+    api.expect("DELETE", host, "/v1/hosts/10.1.2.3", None, 404);
+    api.expect("DELETE", host, "/v1/hosts/nobody", None, 400);
     api.expect("POST", "/v1/reload", "/v1/reload", json_of(Value::Null), 200);
     api.expect("PUT", "/v1/log", "/v1/log", json_of(json!({"level": "debug"})), 200);
     assert_eq!(ask(api.proxy, "GET", "/v1/log", None, &[]).2, r#"{"level":"debug"}"#);

@@ -1,7 +1,7 @@
 //! The JSON API: what the process knows of its servers, sessions and links, and orders for them.
 //!
-//! `GET /v1/` and `site`, `servers`, `services`, `listeners`, `links`, `replicas`, `sessions`, `accounts`, `events`, `log`; `POST /v1/servers/NAME` with
-//! a [`node order`](NodeOrder), answered by a text; `DELETE /v1/sessions/ID`; `POST /v1/links/NAME` with an [`OrderText`], `POST /v1/reload` with
+//! `GET /v1/` and `site`, `servers`, `services`, `listeners`, `links`, `replicas`, `sessions`, `accounts`, `hosts`, `events`, `log`; `POST /v1/servers/NAME` with
+//! a [`node order`](NodeOrder), answered by a text; `DELETE /v1/sessions/ID` and `hosts/ADDRESS`; `POST /v1/links/NAME` with an [`OrderText`], `POST /v1/reload` with
 //! nothing (`null`), answered by a [`Report`]; `PUT /v1/log` with a [`Log`]; `POST /v1/classify` with a statement, answered by an
 //! [`Explanation`](crate::sql::explain::Explanation). [`Server`], [`Service`], [`LinkReport`],
 //! [`Replica`], [`Portrait`], [`Answer`] and the reports of [`site`] are its shapes, both ways: the command line reads what is written here.
@@ -9,6 +9,7 @@
 //!
 //! `GET /v1/openapi.json` describes it all, `GET /` is a page that shows it. For other programs: `GET /metrics`, `GET /live`, and `GET /ready`, which is 503 as long as no writes can be served.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -156,6 +157,7 @@ pub async fn serve(socket: TcpListener, tls: Option<ServerTls>, sources: Sources
         .route("/v1/replicas", get(async |State(sources): State<Sources>| Json(replicas(&sources))))
         .route("/v1/sessions", get(async |State(sources): State<Sources>| Json(sessions(&sources).await)))
         .route("/v1/accounts", get(async |State(sources): State<Sources>| Json(site::accounts(&sources))))
+        .route("/v1/hosts", get(async |State(sources): State<Sources>| Json(site::hosts(&sources))))
         .route("/v1/events", get(async |Query(from): Query<From>| Json(events::after(from.after))))
         .route("/v1/log", get(async || Json(Log { level: log::level() })))
         .route("/v1/classify", post(async |Json(Statement { sql }): Json<Statement>| Json(explain(sql.as_bytes()))))
@@ -165,6 +167,7 @@ pub async fn serve(socket: TcpListener, tls: Option<ServerTls>, sources: Sources
         .route("/v1/servers/{name}", post(order_node))
         .route("/v1/links/{name}", post(order_link))
         .route("/v1/sessions/{id}", delete(end_session))
+        .route("/v1/hosts/{address}", delete(clear_host))
         .route("/v1/reload", post(reload))
         .route("/v1/log", put(set_log))
         .route_layer(guarded(Wish::Order));
@@ -256,6 +259,21 @@ async fn end_session(State(sources): State<Sources>, Path(id): Path<u32>) -> Res
         true => Ok(StatusCode::NO_CONTENT),
         false => Err((StatusCode::NOT_FOUND, format!("there is no session {id}; `list sessions` shows their ids"))),
     }
+}
+
+/// Lets a host in again, whatever has failed from there.
+async fn clear_host(
+    State(sources): State<Sources>,
+    Path(address): Path<IpAddr>,
+) -> Result<StatusCode, (StatusCode, String)> {
+    if sources.registry.hosts.forgive(address.to_canonical()) {
+        tracing::info!(%address, "what has failed from there is forgotten by order");
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    Err((
+        StatusCode::NOT_FOUND,
+        format!("no login from {address} has failed lately; `list hosts` shows from where some have"),
+    ))
 }
 
 /// Carries out an order for a node; what is wrong with it comes back as text.

@@ -8,6 +8,7 @@ use super::health;
 use super::http::Sources;
 use crate::auth::account::{Account, Requirement};
 use crate::config::model::{Listener, LogLevel};
+use crate::session::hosts::FailingHost;
 use crate::telemetry::counters::ServiceCounters;
 use crate::telemetry::tally::{Event, ROUTES};
 
@@ -55,6 +56,17 @@ pub struct ListenerReport {
     pub sessions: u64,
     /// Sessions since the start.
     pub sessions_total: u64,
+}
+
+/// A host whose logins fail, as `list hosts` shows it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct HostReport {
+    /// Its address.
+    pub address: String,
+    /// Logins that have failed since the last that succeeded.
+    pub failures: u32,
+    /// For so many seconds it is blocked; 0 if it is not.
+    pub blocked_for: f64,
 }
 
 /// An account, as `list accounts` shows it: nothing of its secrets.
@@ -116,6 +128,16 @@ pub(super) fn listeners(sources: &Sources) -> Vec<ListenerReport> {
     };
     let config = sources.config.load();
     sources.counters.listeners(&config).map(report).collect()
+}
+
+/// By address.
+pub(super) fn hosts(sources: &Sources) -> Vec<HostReport> {
+    let report = |host: FailingHost| HostReport {
+        address: host.address.to_string(),
+        failures: host.failures,
+        blocked_for: host.blocked_for.map_or(0.0, |left| left.as_secs_f64()),
+    };
+    sources.registry.hosts.list(&sources.config.load().limits).into_iter().map(report).collect()
 }
 
 /// By user and host.

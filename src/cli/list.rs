@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::proxy::{Proxies, Proxy};
 use crate::admin::http::{Replica, Server, Service};
-use crate::admin::site::{AccountReport, ListenerReport};
+use crate::admin::site::{AccountReport, HostReport, ListenerReport};
 use crate::config::print_duration;
 use crate::replication::link::board::LinkReport;
 use crate::session::portrait::Portrait;
@@ -42,6 +42,7 @@ enum What {
     Replicas,
     Sessions,
     Accounts,
+    Hosts,
     Events,
 }
 
@@ -56,6 +57,7 @@ impl What {
             Self::Replicas => list(proxy, "replicas", |rows| replicas(rows).to_string()),
             Self::Sessions => list(proxy, "sessions", |rows| sessions(rows).to_string()),
             Self::Accounts => list(proxy, "accounts", |rows| accounts(rows).to_string()),
+            Self::Hosts => list(proxy, "hosts", |rows| hosts(rows).to_string()),
             Self::Events => list(proxy, "events", events),
         }
     }
@@ -69,6 +71,7 @@ impl What {
             Self::Replicas => "replicas",
             Self::Sessions => "sessions",
             Self::Accounts => "accounts",
+            Self::Hosts => "hosts",
             Self::Events => "events",
         }
     }
@@ -173,6 +176,16 @@ fn accounts(accounts: &[AccountReport]) -> Table {
         let requires = if account.requires == "nothing" { "" } else { &account.requires };
         let plugins = account.plugins.join(", ");
         table.add_row([&*account.user, &account.host, &plugins, locked, requires, &account.default_role]);
+    }
+    table
+}
+
+/// Those from which logins fail.
+fn hosts(hosts: &[HostReport]) -> Table {
+    let mut table = frame(["Host", "Failed logins", "Blocked for"]);
+    for host in hosts {
+        let blocked = if host.blocked_for > 0.0 { format!("{:.0} s", host.blocked_for.ceil()) } else { String::new() };
+        table.add_row([host.address.clone(), host.failures.to_string(), blocked]);
     }
     table
 }

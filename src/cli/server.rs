@@ -1,5 +1,6 @@
 //! `oarlock set`, `clear` and `switch-writer`: what an operator wants of a running proxy and its nodes.
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -42,7 +43,7 @@ enum Duty {
     Drain,
 }
 
-/// Let a node work again
+/// Let a node work again, or a host in
 #[derive(clap::Args)]
 pub struct Clear {
     #[command(subcommand)]
@@ -57,6 +58,11 @@ enum ClearWhat {
     Server {
         /// The node
         node: String,
+    },
+    /// Let a host in again that is blocked, as its logins have failed again and again
+    Host {
+        /// Its address, as `oarlock list hosts` shows it
+        address: IpAddr,
     },
 }
 
@@ -81,9 +87,13 @@ pub fn set(Set { what, proxies }: Set) -> ExitCode {
     }
 }
 
-/// Lets a node work.
-pub fn clear(Clear { what: ClearWhat::Server { node }, proxies }: Clear) -> ExitCode {
-    run(&proxies, &node, Order::Clear)
+/// Lets a node work, or a host in.
+pub fn clear(Clear { what, proxies }: Clear) -> ExitCode {
+    match what {
+        ClearWhat::Server { node } => run(&proxies, &node, Order::Clear),
+        ClearWhat::Host { address } => proxies
+            .order(|proxy| proxy.delete(&format!("hosts/{address}")).map(|()| format!("{address} may come again"))),
+    }
 }
 
 /// Gives a node the writer's role.

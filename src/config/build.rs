@@ -49,6 +49,8 @@ pub(super) fn build(mut file: file::File) -> Result<Config, ConfigError> {
             connection_wait: or(file.limits.connection_wait, CONNECTION_WAIT),
             idle_connections_max: file.limits.idle_connections_max.unwrap_or(IDLE_CONNECTIONS_MAX),
             idle_connection_timeout: or(file.limits.idle_connection_timeout, IDLE_CONNECTION_TIMEOUT),
+            login_failures_max: file.limits.login_failures_max.unwrap_or(LOGIN_FAILURES_MAX),
+            block_time: or(file.limits.block_time, BLOCK_TIME),
             handshake_timeout: or(file.limits.handshake_timeout, HANDSHAKE_TIMEOUT),
             stall_timeout: or(file.limits.stall_timeout, STALL_TIMEOUT),
             drain_timeout: or(file.limits.drain_timeout, DRAIN_TIMEOUT),

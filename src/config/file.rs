@@ -189,6 +189,8 @@ pub(super) struct Limits {
     pub connection_wait: Option<Interval>,
     pub idle_connections_max: Option<u16>,
     pub idle_connection_timeout: Option<Interval>,
+    pub login_failures_max: Option<u32>,
+    pub block_time: Option<Interval>,
     pub handshake_timeout: Option<Interval>,
     pub stall_timeout: Option<Interval>,
     pub drain_timeout: Option<Interval>,

@@ -73,6 +73,8 @@ pub(super) const PREPARED_MAX: u32 = 16_382;
 pub(super) const CONNECTION_WAIT: Duration = Duration::from_secs(10);
 pub(super) const IDLE_CONNECTIONS_MAX: u16 = 32;
 pub(super) const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const LOGIN_FAILURES_MAX: u32 = 100;
+pub(super) const BLOCK_TIME: Duration = Duration::from_secs(60);
 pub(super) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -450,6 +452,10 @@ pub struct Limits {
     pub idle_connections_max: u16,
     /// How long such a connection is kept.
     pub idle_connection_timeout: Duration,
+    /// A host from which so many logins in a row fail is blocked; 0 for none.
+    pub login_failures_max: u32,
+    /// For so long.
+    pub block_time: Duration,
     /// A client that hasn't logged in after this is disconnected.
     pub handshake_timeout: Duration,
     /// A client that takes none of its result, or stops within a packet, for so long is disconnected.

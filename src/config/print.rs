@@ -70,6 +70,7 @@ impl fmt::Display for Config {
             limits.idle_connections_max,
             time(limits.idle_connection_timeout)
         )?;
+        writeln!(f, "login_failures_max = {}\nblock_time = {}", limits.login_failures_max, time(limits.block_time))?;
         writeln!(
             f,
             "handshake_timeout = {}\nstall_timeout = {}",

@@ -139,6 +139,12 @@ const SETTINGS: &[Setting] = &[
         "connections to each node that are kept for the next session of their user; 0: none",
     ),
     ("[limits]", "idle_connection_timeout", "for how long they are kept"),
+    (
+        "[limits]",
+        "login_failures_max",
+        "a host from which so many logins in a row fail is blocked, unless others from there are logged in; 0: none",
+    ),
+    ("[limits]", "block_time", "for how long"),
     ("[limits]", "handshake_timeout", "how long a client may take to log in"),
     (
         "[limits]",

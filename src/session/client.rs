@@ -9,6 +9,17 @@ use crate::net::peer::Peer;
 use crate::wire::capability::Capabilities;
 use crate::wire::challenge::SCRAMBLE;
 
+/// What has come of a session's login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// Nothing yet, or nothing that says anything of the client.
+    Open,
+    /// The client is no good.
+    Refused,
+    /// It was let in.
+    Welcome,
+}
+
 /// The client of a session.
 pub(super) struct Client {
     pub(super) address: IpAddr,
@@ -20,6 +31,8 @@ pub(super) struct Client {
     pub(super) secret: Option<Secret>,
     /// It is shown who it is: by its answer, or by a node that has let it in.
     pub(super) proven: bool,
+    /// What came of the session's login.
+    pub(super) standing: Standing,
     /// The generation of the accounts that admitted it.
     pub(super) accounts: u64,
     /// The current schema.
@@ -44,6 +57,7 @@ impl Client {
             user: Box::default(),
             secret: None,
             proven: false,
+            standing: Standing::Open,
             accounts: 0,
             schema: None,
             attributes: Box::default(),

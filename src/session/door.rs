@@ -1,7 +1,7 @@
 //! Where clients come in: a worker takes them from a listener, serves its share and hands the others on, so that a login needs no other
 //! thread than its own. Once the proxy drains nobody comes in any more.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -12,6 +12,7 @@ use crate::net::proxy_header;
 use crate::net::stream::Stream;
 use crate::wire::err;
 
+use super::client::Standing;
 use super::registry::{Accepted, Order};
 use super::worker::Worker;
 
@@ -87,6 +88,15 @@ impl Worker {
 
     /// Serves a client, or has its worker do that.
     fn seat(self: &Rc<Self>, id: u32, place: usize, socket: TcpStream, address: SocketAddr, listener: usize) {
+        let host = address.ip().to_canonical();
+        if let Some(fault) = self.shared.registry.hosts.blocked(host) {
+            tracing::debug!(client = %host, "refused: its host is blocked");
+            let mut packet = Vec::new();
+            err::put(&mut packet, 0, &fault);
+            // Fits into any new socket's send buffer.
+            let _ = socket.try_write(&packet);
+            return self.shared.registry.forget(id);
+        }
         if place == self.place {
             return self.serve(id, Stream::accepted(socket), address, listener);
         }
@@ -96,6 +106,26 @@ impl Worker {
             .is_ok_and(|socket| registry.order(id, Order::Serve(id, Accepted { socket, address, listener })));
         if !handed_on {
             registry.forget(id);
+        }
+    }
+
+    /// A session's client has logged in.
+    pub(super) fn welcomed(&self, id: u32, host: IpAddr) {
+        if let Some(resident) = self.sessions.borrow_mut().get_mut(&id) {
+            resident.presence.get_or_insert_with(|| self.shared.registry.hosts.admitted(host));
+        }
+    }
+
+    /// A session has ended, and its login has come to this. Balancers come for many.
+    pub(super) fn note_login(&self, standing: Standing, host: IpAddr) {
+        let hosts = &self.shared.registry.hosts;
+        match standing {
+            Standing::Open => {}
+            Standing::Welcome => {
+                hosts.forgive(host);
+            }
+            Standing::Refused if self.shared.entrances.load().iter().any(|known| known.balancers.contain(host)) => {}
+            Standing::Refused => hosts.refused(host, &self.shared.config.load().limits),
         }
     }
 

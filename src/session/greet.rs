@@ -8,6 +8,7 @@ use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
 use crate::auth::admit::{Answer, Certificate, Login, Shown, login_name};
+use crate::auth::hosts;
 use crate::fault::{Fault, Retry};
 use crate::net::peer;
 use crate::telemetry::tally::Event;
@@ -20,7 +21,7 @@ use crate::wire::err;
 use crate::wire::handshake::{Greeting, Response, is_ssl_request};
 use crate::wire::packet::{self, Header};
 
-use super::client::Client;
+use super::client::{Client, Standing};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::machine::{Machine, Phase, TlsPolicy};
 use super::prepared::Prepared;
@@ -315,7 +316,10 @@ impl Machine {
                 std::mem::swap(&mut self.client, previous);
                 self.stay(desk);
             }
-            _ => self.hang_up(desk),
+            _ => {
+                self.client.standing = if hosts::is_failure(fault.code) { Standing::Refused } else { Standing::Open };
+                self.hang_up(desk);
+            }
         }
     }
 
@@ -368,6 +372,7 @@ fn changed_user(payload: &[u8], old: &Client) -> Result<Client, Malformed> {
         peer: old.peer.clone(),
         packet_max: old.packet_max,
         scramble: old.scramble,
+        standing: old.standing,
         ..Client::new(old.address)
     };
     next.capabilities = old.capabilities.difference(Capabilities::ONLY_AT_LOGIN);

@@ -16,6 +16,7 @@ pub mod entrance;
 mod errand;
 mod greet;
 mod heritage;
+pub mod hosts;
 mod journal;
 mod kill;
 mod life;

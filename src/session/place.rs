@@ -14,6 +14,7 @@ use crate::wire::packet::HEADER;
 use crate::wire::reply::Shape;
 
 use super::causal::follows_a_wait;
+use super::client::Standing;
 use super::conn::{NodeConn, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::loss;
@@ -341,6 +342,7 @@ impl Machine {
         if self.client.has(Capabilities::COMPRESS) {
             desk.act(Action::Compress);
         }
+        self.client.standing = Standing::Welcome;
         self.phase = Phase::Serving;
         self.finish(desk);
     }

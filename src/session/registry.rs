@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use tokio::sync::{mpsc, oneshot};
 
 use super::desk::{Found, Holder, Sought};
+use super::hosts::HostWatch;
 use super::kill::FIRST_ID;
 use super::portrait::Easel;
 use super::worker::Shared;
@@ -18,6 +19,8 @@ pub struct Registry {
     sessions: DashMap<u32, usize>,
     last: AtomicU32,
     workers: std::sync::OnceLock<Box<[Handle]>>,
+    /// From where clients come.
+    pub hosts: Arc<HostWatch>,
 }
 
 /// A worker as others see it.
@@ -62,7 +65,12 @@ pub(super) enum Order {
 
 impl Default for Registry {
     fn default() -> Self {
-        Self { sessions: DashMap::new(), last: AtomicU32::new(FIRST_ID), workers: std::sync::OnceLock::new() }
+        Self {
+            sessions: DashMap::new(),
+            last: AtomicU32::new(FIRST_ID),
+            workers: std::sync::OnceLock::new(),
+            hosts: Arc::default(),
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::net::pipe::{Fill, Pipe};
 use crate::net::signals::{SOURCES_MAX, Signals};
 use crate::net::stream::Stream;
 
+use super::client::Standing;
 use super::desk::{Action, Peer, Slot};
 use super::entrance::Entrance;
 use super::errand::{Errand, Word};
@@ -52,6 +53,8 @@ pub(super) struct Task {
     client_closed: bool,
     draining: bool,
     begun: bool,
+    /// The worker knows that the client has logged in.
+    welcome: bool,
     /// TLS with the client has begun with what the machine has not taken.
     secured: bool,
     /// The listener by which it came, by its place in the configuration.
@@ -88,6 +91,7 @@ impl Task {
             client_closed: false,
             draining: false,
             begun: false,
+            welcome: false,
             secured: false,
             listener: listener as u8,
             entrance,
@@ -166,6 +170,10 @@ impl Task {
 
     /// Nothing moves: what is to be done before the session waits.
     fn rest(&mut self, bench: &mut Bench) {
+        if !self.welcome && self.machine.client.standing == Standing::Welcome {
+            self.welcome = true;
+            self.worker.welcomed(self.machine.id, self.machine.client.address);
+        }
         self.watch_stall(bench);
         if self.worker.multiplexes() {
             self.offer_seats(bench);

@@ -37,6 +37,7 @@ use crate::wire::challenge::SCRAMBLE;
 use super::desk::{Desk, Settings, Sought};
 use super::entrance::Entrance;
 use super::errand::{Errand, Word};
+use super::hosts::Presence;
 use super::life;
 use super::machine::{Machine, TlsPolicy};
 use super::notice::{Heard, Notice};
@@ -117,7 +118,7 @@ pub(super) struct Worker {
     /// The tasks that take clients, by listener.
     pub(super) doors: RefCell<HashMap<usize, JoinHandle<()>>>,
     bench: RefCell<Bench>,
-    sessions: RefCell<HashMap<u32, Resident>>,
+    pub(super) sessions: RefCell<HashMap<u32, Resident>>,
     pool: RefCell<Pool>,
     seats: Seats,
     /// What others have been told of its nodes.
@@ -129,9 +130,11 @@ pub(super) struct Worker {
     stall_timeout: Cell<Duration>,
 }
 
-struct Resident {
+pub(super) struct Resident {
     notice: Rc<Notice>,
     listener: usize,
+    /// Once its client has logged in.
+    pub(super) presence: Option<Presence>,
 }
 
 /// What the sessions of a worker share during an event.
@@ -291,7 +294,7 @@ impl Worker {
     pub(super) fn serve(self: &Rc<Self>, id: u32, stream: Stream, address: SocketAddr, listener: usize) {
         let notice = Rc::new(Notice::default());
         notice.tell(|heard| heard.drain = self.draining.get());
-        let resident = Resident { notice: notice.clone(), listener };
+        let resident = Resident { notice: notice.clone(), listener, presence: None };
         self.sessions.borrow_mut().insert(id, resident);
         if let Some(service) = self.shared.counters.services.get(listener) {
             service.sessions.fetch_add(1, Ordering::Relaxed);
