@@ -133,7 +133,12 @@ impl<'a> Scene<'a> {
     /// A node that serves and has everything.
     pub fn survivor(&self) -> &Node {
         let up = |node: &&Node| node.sql_within(SOON, "SET wsrep_sync_wait = 15; SELECT COUNT(*) FROM shop.t").is_ok();
-        self.lab.nodes().iter().rev().find(up).unwrap()
+        let mut found = None;
+        until(SOON, || {
+            found = self.lab.nodes().iter().rev().find(up);
+            found.is_some()
+        });
+        found.unwrap()
     }
 
     /// Rows of the table on a node that has everything.
