@@ -25,10 +25,10 @@ pub struct Driver {
 }
 
 enum Script {
-    /// The program and its arguments; the driver's name, the host and the port come after them.
+    /// The program and its arguments; the driver's name, the host and the port come after them, and with TLS the certificates' file.
     Program(&'static [&'static str]),
     /// Of this program.
-    Function(fn(SocketAddrV4) -> Result<Checks, String>),
+    Function(fn(SocketAddrV4, Option<&str>) -> Result<Checks, String>),
 }
 
 use Script::{Function, Program};
@@ -70,11 +70,11 @@ impl Driver {
         found.unwrap_or_else(|| panic!("no driver {name}, there are: {}, all", names.join(", ")))
     }
 
-    /// Runs the script against an address.
-    pub fn run(&self, address: SocketAddrV4) -> Result<Checks, String> {
+    /// Runs the script against an address, with TLS if there are certificates to trust.
+    pub fn run(&self, address: SocketAddrV4, ca: Option<&str>) -> Result<Checks, String> {
         let script = match self.script {
             Program(script) => script,
-            Function(script) => return script(address),
+            Function(script) => return script(address, ca),
         };
         let [program, script @ ..] = script else { panic!("{} has no script", self.name) };
         let root = env!("CARGO_MANIFEST_DIR");
@@ -84,6 +84,7 @@ impl Driver {
             .current_dir(format!("{root}/tests/drivers/scripts"))
             .args(script)
             .args([self.name, &address.ip().to_string(), &address.port().to_string()])
+            .args(ca)
             .stdin(Stdio::null())
             .output()
             .map_err(|error| format!("{program}: {error}; `make drivers-tools` installs what drivers need"))?;

@@ -20,6 +20,8 @@ pub struct Login<'a> {
     pub password: &'a str,
     pub schema: Option<&'a str>,
     pub found_rows: bool,
+    /// A file of certificates: all of it goes in TLS, verified by them.
+    pub ca: Option<&'a str>,
 }
 
 /// A value to give to a prepared statement.
@@ -45,7 +47,7 @@ pub trait Connection: Sized {
 }
 
 /// Runs all checks.
-pub fn run<C: Connection>(address: SocketAddrV4) -> Result<Checks, String> {
+pub fn run<C: Connection>(address: SocketAddrV4, ca: Option<&str>) -> Result<Checks, String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let login = Login {
         address,
@@ -53,6 +55,7 @@ pub fn run<C: Connection>(address: SocketAddrV4) -> Result<Checks, String> {
         password: oarlock::lab::APP_PASSWORD,
         schema: Some("driven"),
         found_rows: false,
+        ca,
     };
     let script = Script::<C> { login, checks: vec![], driver: std::marker::PhantomData };
     let checks = runtime.block_on(async { tokio::time::timeout(SCRIPT_MAX, script.run()).await });

@@ -1,8 +1,12 @@
 //! mysql_async: how it opens connections and runs statements, and what only it does.
 
+use std::path::Path;
+
 use futures_util::{StreamExt, stream};
 use mysql_async::prelude::{Protocol, Queryable};
-use mysql_async::{ChangeUserOpts, Conn, Error, OptsBuilder, Params, Pool, QueryResult, Row, TxOpts, Value as Cell};
+use mysql_async::{
+    ChangeUserOpts, Conn, Error, OptsBuilder, Params, Pool, QueryResult, Row, SslOpts, TxOpts, Value as Cell,
+};
 use serde_json::{Value, json};
 
 use super::driver::Checks;
@@ -20,6 +24,9 @@ fn options(login: Login<'_>) -> OptsBuilder {
         .client_found_rows(login.found_rows)
         .max_allowed_packet(Some(32 << 20))
         .prefer_socket(false)
+        .ssl_opts(login.ca.map(|ca| {
+            SslOpts::default().with_disable_built_in_roots(true).with_root_certs(vec![Path::new(ca).to_owned().into()])
+        }))
 }
 
 fn fault(fault: &Error) -> Value {

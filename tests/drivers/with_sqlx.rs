@@ -18,8 +18,11 @@ fn options(login: Login<'_>) -> MySqlConnectOptions {
         .host(&login.address.ip().to_string())
         .port(login.address.port())
         .username(login.user)
-        .password(login.password)
-        .ssl_mode(MySqlSslMode::Disabled);
+        .password(login.password);
+    let options = match login.ca {
+        Some(ca) => options.ssl_mode(MySqlSslMode::VerifyIdentity).ssl_ca(ca),
+        None => options.ssl_mode(MySqlSslMode::Disabled),
+    };
     match login.schema {
         Some(schema) => options.database(schema),
         None => options,

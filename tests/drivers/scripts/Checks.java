@@ -11,13 +11,15 @@ import java.util.concurrent.*;
 /**
  * What Java applications do, by Connector/J. Prints a line a check: its name, a tab, what came of it as JSON.
  *
- *     java -cp mariadb-java-client.jar Checks.java connector-j HOST PORT
+ *     java -cp mariadb-java-client.jar Checks.java connector-j HOST PORT [CA]
  *
- * The account is app, the schema is `driven`. The same script against a server and against a proxy must print the same.
+ * The account is app, the schema is `driven`. With CA, a file of certificates, all of it goes in TLS,
+ * verified by them. The same script against a server and against a proxy must print the same.
  */
 public class Checks {
     static final int BIG = 20 << 20;
     static String place;
+    static String tls = "";
     static final List<Connection> opened = new ArrayList<>();
 
     interface Check {
@@ -65,7 +67,7 @@ public class Checks {
     }
 
     static Connection login(String schema, String account, String password, String... options) throws SQLException {
-        var url = "jdbc:mariadb://" + place + "/" + schema + "?user=" + account + "&password=" + password + "&allowMultiQueries=true&" + String.join("&", options);
+        var url = "jdbc:mariadb://" + place + "/" + schema + "?user=" + account + "&password=" + password + "&allowMultiQueries=true&" + tls + String.join("&", options);
         var conn = DriverManager.getConnection(url);
         opened.add(conn);
         return conn;
@@ -374,6 +376,7 @@ public class Checks {
 
     public static void main(String[] arguments) throws Exception {
         place = arguments[1] + ":" + arguments[2];
+        if (arguments.length > 3) tls = "sslMode=verify-full&serverSslCert=" + arguments[3] + "&";
         var conn = login("", "app", "app-secret");
         for (var section : sections("schema.sql")) {
             if (run(conn, section[1]) instanceof List<?> found && !found.isEmpty() && "error".equals(found.get(0))) throw new Exception(section[0] + ": " + found);

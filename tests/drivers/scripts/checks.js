@@ -1,8 +1,8 @@
 // What Node.js applications do, by the driver named first. Prints a line a check: its name, a tab, what came of it as JSON.
 //
-//     checks.js mysql2|mariadb-js HOST PORT
+//     checks.js mysql2|mariadb-js HOST PORT [CA]
 //
-// The account is app, the schema is `driven`. The same script against a server and against a proxy must print the same.
+// The account is app, the schema is `driven`. With CA, a file of certificates, all of it goes in TLS, verified by them. The same script against a server and against a proxy must print the same.
 'use strict';
 const crypto = require('crypto');
 const fs = require('fs');
@@ -10,7 +10,8 @@ const os = require('os');
 const path = require('path');
 const installed = require('module').createRequire(path.join(__dirname, '../../../target/drivers/node/'));
 
-const [name, host, port] = process.argv.slice(2);
+const [name, host, port, ca] = process.argv.slice(2);
+const TLS = ca ? { ssl: { ca: fs.readFileSync(ca) } } : {};
 const APP = { user: 'app', password: 'app-secret' };
 const OTHER = { user: 'other', password: 'other-secret' };
 const BIG = 20 << 20;
@@ -48,7 +49,7 @@ class Mysql2 {
 
   options({ foundRows = false, infile = false, ...more }) {
     return {
-      ...APP, host, port, database: 'driven', multipleStatements: true, supportBigNumbers: true, bigNumberStrings: true, jsonStrings: true,
+      ...APP, ...TLS, host, port, database: 'driven', multipleStatements: true, supportBigNumbers: true, bigNumberStrings: true, jsonStrings: true,
       flags: [foundRows ? 'FOUND_ROWS' : '-FOUND_ROWS'],
       infileStreamFactory: infile ? file => fs.createReadStream(file) : undefined,
       ...more,
@@ -72,7 +73,7 @@ class MariaDB {
   api = installed('mariadb');
 
   options({ foundRows = false, infile = false, ...more }) {
-    return { ...APP, host, port: Number(port), database: 'driven', multipleStatements: true, foundRows, permitLocalInfile: infile, checkDuplicate: false, ...more };
+    return { ...APP, ...TLS, host, port: Number(port), database: 'driven', multipleStatements: true, foundRows, permitLocalInfile: infile, checkDuplicate: false, ...more };
   }
   connect(options) { return this.api.createConnection(options); }
   pool(options) { return this.api.createPool({ ...options, connectionLimit: 3, resetAfterUse: true, noControlAfterUse: false }); }

@@ -1,9 +1,9 @@
 <?php
 // What PHP applications do, by the driver named first. Prints a line a check: its name, a tab, what came of it as JSON.
 //
-//     checks.php mysqli|pdo HOST PORT
+//     checks.php mysqli|pdo HOST PORT [CA]
 //
-// The account is app, the schema is `driven`. The same script against a server and against a proxy must print the same.
+// The account is app, the schema is `driven`. With CA, a file of certificates, all of it goes in TLS, verified by them. The same script against a server and against a proxy must print the same.
 declare(strict_types=1);
 error_reporting(E_ALL & ~E_WARNING);
 
@@ -53,7 +53,7 @@ interface Driver
 
 final class Mysqli_ implements Driver
 {
-    public function __construct(private string $host, private int $port)
+    public function __construct(private string $host, private int $port, private ?string $ca)
     {
         mysqli_report(MYSQLI_REPORT_ERROR | MYSQLI_REPORT_STRICT);
     }
@@ -65,6 +65,7 @@ final class Mysqli_ implements Driver
         $conn->options(MYSQLI_OPT_LOCAL_INFILE, (int) ($how['infile'] ?? false));
         $flags = ($how['found_rows'] ?? false) ? MYSQLI_CLIENT_FOUND_ROWS : 0;
         $schema = array_key_exists('schema', $how) ? $how['schema'] : 'driven';
+        $this->ca === null || $conn->ssl_set(null, null, $this->ca, null, null);
         $conn->real_connect($this->host, $user, $password, $schema, $this->port, null, $flags);
         $conn->set_charset($how['charset'] ?? 'utf8mb4');
         return $conn;
@@ -159,7 +160,7 @@ final class Mysqli_ implements Driver
 
 final class Pdo_ implements Driver
 {
-    public function __construct(private string $host, private int $port)
+    public function __construct(private string $host, private int $port, private ?string $ca)
     {
     }
 
@@ -173,7 +174,7 @@ final class Pdo_ implements Driver
             PDO::ATTR_EMULATE_PREPARES => false,
             PDO::MYSQL_ATTR_FOUND_ROWS => $how['found_rows'] ?? false,
             PDO::MYSQL_ATTR_LOCAL_INFILE => $how['infile'] ?? false,
-        ]);
+        ] + ($this->ca === null ? [] : [PDO::MYSQL_ATTR_SSL_CA => $this->ca]));
     }
 
     private function results(PDO $conn, PDOStatement $statement): array
@@ -255,7 +256,7 @@ final class Pdo_ implements Driver
     }
 }
 
-[, $name, $host, $port] = $argv;
+[, $name, $host, $port, $ca] = $argv + [4 => null];
 $driver = $name === 'mysqli' ? new Mysqli_($host, (int) $port) : new Pdo_($host, (int) $port);
 
 function open(array $how = []): object

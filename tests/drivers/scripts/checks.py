@@ -1,8 +1,8 @@
 """What Python applications do, by the driver named first. Prints a line a check: its name, a tab, what came of it as JSON.
 
-    checks.py pymysql|mysqlclient|mariadb HOST PORT
+    checks.py pymysql|mysqlclient|mariadb HOST PORT [CA]
 
-The account is app, the schema is `driven`. The same script against a server and against a proxy must print the same.
+The account is app, the schema is `driven`. With CA, a file of certificates, all of it goes in TLS, verified by them. The same script against a server and against a proxy must print the same.
 """
 
 import datetime
@@ -50,9 +50,10 @@ def plain(value):
 class Driver:
     """What the three have in common."""
 
-    def __init__(self, name, host, port):
+    def __init__(self, name, host, port, ca=None):
         self.api = importlib.import_module({"mysqlclient": "MySQLdb"}.get(name, name))
         self.host, self.port, self.name = host, int(port), name
+        self.tls = self.trusting(ca) if ca else {}
         self.opened = []
         # Values that a driver can't decode are its own failures, and answers too.
         self.failed = (self.api.Error, SystemError, ValueError)
@@ -62,9 +63,12 @@ class Driver:
         options = self.options(found_rows) | options
         if schema:
             options["database"] = schema
-        conn = self.api.connect(host=self.host, port=self.port, user=user, password=password, **options)
+        conn = self.api.connect(host=self.host, port=self.port, user=user, password=password, **self.tls, **options)
         self.opened.append(conn)
         return conn
+
+    def trusting(self, ca):
+        return {"ssl": {"ca": ca}}
 
     def options(self, found_rows):
         flags = importlib.import_module(f"{self.api.__name__}.constants.CLIENT")
@@ -156,6 +160,9 @@ class MariaDB(Driver):
         flags = importlib.import_module("mariadb.constants.CLIENT")
         flag = flags.MULTI_STATEMENTS | (flags.FOUND_ROWS if found_rows else 0)
         return {"local_infile": True, "client_flag": flag, "autocommit": True}
+
+    def trusting(self, ca):
+        return {"ssl_ca": ca, "ssl_verify_cert": True}
 
     def streaming(self, conn):
         return conn.cursor(buffered=False)
@@ -1034,8 +1041,8 @@ def chatter_laravel(driver):
 
 
 def main():
-    name, host, port = sys.argv[1:]
-    driver = DRIVERS[name](name, host, port)
+    name, host, port, *ca = sys.argv[1:]
+    driver = DRIVERS[name](name, host, port, *ca)
     conn = driver.open(schema=None)
     for title, sql in sections("schema.sql"):
         found = driver.run(conn, sql)

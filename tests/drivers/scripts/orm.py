@@ -1,8 +1,9 @@
 """What Python's ORMs do, from their first word to the end of a session. Prints a line a check: its name, a tab, the result as JSON.
 
-    orm.py sqlalchemy|django HOST PORT
+    orm.py sqlalchemy|django HOST PORT [CA]
 
-Each is asked for models, queries, transactions, bulk work, errors and inspection. All statements they send go the same way.
+Each is asked for models, queries, transactions, bulk work, errors and inspection. All statements they send go the same way; with CA, a file of
+certificates, in TLS, verified by them.
 """
 
 import datetime
@@ -12,7 +13,8 @@ import re
 import sys
 
 APP = {"user": "app", "password": "app-secret"}
-name, host, port = sys.argv[1:]
+name, host, port, *ca = sys.argv[1:]
+TLS = {"ssl": {"ca": ca[0]}} if ca else {}
 
 
 def check(do):
@@ -56,10 +58,10 @@ def sqlalchemy():
     from sqlalchemy.pool import QueuePool
 
     place = f"mysql+pymysql://app:app-secret@{host}:{port}"
-    with sa.create_engine(place + "/").begin() as conn:
+    with sa.create_engine(place + "/", connect_args=TLS).begin() as conn:
         conn.execute(sa.text("DROP DATABASE IF EXISTS driven"))
         conn.execute(sa.text("CREATE DATABASE driven CHARACTER SET utf8mb4"))
-    engine = sa.create_engine(place + "/driven?charset=utf8mb4", poolclass=QueuePool, pool_size=3, pool_pre_ping=True)
+    engine = sa.create_engine(place + "/driven?charset=utf8mb4", poolclass=QueuePool, pool_size=3, pool_pre_ping=True, connect_args=TLS)
 
     class Base(orm.DeclarativeBase):
         pass
@@ -205,7 +207,7 @@ def django():
     import django as package
     from django.conf import settings
 
-    database = {"ENGINE": "django.db.backends.mysql", "NAME": "driven", "HOST": host, "PORT": port, "USER": APP["user"], "PASSWORD": APP["password"], "OPTIONS": {"charset": "utf8mb4"}}
+    database = {"ENGINE": "django.db.backends.mysql", "NAME": "driven", "HOST": host, "PORT": port, "USER": APP["user"], "PASSWORD": APP["password"], "OPTIONS": {"charset": "utf8mb4"} | TLS}
     apps = ["django.contrib.contenttypes", "django.contrib.auth", "django.contrib.sessions"]
     settings.configure(DATABASES={"default": database}, INSTALLED_APPS=apps, USE_TZ=True, SECRET_KEY="x", DEFAULT_AUTO_FIELD="django.db.models.BigAutoField")
     package.setup()
@@ -215,7 +217,7 @@ def django():
     from django.db import connection, models, transaction
     from django.db.models import Count, F, Q
 
-    conn = MySQLdb.connect(host=host, port=int(port), user=APP["user"], password=APP["password"])
+    conn = MySQLdb.connect(host=host, port=int(port), user=APP["user"], password=APP["password"], **TLS)
     conn.cursor().execute("DROP DATABASE IF EXISTS driven")
     conn.cursor().execute("CREATE DATABASE driven CHARACTER SET utf8mb4")
 
