@@ -43,7 +43,7 @@ pub fn measure(megabytes: usize, rounds: usize) {
     let server = Server::start(&[]).unwrap();
     write(&server, megabytes);
     let proxy = Proxy::start(server.lab(), Site::Dr);
-    let haproxy = Haproxy::start(server.lab().address(60), server.address(), &[]);
+    let haproxy = Haproxy::start(server.lab().address(60), server.address(), &[], None);
     let ways = [
         ("direct", server.address(), None),
         ("haproxy", haproxy.writes, Some(haproxy.pid())),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream};
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -18,13 +19,14 @@ pub struct Haproxy {
 }
 
 impl Haproxy {
-    /// Starts it on this address.
-    pub fn start(address: Ipv4Addr, writer: SocketAddrV4, readers: &[SocketAddrV4]) -> Self {
+    /// Starts it on this address; with a file of certificate and key it speaks TLS with those who come.
+    pub fn start(address: Ipv4Addr, writer: SocketAddrV4, readers: &[SocketAddrV4], tls: Option<&Path>) -> Self {
+        let tls = tls.map(|file| format!(" ssl crt {}", file.display())).unwrap_or_default();
         let (writes, reads) = (SocketAddrV4::new(address, 4006), SocketAddrV4::new(address, 4007));
         let mut text = String::from(
             "global\n  nbthread 2\n  maxconn 2000\ndefaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n",
         );
-        write!(text, "listen writes\n  bind {writes}\n  server writer {writer}\nlisten reads\n  bind {reads}\n  balance leastconn\n").unwrap();
+        write!(text, "listen writes\n  bind {writes}{tls}\n  server writer {writer}\nlisten reads\n  bind {reads}{tls}\n  balance leastconn\n").unwrap();
         for (number, reader) in readers.iter().enumerate() {
             writeln!(text, "  server reader{number} {reader}").unwrap();
         }

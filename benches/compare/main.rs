@@ -6,12 +6,13 @@
 //! `BENCH_SECONDS` is the length of one measurement (5), `BENCH_ROUNDS` how many of them count by their median (3),
 //! `BENCH_SESSIONS` the number of idle sessions (9900), `BENCH_CLIENTS` that of mostly idle ones over few connections (5000),
 //! `BENCH_TAKEOVERS` the rounds of each kind of takeover (10), `BENCH_BACKLOG` the MB of a replica's backlog (2000),
-//! `BENCH_ONLY` = `idle`, `crowd`, `safety`, `sysbench`, the name of one of its workloads, `takeover` or `backlog` for a part of it.
+//! `BENCH_ONLY` = `idle`, `crowd`, `safety`, `tls`, `sysbench`, the name of one of its workloads, `takeover` or `backlog` for a part of it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a measurement that fails says so and ends")]
 
 mod backlog;
 mod crowd;
+mod envoy;
 #[path = "../../tests/support/fake_node.rs"]
 mod fake_node;
 #[path = "../../tests/support/gauge.rs"]
@@ -27,12 +28,14 @@ mod relay;
 #[path = "../../tests/support/replica.rs"]
 mod replica;
 mod safety;
+mod secure;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod sysbench;
 mod takeover;
 
 use std::net::SocketAddrV4;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use haproxy::Haproxy;
@@ -56,6 +59,8 @@ struct Way {
     writes: SocketAddrV4,
     /// The proxy's process.
     pid: Option<u32>,
+    /// Where sysbench finds what it needs to speak TLS itself; it speaks none without.
+    tls: Option<PathBuf>,
 }
 
 fn main() {
@@ -65,6 +70,9 @@ fn main() {
     }
     if let Some(place) = arguments.iter().position(|argument| argument == relay::RELAY) {
         return relay::relay(&arguments[place + 1..]);
+    }
+    if let Some(place) = arguments.iter().position(|argument| argument == envoy::ENVOY) {
+        return envoy::envoy(&arguments[place + 1..]);
     }
     if arguments.iter().any(|argument| argument == "--test") || !arguments.iter().any(|argument| argument == "--bench")
     {
@@ -84,6 +92,9 @@ fn main() {
     }
     if wanted("safety") {
         safety::measure(setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
+    }
+    if wanted("tls") {
+        secure::measure(setting("BENCH_SECONDS", 5), setting("BENCH_ROUNDS", 3));
     }
     if wanted("takeover") {
         takeover::measure(setting("BENCH_TAKEOVERS", 10));
@@ -105,16 +116,22 @@ fn compare(only: Option<Workload>) {
     println!("Starting a cluster of three, and a proxy of each kind in front of it ...");
     let lab = Lab::builder().galera(3).start().unwrap();
     let nodes: Vec<SocketAddrV4> = lab.nodes().iter().map(|node| node.address()).collect();
-    let haproxy = Haproxy::start(lab.address(60), nodes[0], &nodes[1..]);
+    let haproxy = Haproxy::start(lab.address(60), nodes[0], &nodes[1..], None);
     let relay = Relay::start(lab.address(61), nodes[0], &nodes[1..]);
     let oarlock = Proxy::start(&lab, Site::Primary);
     oarlock.sql("CREATE DATABASE sbtest");
     sysbench::prepare(nodes[0]);
     let ways = [
-        Way { name: "direct", reads: nodes[1], writes: nodes[0], pid: None },
-        Way { name: "haproxy", reads: haproxy.reads, writes: haproxy.writes, pid: Some(haproxy.pid()) },
-        Way { name: "relay", reads: relay.reads, writes: relay.writes, pid: Some(relay.pid()) },
-        Way { name: "oarlock", reads: oarlock.address(), writes: oarlock.address(), pid: Some(oarlock.pid()) },
+        Way { name: "direct", reads: nodes[1], writes: nodes[0], pid: None, tls: None },
+        Way { name: "haproxy", reads: haproxy.reads, writes: haproxy.writes, pid: Some(haproxy.pid()), tls: None },
+        Way { name: "relay", reads: relay.reads, writes: relay.writes, pid: Some(relay.pid()), tls: None },
+        Way {
+            name: "oarlock",
+            reads: oarlock.address(),
+            writes: oarlock.address(),
+            pid: Some(oarlock.pid()),
+            tls: None,
+        },
     ];
     println!(
         "Medians of {rounds} rounds of {seconds} s. point_select, read_only (without transactions) and logins: direct to one reader, HAProxy \
@@ -140,7 +157,7 @@ fn compare(only: Option<Workload>) {
 fn run(way: &Way, workload: Workload, threads: usize, seconds: usize) -> Run {
     let before = way.pid.map(Usage::of);
     let to = if workload.writes() { way.writes } else { way.reads };
-    let mut run = sysbench::run(to, workload, threads, seconds, way.pid);
+    let mut run = sysbench::run(to, workload, threads, seconds, (way.pid, way.tls.as_deref()));
     if let (Some(pid), Some(before)) = (way.pid, before) {
         run.cpu_us = (Usage::of(pid).cpu_us - before.cpu_us) / run.queries;
     }

@@ -21,6 +21,7 @@ pub fn measure(seconds: usize, rounds: usize) {
         reads: proxy.address(),
         writes: proxy.address(),
         pid: Some(proxy.pid()),
+        tls: None,
     });
     println!("replay, outcome and causal_reads, {THREADS} clients: medians of {rounds} rounds of {seconds} s");
     for workload in [Workload::ReadWrite, Workload::Mixed] {

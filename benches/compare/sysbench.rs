@@ -1,6 +1,7 @@
 //! sysbench: its workloads, one run, and what it says of it.
 
 use std::net::SocketAddrV4;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -56,6 +57,9 @@ impl Workload {
     }
 }
 
+/// The proxy's process, and what sysbench needs for TLS.
+type Of<'a> = (Option<u32>, Option<&'a Path>);
+
 /// One run.
 #[derive(Clone, Copy)]
 pub struct Run {
@@ -89,9 +93,13 @@ pub fn prepare(to: SocketAddrV4) {
     assert!(output.status.success(), "sysbench prepare: {}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// Runs a workload; `pid` is the proxy whose memory is looked at.
-pub fn run(to: SocketAddrV4, workload: Workload, threads: usize, seconds: usize, pid: Option<u32>) -> Run {
+/// Runs a workload; `pid` is the proxy whose memory is looked at, `tls` the folder with `cacert.pem` and the client's own certificate
+/// if sysbench is to speak it.
+pub fn run(to: SocketAddrV4, workload: Workload, threads: usize, seconds: usize, (pid, tls): Of) -> Run {
     let mut command = command(to, workload);
+    if let Some(folder) = tls {
+        command.arg("--mysql-ssl=on").current_dir(folder);
+    }
     command.args([format!("--threads={threads}"), format!("--time={seconds}"), "--percentile=95".into()]);
     if workload == Workload::ReadOnly {
         command.arg("--skip-trx=on");

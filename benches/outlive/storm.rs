@@ -36,7 +36,7 @@ pub fn measure(rounds: u64) {
     let writer = arena.writer();
     let nodes: Vec<SocketAddrV4> = lab.nodes().iter().map(|node| node.address()).collect();
     let readers: Vec<SocketAddrV4> = nodes.iter().copied().filter(|node| *node != nodes[writer]).collect();
-    let haproxy = Haproxy::start(lab.address(95), nodes[writer], &readers);
+    let haproxy = Haproxy::start(lab.address(95), nodes[writer], &readers, None);
     let deadlocks = || lab.nodes()[writer].value(DEADLOCKS).unwrap().unwrap().parse::<u64>().unwrap();
     for round in 1..=rounds.max(3) {
         let mut rates = [0.0; 4];
