@@ -88,7 +88,9 @@ fn drivers_cannot_tell_the_proxy_from_the_server() {
 /// A certificate for any address that the lab may give to the server and the proxy, and its key.
 fn certificate(folder: &Path) -> (String, String) {
     let hosts = (0..=255).flat_map(|network| [80, 81].map(|host| format!("127.71.{network}.{host}")));
-    let made = rcgen::generate_simple_self_signed(hosts.collect::<Vec<_>>()).unwrap();
+    // The one name that the driver of Node.js looks for where the host is an address.
+    let names = hosts.chain(["localhost".to_owned()]).collect::<Vec<_>>();
+    let made = rcgen::generate_simple_self_signed(names).unwrap();
     fs::set_permissions(folder, Permissions::from_mode(0o755)).unwrap();
     let (certificate, key) = (path(folder, "cert.pem"), path(folder, "key.pem"));
     fs::write(&certificate, made.cert.pem()).unwrap();

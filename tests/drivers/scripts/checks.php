@@ -257,7 +257,7 @@ final class Pdo_ implements Driver
 }
 
 [, $name, $host, $port, $ca] = $argv + [4 => null];
-$driver = $name === 'mysqli' ? new Mysqli_($host, (int) $port) : new Pdo_($host, (int) $port);
+$driver = $name === 'mysqli' ? new Mysqli_($host, (int) $port, $ca) : new Pdo_($host, (int) $port, $ca);
 
 function open(array $how = []): object
 {
