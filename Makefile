@@ -7,7 +7,7 @@ export PATH := $(HOME)/.cargo/bin:/usr/sbin:$(PATH)
 export DEBIAN_FRONTEND := noninteractive
 
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -E)
-PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2 openssl python3-pymysql chromium
+PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2 openssl python3-pymysql chromium prometheus
 # What the drivers of tests/drivers are run and built with.
 DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
@@ -91,9 +91,9 @@ seeds: tools
 # Where services run, a newly installed package starts a server of its own, which nothing here uses. One that was there stays.
 tools:
 	@if $(INSTALLED) | grep -qvx installed; then \
-	    had=$$(dpkg-query --show mariadb-server 2>/dev/null || true); \
+	    new=$$(for name in mariadb-server prometheus; do dpkg-query --show $$name >/dev/null 2>&1 || echo $${name%-server}; done); \
 	    $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null; \
-	    if [ -z "$$had" ] && [ -d /run/systemd/system ]; then $(SUDO) systemctl disable --quiet --now mariadb; fi; \
+	    if [ -n "$$new" ] && [ -d /run/systemd/system ]; then $(SUDO) systemctl disable --quiet --now $$new; fi; \
 	fi
 
 # Node.js is taken as it is: 20 or later.
