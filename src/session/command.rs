@@ -62,6 +62,7 @@ impl Machine {
 
     fn dispatch(&mut self, command: Command, bytes: &mut [u8], range: std::ops::Range<usize>, desk: &mut Desk) {
         let payload = &bytes[range.start + HEADER + 1..range.end];
+        self.learn_types(command, &bytes[range.clone()]);
         if self.replay_is_due() && command == Command::Query && is_rollback(payload) {
             self.end_journal(desk);
             self.state.end_transaction();
@@ -135,6 +136,7 @@ impl Machine {
     fn stream(&mut self, head: &[u8], desk: &mut Desk) {
         let Some(&byte) = head.get(HEADER) else { return };
         let command = Command::from_byte(byte);
+        self.learn_types(command, head);
         let lost = self.state.transaction_lost.as_deref().cloned();
         if command.shape() != Shape::Nothing {
             self.state.transaction_lost = None;
@@ -271,6 +273,14 @@ impl Machine {
         }
         let text = self.prepared.get(id).and_then(|statement| statement.packet.get(HEADER + 1..));
         Ok(self.hinted(text.unwrap_or_default(), work, desk))
+    }
+
+    /// An execute says what types its parameters have, from now on.
+    fn learn_types(&mut self, command: Command, packet: &[u8]) {
+        let id = statement_id(packet).filter(|_| command.executes());
+        if let Some((_, statement)) = id.and_then(|id| self.named(id)) {
+            statement.learn_types(packet);
+        }
     }
 
     fn long_data(&mut self, packet: &[u8], desk: &Desk) -> Option<Work> {

@@ -302,22 +302,26 @@ impl Statement {
         self.places.push(Place { slot, id, typed: false });
     }
 
-    /// Learns the types of an execute that brings them, or says that this connection needs them added. The front of the packet will
-    /// do, if it holds the types.
-    pub(super) fn needs_types(&mut self, execute: &[u8], slot: Slot) -> bool {
-        let Some(layout) = self.layout(execute).filter(|_| self.parameters > 0) else { return false };
-        let Some(place) = self.places.iter_mut().find(|place| place.slot == slot) else { return false };
-        if !layout.typed {
-            return !std::mem::replace(&mut place.typed, true) && !self.types.is_empty();
-        }
-        place.typed = true;
-        let end = layout.types_at + 2 * usize::from(self.parameters);
-        let types = execute.get(layout.types_at..end).unwrap_or_default();
-        if *self.types != *types {
+    /// The client has sent an execute, and takes its types for known from now on, whatever becomes of it. The front of the packet
+    /// will do, if it holds the types.
+    pub(super) fn learn_types(&mut self, execute: &[u8]) {
+        if let Some(types) = self.types_in(execute).filter(|types| *self.types != **types) {
             self.types = types.into();
-            self.places.iter_mut().for_each(|place| place.typed = place.slot == slot);
+            self.places.iter_mut().for_each(|place| place.typed = false);
         }
-        false
+    }
+
+    /// An execute goes to this connection: whether it needs the types added. It may be an earlier one, with other types.
+    pub(super) fn needs_types(&mut self, execute: &[u8], slot: Slot) -> bool {
+        let brought = self.types_in(execute).map(|types| *types == *self.types);
+        let Some(place) = self.places.iter_mut().find(|place| place.slot == slot) else { return false };
+        let knew = std::mem::replace(&mut place.typed, brought.unwrap_or(true));
+        brought.is_none() && !knew && !self.types.is_empty()
+    }
+
+    fn types_in<'a>(&self, execute: &'a [u8]) -> Option<&'a [u8]> {
+        let layout = self.layout(execute).filter(|layout| layout.typed && self.parameters > 0)?;
+        execute.get(layout.types_at..layout.types_at + 2 * usize::from(self.parameters))
     }
 
     /// Whether an execute has the types of its parameters in it. The front of the packet will do.
@@ -431,6 +435,7 @@ mod tests {
         let mut prepared = Prepared::default();
         let id = prepared.add(b"", (READ, None), 1, 0, 7);
         let statement = prepared.get_mut(id).unwrap();
+        statement.learn_types(&execute(Some(&[3, 0])));
         assert!(!statement.needs_types(&execute(Some(&[3, 0])), 0));
         assert!(!statement.needs_types(&execute(None), 0));
         statement.prepared_on(1, 9);
@@ -439,8 +444,11 @@ mod tests {
         statement.put_typed(&execute(None), &mut out);
         assert_eq!(out, execute(Some(&[3, 0])));
         assert!(!statement.needs_types(&execute(None), 1));
+        statement.learn_types(&execute(Some(&[8, 0])));
         assert!(!statement.needs_types(&execute(Some(&[8, 0])), 1));
         assert!(statement.needs_types(&execute(None), 0), "new types must reach the first connection too");
+        assert!(!statement.needs_types(&execute(Some(&[3, 0])), 1));
+        assert!(statement.needs_types(&execute(None), 1), "one that ran again has told old types");
     }
 
     #[test]
@@ -454,6 +462,7 @@ mod tests {
         let mut prepared = Prepared::default();
         let id = prepared.add(b"", (READ, None), 1, 0, 7);
         let statement = prepared.get_mut(id).unwrap();
+        statement.learn_types(&bulk(128, &[3, 0]));
         assert!(!statement.needs_types(&bulk(128, &[3, 0]), 0));
         statement.prepared_on(1, 9);
         assert!(statement.lacks_types(1) && !statement.lacks_types(0));
@@ -469,7 +478,7 @@ mod tests {
         let mut prepared = Prepared::default();
         let id = prepared.add(b"", (READ, None), 1, 0, 7);
         let statement = prepared.get_mut(id).unwrap();
-        statement.needs_types(&execute(Some(&[3, 0])), 0);
+        statement.learn_types(&execute(Some(&[3, 0])));
         statement.prepared_on(1, 1);
         assert!(statement.lacks_types(1));
         let mut out = Vec::new();

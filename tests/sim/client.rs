@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use oarlock::wire::capability::Capabilities;
-use oarlock::wire::command::{QUERY, STMT_EXECUTE, STMT_PREPARE};
+use oarlock::wire::command::{QUERY, STMT_CLOSE, STMT_EXECUTE, STMT_PREPARE, STMT_SEND_LONG_DATA};
 use oarlock::wire::err::Error;
 use oarlock::wire::ok::Ok as OkPacket;
 use oarlock::wire::packet;
@@ -70,10 +70,20 @@ struct Attempt {
     asked_to_commit: bool,
 }
 
+/// How a client says what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Statements {
+    Texts,
+    /// Prepared before its work. Their types are told once.
+    Prepared,
+    /// Each is prepared, run and closed. The first value goes ahead, as long data.
+    PreparedOnce,
+}
+
 /// How a client works.
 #[derive(Clone, Copy, Debug)]
 pub struct Habit {
-    pub prepares: bool,
+    pub statements: Statements,
     pub autocommit: bool,
     pub reads_first: bool,
     /// Says something of its transactions before they begin.
@@ -91,7 +101,8 @@ pub struct Client {
     steps: VecDeque<Step>,
     tracker: ReplyTracker,
     inbox: Vec<u8>,
-    prepared: Vec<u32>,
+    /// The ids of what is prepared, and whether its types were told.
+    prepared: Vec<(u32, bool)>,
     attempt: Option<Attempt>,
     /// The write whose row it looks for.
     looks: Option<u64>,
@@ -134,7 +145,7 @@ impl Client {
 
     /// What it does before its work, as far as that is not done yet.
     fn prepare(&mut self) {
-        if self.habit.prepares {
+        if self.habit.statements == Statements::Prepared {
             self.steps.extend((self.prepared.len()..TEXTS.len()).map(Step::Prepare));
         }
         if !self.habit.autocommit {
@@ -242,11 +253,15 @@ impl Client {
             return self.next_packet();
         }
         let reply = reply(&answer, matches!(step, Step::Prepare(_)), self.habit.capabilities);
-        self.take(step, reply);
-        if self.steps.is_empty() {
-            return Vec::new();
+        let mut closes = Vec::new();
+        if self.habit.statements == Statements::PreparedOnce && !matches!(step, Step::Prepare(_)) {
+            self.prepared.drain(..).for_each(|(id, _)| closes.extend(stage::command(STMT_CLOSE, &id.to_le_bytes())));
         }
-        self.next_packet()
+        self.take(step, reply);
+        if !self.steps.is_empty() {
+            closes.extend(self.next_packet());
+        }
+        closes
     }
 
     fn take(&mut self, step: Step, reply: Reply) {
@@ -256,7 +271,7 @@ impl Client {
         };
         match (step, reply) {
             (Step::Say("ROLLBACK"), _) => {}
-            (Step::Prepare(_), Reply::Prepared(id)) => self.prepared.push(id),
+            (Step::Prepare(_), Reply::Prepared(id)) => self.prepared.push((id, false)),
             (Step::Run(LOOK, _), Reply::Numbers(rows)) => {
                 let id = self.looks.take().expect("a look");
                 self.history.looks.push(Look { id, rows: rows[0] as u64 });
@@ -346,6 +361,17 @@ impl Client {
 
     /// The packet of the next step.
     fn next_packet(&mut self) -> Vec<u8> {
+        let runs = match self.steps.front() {
+            Some(Step::Run(statement, _)) => Some(*statement),
+            Some(Step::Commit(step)) if let Step::Run(statement, _) = **step => Some(statement),
+            _ => None,
+        };
+        if let Some(statement) = runs
+            && self.habit.statements == Statements::PreparedOnce
+            && self.prepared.is_empty()
+        {
+            self.steps.push_front(Step::Prepare(statement));
+        }
         let step = match self.steps.front() {
             Some(Step::Commit(step)) => {
                 let step = (**step).clone();
@@ -361,8 +387,15 @@ impl Client {
             Step::Login => (Shape::Ok, stage::login(self.habit.capabilities)),
             Step::Prepare(statement) => (Shape::Prepare, stage::command(STMT_PREPARE, TEXTS[statement].as_bytes())),
             Step::Say(text) => (Shape::Results, stage::command(QUERY, text.as_bytes())),
-            Step::Run(statement, values) if self.habit.prepares => {
-                (Shape::Results, execute(self.prepared[statement], &values))
+            Step::Run(statement, values) if self.habit.statements == Statements::Prepared => {
+                let (id, typed) = &mut self.prepared[statement];
+                (Shape::Results, execute(*id, &values, std::mem::replace(typed, true), 0))
+            }
+            Step::Run(_, values) if self.habit.statements == Statements::PreparedOnce => {
+                let (id, _) = self.prepared[0];
+                let mut packets = values.first().map_or(Vec::new(), |value| long_data(id, *value));
+                packets.extend(execute(id, &values, false, 1));
+                (Shape::Results, packets)
             }
             Step::Run(statement, values) => {
                 let text = TEXTS[statement].to_owned();
@@ -379,14 +412,22 @@ impl Client {
     }
 }
 
-fn execute(id: u32, values: &[i64]) -> Vec<u8> {
+/// The first value of a statement, as long data in two pieces.
+fn long_data(id: u32, value: i64) -> Vec<u8> {
+    let pieces = value.to_le_bytes();
+    let piece = |piece: &[u8]| stage::command(STMT_SEND_LONG_DATA, &[&id.to_le_bytes()[..], &[0, 0], piece].concat());
+    [piece(&pieces[..3]), piece(&pieces[3..])].concat()
+}
+
+/// Runs a statement, which may have been told the types; so many values have gone ahead.
+fn execute(id: u32, values: &[i64], typed: bool, ahead: usize) -> Vec<u8> {
     let mut body = id.to_le_bytes().to_vec();
     body.extend_from_slice(&[0, 1, 0, 0, 0]);
     if !values.is_empty() {
         body.resize(body.len() + values.len().div_ceil(8), 0);
-        body.push(1);
-        values.iter().for_each(|_| body.extend_from_slice(&[8, 0]));
-        values.iter().for_each(|value| body.extend_from_slice(&value.to_le_bytes()));
+        body.push(u8::from(!typed));
+        values.iter().filter(|_| !typed).for_each(|_| body.extend_from_slice(&[8, 0]));
+        values.iter().skip(ahead).for_each(|value| body.extend_from_slice(&value.to_le_bytes()));
     }
     stage::command(STMT_EXECUTE, &body)
 }

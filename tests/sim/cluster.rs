@@ -260,6 +260,18 @@ impl Cluster {
         self.open(conn, node, schema);
     }
 
+    /// What a connection gets that would prepare a statement now, if it can't.
+    pub fn refuses_to_prepare(&mut self, conn: Conn) -> Option<(Answer, (bool, bool, bool))> {
+        let session = self.sessions.get_mut(&conn)?;
+        let primary = self.nodes[session.node].primary;
+        let doomed = std::mem::take(&mut session.doomed);
+        if doomed {
+            self.roll_back(conn);
+        }
+        let answer = if doomed { DEADLOCK } else { NOT_READY };
+        (doomed || !primary).then(|| (answer, self.status(conn)))
+    }
+
     /// Runs a statement. Its answer comes at once or later.
     pub fn run(&mut self, conn: Conn, statement: Option<Statement>, text: &str) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
@@ -453,8 +465,12 @@ impl Cluster {
     fn answer(&mut self, conn: Conn, answer: Answer) {
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         session.busy = Busy::No;
-        let status = (session.autocommit, session.in_transaction, session.tracks_gtids);
-        self.answers.push((conn, answer, status));
+        self.answers.push((conn, answer, self.status(conn)));
+    }
+
+    fn status(&self, conn: Conn) -> (bool, bool, bool) {
+        let status = |session: &Session| (session.autocommit, session.in_transaction, session.tracks_gtids);
+        self.sessions.get(&conn).map_or((true, false, false), status)
     }
 
     fn roll_back(&mut self, conn: Conn) {

@@ -17,6 +17,8 @@ pub enum Order {
     /// The login, into the schema of this number.
     Open(i64),
     Run(Option<Statement>, String),
+    /// A statement is to be prepared, if the node does that now.
+    Prepare(String),
     /// Nothing of the store: this is the answer.
     Reply(Vec<u8>),
     Reset,
@@ -34,7 +36,20 @@ pub struct Server {
     greeted: bool,
     /// The answer under way is to an execute.
     binary: bool,
-    prepared: Vec<(String, usize)>,
+    /// By their ids, which begin with 1. None: closed.
+    prepared: Vec<Option<Prepared>>,
+    /// The one that was executed last.
+    executed: usize,
+}
+
+/// A prepared statement.
+struct Prepared {
+    text: String,
+    parameters: usize,
+    /// It was told the types of its parameters.
+    typed: bool,
+    /// Long data for its first parameter.
+    data: Vec<u8>,
 }
 
 impl Server {
@@ -47,6 +62,7 @@ impl Server {
             greeted: false,
             binary: false,
             prepared: Vec::new(),
+            executed: 0,
         }
     }
 
@@ -77,7 +93,22 @@ impl Server {
                 let text = String::from_utf8(rest.to_vec()).unwrap();
                 Order::Run(Statement::parse(&text, &[]), text)
             }
-            Command::StmtPrepare => Order::Reply(self.prepare(rest)),
+            Command::StmtPrepare => Order::Prepare(String::from_utf8(rest.to_vec()).unwrap()),
+            Command::StmtSendLongData => {
+                let (id, data) = rest.split_at(6);
+                let id = u32::from_le_bytes(id[..4].try_into().unwrap());
+                if let Some(statement) = self.statement(id) {
+                    statement.data.extend_from_slice(data);
+                }
+                Order::Nothing
+            }
+            Command::StmtClose => {
+                let id = u32::from_le_bytes(rest.try_into().unwrap());
+                // The session must know what a connection has.
+                assert!(self.statement(id).is_some(), "statement {id} is closed that is not there");
+                self.prepared[id as usize - 1] = None;
+                Order::Nothing
+            }
             Command::StmtExecute => {
                 self.binary = true;
                 self.execute(rest)
@@ -86,17 +117,21 @@ impl Server {
                 self.prepared.clear();
                 Order::Reset
             }
-            Command::Quit | Command::StmtClose => Order::Nothing,
+            Command::Quit => Order::Nothing,
             Command::InitDb => Order::Run(Some(Statement::Use(number(rest))), "a schema".to_owned()),
             other => panic!("nobody says {other:?} here"),
         })
     }
 
-    fn prepare(&mut self, text: &[u8]) -> Vec<u8> {
-        let text = String::from_utf8(text.to_vec()).unwrap();
+    fn statement(&mut self, id: u32) -> Option<&mut Prepared> {
+        self.prepared.get_mut((id as usize).wrapping_sub(1))?.as_mut()
+    }
+
+    /// Prepares a statement: the answer.
+    pub fn prepare(&mut self, text: String) -> Vec<u8> {
         let parameters = text.matches('?').count();
         let reads = Statement::parse(&text, &vec![0; parameters]).is_some_and(|statement| statement.reads());
-        self.prepared.push((text, parameters));
+        self.prepared.push(Some(Prepared { text, parameters, typed: false, data: Vec::new() }));
         let (id, columns) = (self.prepared.len() as u32, usize::from(reads));
         let mut out = Vec::new();
         let mut next = packet::put(&mut out, 1, |out| {
@@ -123,24 +158,38 @@ impl Server {
     }
 
     /// Values are numbers of eight bytes, and none is NULL.
-    fn execute(&self, rest: &[u8]) -> Order {
+    fn execute(&mut self, rest: &[u8]) -> Order {
         let id = u32::from_le_bytes(rest[..4].try_into().unwrap());
-        let Some((text, parameters)) = self.prepared.get(id as usize - 1) else {
+        self.executed = id as usize;
+        let Some(statement) = self.statement(id) else {
             return Order::Reply(error(1243, b"HY000", "Unknown prepared statement handler"));
         };
         let mut values = Vec::new();
-        if *parameters > 0 {
-            let flag = 9 + parameters.div_ceil(8);
-            let types = if rest[flag] == 1 { 2 * parameters } else { 0 };
-            let data = &rest[flag + 1 + types..];
+        if statement.parameters > 0 {
+            let flag = 9 + statement.parameters.div_ceil(8);
+            statement.typed |= rest[flag] == 1;
+            if !statement.typed {
+                return Order::Reply(error(1210, b"HY000", "Incorrect arguments to mysqld_stmt_execute"));
+            }
+            let types = if rest[flag] == 1 { 2 * statement.parameters } else { 0 };
+            let data = [&statement.data, &rest[flag + 1 + types..]].concat();
             values = data.chunks_exact(8).map(|value| i64::from_le_bytes(value.try_into().unwrap())).collect();
+            if values.len() != statement.parameters {
+                return Order::Reply(error(1210, b"HY000", "Incorrect arguments to mysqld_stmt_execute"));
+            }
         }
+        let text = &statement.text;
         let filled = values.iter().fold(text.clone(), |text, value| text.replacen('?', &value.to_string(), 1));
         Order::Run(Statement::parse(text, &values), filled)
     }
 
     /// The bytes of an answer. `status` is that of the connection: autocommit, in a transaction, told of GTIDs.
-    pub fn answer(&self, answer: &Answer, (autocommit, in_transaction, told): (bool, bool, bool)) -> Vec<u8> {
+    pub fn answer(&mut self, answer: &Answer, (autocommit, in_transaction, told): (bool, bool, bool)) -> Vec<u8> {
+        if self.binary && !matches!(answer, Answer::Error(..)) {
+            // Who is refused may not have come so far that its long data was used.
+            let executed = self.executed as u32;
+            self.statement(executed).into_iter().for_each(|statement| statement.data.clear());
+        }
         let mut status = Status::empty();
         status.set(Status::AUTOCOMMIT, autocommit);
         status.set(Status::IN_TRANS, in_transaction);

@@ -13,7 +13,7 @@ use oarlock::sql::marker::{self, Marker};
 use oarlock::wire::capability::Capabilities;
 
 use crate::agenda::Agenda;
-use crate::client::{Client, Habit};
+use crate::client::{Client, Habit, Statements};
 use crate::cluster::{ACCOUNTS, Cluster, Conn, Due, Found, INCREMENT, Life, NODES, OPENING};
 use crate::dice::Dice;
 use crate::faults::Fault;
@@ -175,7 +175,11 @@ impl World {
         capabilities.set(Capabilities::DEPRECATE_EOF, self.dice.one_in(2));
         capabilities.set(Capabilities::SESSION_TRACK, self.dice.one_in(4));
         let habit = Habit {
-            prepares: self.dice.one_in(2),
+            statements: match self.dice.below(4) {
+                0..2 => Statements::Texts,
+                2 => Statements::Prepared,
+                _ => Statements::PreparedOnce,
+            },
             autocommit: !self.dice.one_in(4),
             reads_first: self.dice.one_in(3),
             announces: self.dice.one_in(4),
@@ -637,6 +641,10 @@ impl World {
                 self.cluster.run(conn, statement, &text);
                 None
             }
+            Order::Prepare(text) => Some(match self.cluster.refuses_to_prepare(conn) {
+                Some((answer, status)) => server.answer(&answer, status),
+                None => server.prepare(text),
+            }),
             Order::Reset => {
                 self.cluster.reset(conn);
                 Some(stage::ok())
