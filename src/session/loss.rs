@@ -56,10 +56,9 @@ impl Machine {
             return self.hang_up(desk);
         }
         let sent = work.stage == Stage::Running;
-        let again = !open
-            && !pinned
-            && (!sent || (work.retry && !work.answered))
-            && work.upload.is_none_or(|upload| upload.is_fresh());
+        // No node loads a file of which it has only a part.
+        let cut = work.is_sending_file();
+        let again = !open && !pinned && (!sent || cut || (work.retry && !work.answered)) && work.is_kept();
         if again {
             return self.elsewhere(slot, None, desk);
         }
@@ -68,20 +67,21 @@ impl Machine {
             return self.elsewhere(slot, None, desk);
         }
         let Some(work) = &self.work else { return };
-        let untouched = !work.answered && work.upload.is_none_or(|upload| upload.is_fresh());
+        let untouched = !work.answered && work.is_kept();
         if replayable && uncommitted && untouched && !(sent && commits(work)) {
             self.demand_replay(slot, transaction_lost(desk.name(node)), desk);
             return self.elsewhere(slot, None, desk);
         }
-        let in_doubt = sent && !pinned && if uncommitted { commits(work) } else { !harmless(work) };
+        let in_doubt =
+            sent && !pinned && !work.is_uploading() && if uncommitted { commits(work) } else { !harmless(work) };
         let found = if in_doubt { self.resolve(node, thread, uncommitted, desk) } else { Err(PINNED) };
         let Err(why) = found else { return };
         let Some(work) = &self.work else { return };
         let fault = match (sent, uncommitted) {
             _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node), DOUBTFUL),
             (false, _) => transaction_lost(desk.name(node)),
-            (true, true) if !commits(work) => transaction_lost(desk.name(node)),
-            (true, false) if work.upload.is_some_and(|upload| upload.is_command_cut()) => cut_short(desk.name(node)),
+            (true, true) if !commits(work) || work.is_uploading() => transaction_lost(desk.name(node)),
+            (true, false) if work.is_uploading() => cut_short(desk.name(node)),
             (true, false) if harmless(work) => interrupted(desk.name(node)),
             (true, _) => unknown_outcome(desk.name(node), why),
         };
@@ -238,6 +238,10 @@ impl Machine {
         let sequence = work.upload.map_or(sequence, |upload| upload.next_sequence());
         if work.shape != Shape::Nothing || matches!(work.after, After::Login(_)) {
             desk.write(Peer::Client, |out| err::put(out, sequence, &fault));
+        } else if let Some(id) = work.statement {
+            // Whoever sends long data hears nothing: the next command is told.
+            self.prepared.release(id);
+            self.state.transaction_lost = Some(Box::new(fault));
         }
         self.finish(desk);
     }
@@ -343,8 +347,8 @@ pub(super) fn transaction_lost(node: &str) -> Fault {
 
 fn cut_short(node: &str) -> Fault {
     let text = format!(
-        "The connection to node {node} was lost before all of the statement had been sent; it did not run. Is it longer \
-         than the node's max_allowed_packet?"
+        "The connection to node {node} was lost before all of the statement, or its file, had been sent; it did not run. Is it \
+         longer than the node's max_allowed_packet?"
     );
     Fault::node(Retry::Never, 1105, b"08S01", text)
 }

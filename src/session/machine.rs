@@ -273,9 +273,15 @@ impl Machine {
             (Phase::Greeting(greet), _) => greet.listens(),
             (Phase::Serving, None) => true,
             (Phase::Serving, Some(work)) => {
-                work.is_uploading() && matches!(work.stage, Stage::Running | Stage::Discarding)
+                work.is_sending_file()
+                    || (work.is_uploading() && matches!(work.stage, Stage::Running | Stage::Discarding))
             }
         }
+    }
+
+    /// Whether the client is in the middle of something long.
+    pub fn is_uploading(&self) -> bool {
+        self.work.as_ref().is_some_and(Work::is_uploading)
     }
 
     /// The node connection that the client's bytes go to while it uploads.
@@ -317,18 +323,21 @@ impl Machine {
             }
         }
         let taken = match work.stage {
-            Stage::Running | Stage::Discarding => upload.pass(&mut bytes[at..]),
-            Stage::Waiting | Stage::Finding | Stage::Resolving(_) => return 0,
+            Stage::Waiting | Stage::Finding | Stage::Resolving(_) if upload.is_command() => return 0,
+            _ => upload.pass(&mut bytes[at..]),
         };
-        let ends = upload.is_complete();
+        let (ends, streams) = (upload.is_complete(), upload.is_command());
         if let (Stage::Running, Some(slot)) = (work.stage, work.slot) {
             let (part, journaled) = (&bytes[at..at + taken], work.journaled);
             desk.forward(Peer::Node(slot), at..at + taken);
             if work.command == Command::StmtSendLongData {
                 self.keep_data(slot, part, ends, desk);
-            } else if let Some(journal) = self.journal.as_mut().filter(|_| journaled) {
+            } else if let Some(journal) = self.journal.as_mut().filter(|_| journaled && streams) {
                 journal.upload(part, desk.settings.replay_bytes_max);
             }
+        }
+        if !streams {
+            self.keep_file(&bytes[at..at + taken], desk);
         }
         if ends {
             self.uploaded(desk);

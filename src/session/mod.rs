@@ -14,6 +14,7 @@ pub mod desk;
 mod door;
 pub mod entrance;
 mod errand;
+mod file;
 mod greet;
 mod heritage;
 pub mod hosts;

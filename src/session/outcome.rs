@@ -83,7 +83,7 @@ impl Machine {
         Some(match () {
             () if !desk.settings.outcome => "it is not looked for (outcome = \"error\")",
             () if desk.view.gtid_domain.is_none() => "without wsrep_gtid_mode no binary log can tell",
-            () if work.upload.is_some() => "what is uploaded is not marked, so no binary log can tell",
+            () if work.streams() => "what is uploaded is not marked, so no binary log can tell",
             () if work.answered => "a part of its result had arrived, which can't be had again",
             // One group that is found says nothing of the other.
             () if within && work.verdict().is_some_and(|verdict| verdict.class == Class::Write) => {
@@ -192,8 +192,9 @@ impl Machine {
         let ddl = work.verdict().is_some_and(|verdict| verdict.traits.contains(Traits::IMPLICIT_COMMIT));
         let answer = if ends || ddl { Some((0, 0)) } else { rows };
         let Some((affected_rows, insert_id)) = answer else {
-            let text =
-                format!("The statement was committed as {gtid}; its result was lost with the connection to its node");
+            let text = format!(
+                "The statement was committed as GTID {gtid}; its result was lost with the connection to its node"
+            );
             return self.fail(Fault::node(Retry::Never, 1105, b"HY000", text), desk);
         };
         let status = self.state.own_status();
@@ -217,7 +218,7 @@ impl Machine {
     fn absent(&mut self, doubt: Doubt, name: &str, desk: &mut Desk) {
         let fault = transaction_lost(name);
         let again = if doubt.within { self.is_replayable(desk) } else { desk.settings.replay };
-        if !again {
+        if !again || !self.work.as_ref().is_some_and(Work::is_kept) {
             return self.undecided(fault, desk);
         }
         let Some(work) = &mut self.work else { return };

@@ -41,7 +41,8 @@ impl Machine {
     /// Takes the command under way as far as it will go.
     pub(super) fn advance(&mut self, mut source: Source, desk: &mut Desk) {
         let Some(work) = &self.work else { return };
-        if work.stage != Stage::Waiting {
+        // Who runs again needs all of the file.
+        if work.stage != Stage::Waiting || work.is_sending_file() {
             return;
         }
         if self.is_withheld() {
@@ -212,7 +213,7 @@ impl Machine {
             desk.write(Peer::Node(slot), |out| statement.put_types(slot, out));
             conn.owe(Purpose::Types, Shape::Results);
         }
-        if work.upload.is_none() && conn.owes_settings_only() {
+        if !work.streams() && conn.owes_settings_only() {
             return true;
         }
         // A read may follow on the heels of the effects: if one of them fails, its reply is thrown away and it runs elsewhere.
@@ -286,18 +287,18 @@ impl Machine {
         work.stage = Stage::Running;
         work.begun_us = desk.now_us;
         conn.owe(Purpose::Client, work.shape);
-        if work.upload.is_some() {
+        if work.streams() {
             conn.tracker.resume_after_upload();
         }
         let now_us = desk.now_us;
         if let Some(load) = desk.load(conn.node) {
             load.start(now_us);
         }
-        if work.upload.is_none() {
+        if self.work.as_ref().is_some_and(|work| !work.streams()) {
             self.write_command(slot, source, desk);
         }
         self.arm(None, desk);
-        if self.work.as_ref().is_some_and(|work| work.shape == Shape::Nothing && work.upload.is_none()) {
+        if self.work.as_ref().is_some_and(|work| work.shape == Shape::Nothing && !work.streams()) {
             self.finish(desk);
         }
     }

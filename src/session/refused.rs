@@ -18,7 +18,7 @@ impl Machine {
     /// Whether the command is done elsewhere or again, so that the client need not hear of this error.
     pub(super) fn runs_again(&mut self, slot: Slot, error: &Error, desk: &mut Desk) -> bool {
         let Some(work) = self.work.as_ref().filter(|work| !work.answered) else { return false };
-        let fresh = work.upload.is_none_or(|upload| upload.is_fresh());
+        let fresh = work.is_kept() && !work.is_sending_file();
         self.is_uncertain(slot, error, desk) || self.refused_again(slot, error, fresh, desk)
     }
 

@@ -95,6 +95,8 @@ impl Machine {
                 return journal.spoil();
             }
         }
+        self.record_file(desk);
+        let (Some(work), Some(journal)) = (&self.work, &mut self.journal) else { return };
         let node = self.conns.get(usize::from(slot)).and_then(|conn| desk.view.node(conn.node));
         let ids = node.and_then(|node| node.auto_increment);
         let ids = ids.map(|(increment, offset)| Ids { first: 0, increment, offset });

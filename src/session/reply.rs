@@ -10,7 +10,6 @@ use crate::wire::err::Error;
 use crate::wire::ok::{self, Ok as OkPacket};
 use crate::wire::packet::{self, HEADER, Header};
 use crate::wire::reply::{Kind, Part, Shape};
-use crate::wire::upload::Upload;
 
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Slot};
@@ -102,6 +101,7 @@ impl Machine {
         desk: &mut Desk,
     ) -> Result<usize, Malformed> {
         let range = at..at + part.length;
+        self.number_answer(part.kind, &mut bytes[range.clone()]);
         let Some(work) = &mut self.work else { return Ok(part.length) };
         if let Some(journal) = self.journal.as_mut().filter(|_| work.journaled) {
             journal.hear(part, &bytes[range.clone()])?;
@@ -143,11 +143,16 @@ impl Machine {
             }
             Kind::Prepared => self.prepared_for_client(slot, &mut bytes[range]),
             Kind::Infile => {
-                let request = Header::parse(&bytes[range]).map_or(0, |header| header.sequence);
-                work.upload = Some(Upload::file(request, self.client.has(Capabilities::COMPRESS)));
                 if let Some(conn) = self.conns.get_mut(usize::from(slot)) {
                     conn.tracker.resume_after_upload();
                 }
+                if self.sends_file_again(slot, desk) {
+                    *run = range.end;
+                    return Ok(part.length);
+                }
+                let request = Header::parse(&bytes[range]).map_or(0, |header| header.sequence);
+                self.asks_for_file(request, desk);
+                return Ok(part.length);
             }
         }
         if let Some(work) = &mut self.work {
@@ -374,6 +379,7 @@ impl Machine {
         let Some(work) = &mut self.work else { return };
         match work.stage {
             Stage::Discarding => self.tell_failure(desk),
+            Stage::Waiting => self.file_is_whole(desk),
             _ if work.replied => self.finish(desk),
             _ if work.shape == Shape::Nothing => self.finish(desk),
             _ => {}

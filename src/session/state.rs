@@ -82,7 +82,7 @@ pub(super) struct SessionState {
     pub(super) transaction: Option<Slot>,
     /// A statement that may have committed the open transaction has failed, and the server has not told since.
     pub(super) transaction_doubtful: bool,
-    /// A transaction was lost with its node while the client was not looking: what it is told.
+    /// A transaction, or long data, was lost with its node while the client was not looking: what it is told.
     pub(super) transaction_lost: Option<Box<Fault>>,
     /// SET TRANSACTION, which waits for its transaction.
     pub(super) upcoming: Upcoming,

@@ -413,7 +413,7 @@ impl Task {
 
     /// A client that takes next to nothing of what it is sent, or stops within a packet, has only so much time.
     fn watch_stall(&mut self, bench: &mut Bench) {
-        let within = self.client.held() > 0 || self.machine.upload_slot().is_some();
+        let within = self.client.held() > 0 || self.machine.is_uploading();
         let waits_for_it = within && self.machine.wants_client() && !self.upload_is_blocked();
         let moved = self.client.moved();
         if !waits_for_it && !self.client.is_blocked() {

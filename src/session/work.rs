@@ -124,6 +124,8 @@ pub(super) struct Work {
     /// Nodes that failed it.
     pub(super) avoided: NodeSet,
     pub(super) upload: Option<Upload>,
+    /// What the client has sent of the file that it was asked for, as long as all of that is kept.
+    pub(super) file: Option<Vec<u8>>,
     /// An execute too long to be taken whole, without the types of its parameters.
     pub(super) untyped: bool,
     /// What the client is told once it has uploaded all.
@@ -161,6 +163,7 @@ impl Work {
             journaled: false,
             avoided: NodeSet::default(),
             upload: None,
+            file: None,
             untyped: false,
             failure: None,
             begun_us: now_us,
@@ -229,5 +232,20 @@ impl Work {
     /// The client is still sending parts of it.
     pub(super) fn is_uploading(&self) -> bool {
         self.upload.is_some_and(|upload| !upload.is_complete())
+    }
+
+    /// It is too long to be taken whole, and the client sends it to its node as it comes.
+    pub(super) fn streams(&self) -> bool {
+        self.upload.is_some_and(|upload| upload.is_command())
+    }
+
+    /// The client is still sending the file that it was asked for.
+    pub(super) fn is_sending_file(&self) -> bool {
+        self.is_uploading() && !self.streams()
+    }
+
+    /// Nothing of it has gone by that could not be sent again.
+    pub(super) fn is_kept(&self) -> bool {
+        self.file.is_some() || self.upload.is_none_or(|upload| upload.is_fresh())
     }
 }

@@ -41,9 +41,9 @@ impl Upload {
         !self.begun
     }
 
-    /// Whether it is a command that has not passed as a whole: no server has begun to run it.
-    pub fn is_command_cut(&self) -> bool {
-        self.until == Until::ShortPacket && !self.is_complete()
+    /// Whether it is a command, not a file.
+    pub fn is_command(&self) -> bool {
+        self.until == Until::ShortPacket
     }
 
     /// The sequence number that an answer to it has.
@@ -158,16 +158,16 @@ mod tests {
     }
 
     #[test]
-    fn a_command_is_cut_until_its_last_byte() {
+    fn nothing_is_complete_before_its_last_byte() {
         let mut bytes = Vec::new();
         put_chain(&mut bytes, 0, &vec![3; PAYLOAD_MAX + 1]);
         let (mut command, mut file, end) = (Upload::command(), Upload::file(0, false), bytes.len() - 1);
-        assert!(command.is_command_cut() && !file.is_command_cut());
+        assert!(command.is_command() && !file.is_command());
         command.advance(&bytes[..end]);
         file.advance(&bytes[..end]);
-        assert!(command.is_command_cut() && !file.is_command_cut());
+        assert!(!command.is_complete() && !file.is_complete());
         command.advance(&bytes[end..]);
-        assert!(!command.is_command_cut());
+        assert!(command.is_complete() && !file.is_complete());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
+mod files;
 mod kinds;
 #[allow(dead_code, reason = "the other test uses more of it")]
 #[path = "../applications/raw.rs"]
@@ -33,6 +34,26 @@ fn what_did_not_happen_runs_again() {
     runtime.block_on(lost_readers(&lab, &proxy));
     runtime.block_on(lost_writers(&lab, &proxy));
     every_kind(&lab, &proxy);
+    runtime.block_on(lost_loads(&lab, &proxy));
+}
+
+/// The writer dies while files are loaded.
+async fn lost_loads(lab: &Lab, proxy: &Proxy) {
+    make_whole(lab, proxy);
+    proxy.sql("CREATE TABLE shop.files (id INT PRIMARY KEY)");
+    let writer = lab.nodes().iter().find(|node| is_writer(proxy, node.name())).unwrap();
+    let mut rival = connect(writer.address()).await;
+    let loaders = files::begin(proxy.address(), writer, &mut rival).await;
+    writer.kill().unwrap();
+    files::end(proxy.address(), loaders).await;
+}
+
+/// All nodes are there, and the proxy knows.
+fn make_whole(lab: &Lab, proxy: &Proxy) {
+    lab.nodes().iter().filter(|node| !node.serves()).for_each(|node| node.start().unwrap());
+    assert!(until(WHOLE_MAX, || support::is_one_cluster(lab.nodes().iter())));
+    let fit = || support::succeeded(&proxy.command(&["list", "servers"])).matches("Synced, Running").count() == 3;
+    assert!(until(WHOLE_MAX, fit));
 }
 
 /// The writer dies within conversations that have everything in them.
@@ -129,10 +150,7 @@ async fn lost_readers(lab: &Lab, proxy: &Proxy) {
         } else {
             assert!(end.is_err() && last < 60_000, "{last}: {end:?}");
         }
-        reader.start().unwrap();
-        assert!(until(WHOLE_MAX, || support::is_one_cluster(lab.nodes().iter())));
-        let fit = || support::succeeded(&proxy.command(&["list", "servers"])).matches("Synced, Running").count() == 3;
-        assert!(until(WHOLE_MAX, fit));
+        make_whole(lab, proxy);
     }
 }
 

@@ -7,7 +7,7 @@ use oarlock::wire::command::{QUERY, STMT_CLOSE, STMT_EXECUTE, STMT_PREPARE, STMT
 use oarlock::wire::err::Error;
 use oarlock::wire::ok::Ok as OkPacket;
 use oarlock::wire::packet;
-use oarlock::wire::reply::{ReplyTracker, Shape};
+use oarlock::wire::reply::{Kind, ReplyTracker, Shape};
 
 use crate::cluster::ACCOUNTS;
 use crate::dice::Dice;
@@ -25,6 +25,8 @@ const TEXTS: [&str; 8] = [
     "SELECT balance FROM account WHERE id = ?",
     "SELECT id FROM deed ORDER BY id",
 ];
+/// The first of them from a file.
+const LOAD: &str = "LOAD DATA LOCAL INFILE 'a file' INTO TABLE deed (id)";
 const NOTE: usize = 0;
 const TAKE: usize = 1;
 const GIVE: usize = 2;
@@ -86,6 +88,8 @@ pub struct Habit {
     pub statements: Statements,
     pub autocommit: bool,
     pub reads_first: bool,
+    /// Loads its notes from files, if it says them as texts.
+    pub loads: bool,
     /// Says something of its transactions before they begin.
     pub announces: bool,
     /// Goes from schema to schema.
@@ -108,6 +112,8 @@ pub struct Client {
     looks: Option<u64>,
     sums: bool,
     lists: bool,
+    /// Its writes before this one were made by other connections, whose reads alone must see them.
+    since: usize,
     /// The schema that it is in, if it knows.
     schema: Option<i64>,
 }
@@ -126,6 +132,7 @@ impl Client {
             looks: None,
             sums: false,
             lists: false,
+            since: 0,
             schema: Some(0),
         };
         client.connect();
@@ -136,6 +143,7 @@ impl Client {
     fn connect(&mut self) {
         self.inbox.clear();
         self.prepared.clear();
+        self.since = self.history.writes.len();
         self.schema = Some(0);
         self.steps = [Step::Greeting, Step::Login].into();
         self.prepare();
@@ -242,6 +250,12 @@ impl Client {
         let mut tracker = self.tracker.clone();
         while let Some(part) = tracker.next(&self.inbox[length..]).expect("an answer in protocol") {
             length += part.length;
+            if part.kind == Kind::Infile {
+                tracker.resume_after_upload();
+                self.tracker = tracker;
+                self.inbox.drain(..length);
+                return self.file();
+            }
         }
         if !tracker.is_done() {
             return Vec::new();
@@ -262,6 +276,20 @@ impl Client {
             closes.extend(self.next_packet());
         }
         closes
+    }
+
+    /// The file of the write under way, in two pieces, and its end.
+    fn file(&self) -> Vec<u8> {
+        let id = self.attempt.as_ref().map_or(0, |attempt| attempt.id).to_string();
+        let (first, rest) = id.split_at(id.len() / 2);
+        let mut bytes = Vec::new();
+        let parts = [first, rest, "\n", ""].into_iter().enumerate();
+        // An empty packet would end it.
+        let parts = parts.filter(|(place, part)| *place == 3 || !part.is_empty());
+        parts
+            .map(|(_, part)| part)
+            .fold(2, |next, part| packet::put(&mut bytes, next, |out| out.extend_from_slice(part.as_bytes())));
+        bytes
     }
 
     fn take(&mut self, step: Step, reply: Reply) {
@@ -316,7 +344,8 @@ impl Client {
         if !ids.is_sorted_by(|one, next| one < next) {
             self.mistaken();
         }
-        let done = self.history.writes.iter().filter(|write| matches!(write.told, Told::Done { .. }));
+        let own = &self.history.writes[self.since..];
+        let done = own.iter().filter(|write| matches!(write.told, Told::Done { .. }));
         let missing = done.filter(|write| !ids.contains(&(write.id as i64)));
         let looks: Vec<Look> = missing.map(|write| Look { id: write.id, rows: 0 }).collect();
         self.history.looks.extend(looks);
@@ -397,6 +426,7 @@ impl Client {
                 packets.extend(execute(id, &values, false, 1));
                 (Shape::Results, packets)
             }
+            Step::Run(NOTE, _) if self.habit.loads => (Shape::Results, stage::command(QUERY, LOAD.as_bytes())),
             Step::Run(statement, values) => {
                 let text = TEXTS[statement].to_owned();
                 let text = values.iter().fold(text, |text, value| text.replacen('?', &value.to_string(), 1));

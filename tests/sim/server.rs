@@ -40,6 +40,10 @@ pub struct Server {
     prepared: Vec<Option<Prepared>>,
     /// The one that was executed last.
     executed: usize,
+    /// A text that has asked for a file, and what has come of that.
+    loading: Option<(String, Vec<u8>)>,
+    /// The number of the next answer's first packet.
+    sequence: u8,
 }
 
 /// A prepared statement.
@@ -63,6 +67,8 @@ impl Server {
             binary: false,
             prepared: Vec::new(),
             executed: 0,
+            loading: None,
+            sequence: 1,
         }
     }
 
@@ -79,18 +85,34 @@ impl Server {
     /// The next command, if all of it is there.
     pub fn take(&mut self) -> Option<Order> {
         let (header, payload) = packet::first(&self.inbox)?;
-        let (total, payload) = (header.total(), payload.to_vec());
+        let (total, header_sequence, payload) = (header.total(), header.sequence, payload.to_vec());
         self.inbox.drain(..total);
         if self.capabilities.is_none() {
             let response = Response::parse(&payload).unwrap();
             self.capabilities = Some(response.capabilities);
             return Some(Order::Open(response.schema.map_or(0, number)));
         }
-        self.binary = false;
+        if let Some((text, mut file)) = self.loading.take() {
+            self.sequence = header_sequence.wrapping_add(1);
+            if payload.is_empty() {
+                let id = String::from_utf8(file).unwrap().trim().parse().unwrap();
+                return Some(Order::Run(Some(Statement::Note { id }), text));
+            }
+            file.extend_from_slice(&payload);
+            self.loading = Some((text, file));
+            return Some(Order::Nothing);
+        }
+        (self.binary, self.sequence) = (false, 1);
         let (byte, rest) = payload.split_first().unwrap();
         Some(match Command::from_byte(*byte) {
             Command::Query => {
                 let text = String::from_utf8(rest.to_vec()).unwrap();
+                if text.starts_with("LOAD") {
+                    self.loading = Some((text, Vec::new()));
+                    let mut request = Vec::new();
+                    packet::put(&mut request, 1, |out| out.extend_from_slice(b"\xfba file"));
+                    return Some(Order::Reply(request));
+                }
                 Order::Run(Statement::parse(&text, &[]), text)
             }
             Command::StmtPrepare => Order::Prepare(String::from_utf8(rest.to_vec()).unwrap()),
@@ -162,20 +184,20 @@ impl Server {
         let id = u32::from_le_bytes(rest[..4].try_into().unwrap());
         self.executed = id as usize;
         let Some(statement) = self.statement(id) else {
-            return Order::Reply(error(1243, b"HY000", "Unknown prepared statement handler"));
+            return Order::Reply(error(1, 1243, b"HY000", "Unknown prepared statement handler"));
         };
         let mut values = Vec::new();
         if statement.parameters > 0 {
             let flag = 9 + statement.parameters.div_ceil(8);
             statement.typed |= rest[flag] == 1;
             if !statement.typed {
-                return Order::Reply(error(1210, b"HY000", "Incorrect arguments to mysqld_stmt_execute"));
+                return Order::Reply(error(1, 1210, b"HY000", "Incorrect arguments to mysqld_stmt_execute"));
             }
             let types = if rest[flag] == 1 { 2 * statement.parameters } else { 0 };
             let data = [&statement.data, &rest[flag + 1 + types..]].concat();
             values = data.chunks_exact(8).map(|value| i64::from_le_bytes(value.try_into().unwrap())).collect();
             if values.len() != statement.parameters {
-                return Order::Reply(error(1210, b"HY000", "Incorrect arguments to mysqld_stmt_execute"));
+                return Order::Reply(error(1, 1210, b"HY000", "Incorrect arguments to mysqld_stmt_execute"));
             }
         }
         let text = &statement.text;
@@ -194,10 +216,10 @@ impl Server {
         status.set(Status::AUTOCOMMIT, autocommit);
         status.set(Status::IN_TRANS, in_transaction);
         match answer {
-            Answer::Error(code, state, text) => error(*code, state, text),
+            Answer::Error(code, state, text) => error(self.sequence, *code, state, text),
             Answer::Done { rows, insert_id, sequence } => {
                 let gtid = sequence.filter(|_| told).map(|sequence| format!("70-7000-{sequence}"));
-                done(1, *rows, *insert_id, status, &gtid.map(|gtid| tracked(&gtid)).unwrap_or_default())
+                done(self.sequence, *rows, *insert_id, status, &gtid.map(|gtid| tracked(&gtid)).unwrap_or_default())
             }
             Answer::Row(row) => self.result_set(row.as_ref().map_or(1, Vec::len), row.as_slice(), status),
             Answer::Rows(values) => {
@@ -279,8 +301,8 @@ fn tracked(gtid: &str) -> Vec<u8> {
     tracking
 }
 
-fn error(code: u16, state: &[u8; 5], text: &str) -> Vec<u8> {
+fn error(sequence: u8, code: u16, state: &[u8; 5], text: &str) -> Vec<u8> {
     let mut out = Vec::new();
-    err::put(&mut out, 1, &Fault::client(code, state, text));
+    err::put(&mut out, sequence, &Fault::client(code, state, text));
     out
 }

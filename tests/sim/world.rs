@@ -182,6 +182,7 @@ impl World {
             },
             autocommit: !self.dice.one_in(4),
             reads_first: self.dice.one_in(3),
+            loads: self.dice.one_in(4),
             announces: self.dice.one_in(4),
             moves: self.dice.one_in(4),
             capabilities,
@@ -562,6 +563,8 @@ impl World {
             (Way::ToNode, chunk) => {
                 let Some(server) = &mut link.server else { return };
                 match chunk {
+                    // Nothing comes behind the end of a line.
+                    Chunk::Bytes(_) if server.ended => {}
                     Chunk::Bytes(bytes) => server.hear(&bytes),
                     Chunk::End => server.ended = true,
                 }
