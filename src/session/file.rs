@@ -18,9 +18,7 @@ impl Machine {
     pub(super) fn asks_for_file(&mut self, request: u8, desk: &Desk) {
         let Some(work) = &mut self.work else { return };
         work.upload = Some(Upload::file(request, self.client.has(Capabilities::COMPRESS)));
-        let again = desk.settings.replay && (work.redo || work.journaled);
-        work.file = again.then(Vec::new);
-        work.answered = !again;
+        work.file = (desk.settings.replay && (work.redo || work.journaled)).then(Vec::new);
     }
 
     /// Whether the node asks for a file that another one has got: it gets the same.
@@ -44,7 +42,7 @@ impl Machine {
         if file.len() + part.len() <= desk.settings.replay_bytes_max {
             return file.extend_from_slice(part);
         }
-        (work.file, work.answered) = (None, true);
+        work.file = None;
         if work.stage == Stage::Waiting {
             self.end_journal(desk);
             self.state.end_transaction();

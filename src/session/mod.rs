@@ -34,6 +34,7 @@ mod place;
 pub mod portrait;
 mod prepared;
 mod publish;
+mod record;
 mod refused;
 pub mod registry;
 mod replay;

@@ -80,8 +80,8 @@ impl Machine {
         }
     }
 
-    /// A command is about to run on a connection: what it may leave there.
-    pub(super) fn note_traces(&mut self, slot: Slot, command: &[u8], desk: &Desk) {
+    /// A command is about to run on a connection: what it may leave there. It is `fresh` from the client, or was kept.
+    pub(super) fn note_traces(&mut self, slot: Slot, fresh: Option<&[u8]>, desk: &Desk) {
         let (Some(work), Some(conn)) = (&self.work, self.conns.get_mut(usize::from(slot))) else { return };
         conn.spotless &= work.is_spotless();
         conn.foreign = false;
@@ -91,7 +91,7 @@ impl Machine {
             let known = self.state.insert_id_at.is_none() && work.upload.is_none();
             self.state.insert_id_at = Some(slot);
             let tells = known && desk.settings.multiplex && !verdict.traits.intersects(UNTOLD_IDS);
-            let tells = tells && tells_insert_id(self.text(command));
+            let tells = tells && tells_insert_id(self.text(fresh));
             if let Some(work) = &mut self.work {
                 work.tells_insert_id = tells;
             }
@@ -99,9 +99,11 @@ impl Machine {
     }
 
     /// The statement text of a command that is about to be sent.
-    fn text<'a>(&'a self, command: &'a [u8]) -> &'a [u8] {
+    fn text<'a>(&'a self, fresh: Option<&'a [u8]>) -> &'a [u8] {
         let statement = self.work.as_ref().and_then(|work| work.statement).and_then(|id| self.prepared.get(id));
-        statement.map_or(command, |statement| &statement.packet).get(HEADER + 1..).unwrap_or_default()
+        let kept = || self.work.as_ref().map(|work| &*work.packet);
+        let packet = statement.map(|statement| &*statement.packet).or(fresh).or_else(kept);
+        packet.and_then(|packet| packet.get(HEADER + 1..)).unwrap_or_default()
     }
 
     /// An OK packet of the client's command has come. If that would have told of a new LAST_INSERT_ID(), and does not, it is as it was.

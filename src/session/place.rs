@@ -273,16 +273,8 @@ impl Machine {
         if self.work.as_ref().is_some_and(|work| work.keeps_packet()) {
             self.keep_packet(&source, desk);
         }
-        match &source {
-            Some((bytes, range)) => self.note_traces(slot, &bytes[range.clone()], desk),
-            None => {
-                let kept = self.work.as_mut().map(|work| std::mem::take(&mut work.packet)).unwrap_or_default();
-                self.note_traces(slot, &kept, desk);
-                if let Some(work) = &mut self.work {
-                    work.packet = kept;
-                }
-            }
-        }
+        let fresh = source.as_ref().map(|(bytes, range)| &bytes[range.clone()]);
+        self.note_traces(slot, fresh, desk);
         let (Some(work), Some(conn)) = (&mut self.work, self.conns.get_mut(usize::from(slot))) else { return };
         work.stage = Stage::Running;
         work.begun_us = desk.now_us;

@@ -1,4 +1,4 @@
-//! Running a transaction again that certainly did not happen: keeping what it does, and doing it on another connection.
+//! Running a transaction again that certainly did not happen, on another connection.
 //!
 //! A transaction whose node is lost, or that the cluster has aborted (1213), is over. It runs again statement by statement before the
 //! session's next command, each answer compared with the first. If one differs, the client gets the error that it would have got.
@@ -6,7 +6,7 @@
 use tracing::debug;
 
 use crate::fault::Fault;
-use crate::sql::statement::{Class, Traits, Verdict, classify};
+use crate::sql::statement::classify;
 use crate::telemetry::tally::Event;
 use crate::wire::Malformed;
 use crate::wire::command::{self, Command, INIT_DB, QUERY};
@@ -17,114 +17,15 @@ use crate::wire::reply::{Kind, Part, Shape};
 use super::conn::{NodeConn, Purpose};
 use super::desk::{Action, Desk, Peer, Slot};
 use super::journal::{Entry, Ids, Replay};
-use super::loss::{Refusal, commits, refusal_within};
+use super::loss::{Refusal, refusal_within};
 use super::machine::Machine;
 use super::prepared::{set_statement_id, with_statement_id};
-use super::state::Left;
-use super::work::{After, Target, Work};
+use super::work::Target;
 
 /// A transaction that is aborted more often than this is given up.
 pub(super) const ATTEMPTS_MAX: u16 = 64;
-/// What a statement may have left that a second run would not find or would leave again.
-const UNREPEATABLE: Traits = Traits::TEMPORARY_TABLE
-    .union(Traits::TABLE_LOCK)
-    .union(Traits::USER_LOCK)
-    .union(Traits::XA_START)
-    .union(Traits::UNREPEATABLE)
-    .union(Traits::TAINTS_VARIABLES)
-    .union(Traits::MULTI)
-    .union(Traits::MAY_COMMIT)
-    .union(Traits::LEAVES_UNKNOWN);
 
 impl Machine {
-    /// A command is about to be sent: notes it if it belongs to a transaction, or may open one.
-    pub(super) fn record(&mut self, slot: Slot, desk: &mut Desk) {
-        let Some(work) = &mut self.work else { return };
-        work.journaled = false;
-        // What is prepared, and long data, come with what is run.
-        if matches!(work.after, After::Prepare(_)) || work.command == Command::StmtSendLongData {
-            return;
-        }
-        if self.journal.is_none() {
-            let opens = self.state.transaction.is_none() && opens(work, self.state.autocommits());
-            let tied = self.state.pinned.is_some() || self.replica.is_some();
-            if !opens || tied || !desk.settings.replay {
-                return;
-            }
-            let target =
-                if matches!(work.target, Target::Slot(_) | Target::Node(_)) { Target::Writer } else { work.target };
-            let mut journal = desk.spare_journal();
-            journal.begin(self.state.version(), target);
-            for command in self.state.upcoming.commands() {
-                journal.announce(command, desk.unix_us(desk.now_us), desk.settings.replay_bytes_max);
-            }
-            self.state.floor = Some(self.state.version());
-            self.journal = Some(journal);
-        }
-        let Some(journal) = &mut self.journal else { return };
-        let reads_variables = |verdict: Verdict| verdict.traits.contains(Traits::READS_VARIABLE);
-        let left = self.state.left == Left::At(slot) && work.verdict().is_some_and(reads_variables);
-        if is_unrepeatable(work) || self.state.pinned == Some(slot) || left {
-            return journal.spoil();
-        }
-        if journal.is_whole() {
-            journal.has_effects |= matches!(work.after, After::Effect(_) | After::Schema | After::Option);
-            journal.listen();
-            work.journaled = true;
-            self.record_data(desk);
-        }
-    }
-
-    /// The client's reply has ended: keeps the command, or forgets the transaction with its end.
-    pub(super) fn keep_record(&mut self, slot: Slot, desk: &mut Desk) {
-        let (Some(work), Some(journal)) = (&self.work, &mut self.journal) else { return };
-        if self.state.transaction != Some(slot) {
-            return self.end_journal(desk);
-        }
-        if !work.journaled {
-            return;
-        }
-        let begins = matches!(work.class(), Some(Class::Begin { .. }));
-        if commits(work) && (journal.has_begun() || !begins) {
-            // What was open before is committed. A chained transaction begins in a way that can't be repeated.
-            self.prepared.forget_closed();
-            let (floor, target) = (self.state.version(), journal.target.unwrap_or(Target::Writer));
-            journal.begin(floor, target);
-            self.state.floor = Some(floor);
-            if !begins {
-                return journal.spoil();
-            }
-        }
-        self.record_file(desk);
-        let (Some(work), Some(journal)) = (&self.work, &mut self.journal) else { return };
-        let node = self.conns.get(usize::from(slot)).and_then(|conn| desk.view.node(conn.node));
-        let ids = node.and_then(|node| node.auto_increment);
-        let ids = ids.map(|(increment, offset)| Ids { first: 0, increment, offset });
-        let sent_us = desk.unix_us(work.begun_us);
-        let entry = Entry::new(work.shape, work.statement, sent_us).with_ids(ids).that_begins(begins);
-        let bytes_max = desk.settings.replay_bytes_max;
-        let statement = work.statement.filter(|_| work.command.executes()).and_then(|id| self.prepared.get_mut(id));
-        match statement {
-            Some(statement) if !statement.brings_types(&work.packet) => {
-                let mut typed = desk.spare();
-                statement.put_typed(&work.packet, &mut typed);
-                journal.keep(entry, &typed, bytes_max);
-                desk.put_back(typed);
-            }
-            _ => journal.keep(entry, &work.packet, bytes_max),
-        }
-    }
-
-    /// The transaction is over.
-    pub(super) fn end_journal(&mut self, desk: &mut Desk) {
-        self.state.floor = None;
-        if let Some(journal) = self.journal.take() {
-            desk.put_back_journal(journal);
-            self.close_again(desk);
-            self.prepared.forget_closed();
-        }
-    }
-
     /// Whether the open transaction can run again elsewhere.
     pub(super) fn is_replayable(&self, desk: &Desk) -> bool {
         let whole = self.journal.as_ref().is_some_and(|journal| journal.is_whole());
@@ -443,23 +344,4 @@ impl Machine {
     pub(super) fn replay_target(&self) -> Option<Target> {
         self.journal.as_ref().filter(|journal| journal.is_due()).and_then(|journal| journal.target)
     }
-}
-
-/// Whether a command opens a transaction that its own end does not commit.
-fn opens(work: &Work, autocommits: bool) -> bool {
-    match work.class() {
-        Some(Class::Begin { .. }) => true,
-        Some(Class::Read | Class::Write) => !autocommits,
-        _ => false,
-    }
-}
-
-/// Whether a second run could do something else than the first, or leave something twice.
-fn is_unrepeatable(work: &Work) -> bool {
-    let traits = work.verdict().map_or(Traits::empty(), |verdict| verdict.traits);
-    let known = matches!(
-        work.after,
-        After::Statement(_) | After::Execute(_) | After::Effect(_) | After::Schema | After::Option
-    );
-    !(known || work.command.is_harmless()) || traits.intersects(UNREPEATABLE) || work.untyped
 }

@@ -4,7 +4,7 @@
 //! client sees of session tracking stays what it has asked for itself.
 
 use crate::gtid::Gtid;
-use crate::sql::effect::{self, Change};
+use crate::sql::effect::{self, Change, is_off};
 use crate::sql::statement::{Class, Traits};
 use crate::wire::capability::Status;
 use crate::wire::ok::{self, Ok as OkPacket, Untold};
@@ -170,9 +170,8 @@ impl Machine {
 fn turns_on(text: &[u8], name: &[u8]) -> bool {
     let text = text.to_ascii_lowercase();
     let Some(at) = memchr::memmem::rfind(&text, name) else { return false };
-    let value = text[at + name.len()..].iter().skip_while(|byte| b" \t\r\n`:='\"".contains(byte));
-    let value: Vec<u8> = value.copied().collect();
-    !["0", "off", "false", "default"].iter().any(|off| value.starts_with(off.as_bytes()))
+    let mut words = text[at + name.len()..].split(|byte| !byte.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    !words.next().is_some_and(is_off)
 }
 
 /// What became of a packet with tracking data.

@@ -246,6 +246,10 @@ impl Work {
 
     /// Nothing of it has gone by that could not be sent again.
     pub(super) fn is_kept(&self) -> bool {
-        self.file.is_some() || self.upload.is_none_or(|upload| upload.is_fresh())
+        match self.upload {
+            Some(upload) if upload.is_command() => upload.is_fresh(),
+            Some(_) => self.file.is_some(),
+            None => true,
+        }
     }
 }

@@ -191,13 +191,20 @@ fn unquoted(text: &[u8], backslash: bool) -> Vec<u8> {
     plain
 }
 
+/// Whether a value turns off what is off by default.
+pub fn is_off(value: &[u8]) -> bool {
+    switch(value) == Some(false) || value.eq_ignore_ascii_case(b"default")
+}
+
 /// A value as the boolean it sets, if it is a literal.
 fn switch(value: &[u8]) -> Option<bool> {
-    let value = unquoted(value, false).to_ascii_lowercase();
-    match value.as_slice() {
-        b"1" | b"on" | b"true" => Some(true),
-        b"0" | b"off" | b"false" => Some(false),
-        _ => None,
+    let quoted = matches!((value.first(), value.last()), (Some(b'\'' | b'"'), last) if last == value.first());
+    let value = if quoted { value.get(1..value.len() - 1).unwrap_or_default() } else { value };
+    let is = |words: [&[u8]; 3]| words.iter().any(|word| value.eq_ignore_ascii_case(word));
+    match () {
+        () if is([b"1", b"on", b"true"]) => Some(true),
+        () if is([b"0", b"off", b"false"]) => Some(false),
+        () => None,
     }
 }
 

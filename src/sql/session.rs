@@ -1,5 +1,6 @@
 //! Statements that change the session: the verdict on SET.
 
+use super::effect::is_off;
 use super::head::{add, belongs_to_writer, statement, verdict};
 use super::keyword::*;
 use super::lexer::{Lexer, Token, Word};
@@ -32,11 +33,6 @@ pub(super) fn set(lexer: &mut Lexer<'_>, mode: LexMode) -> Verdict {
         }
         Ending::Statement => found.alone(lexer.doubtful()),
     }
-}
-
-fn is_off(value: &[u8]) -> bool {
-    let off: [&[u8]; 4] = [b"0", b"OFF", b"FALSE", b"DEFAULT"];
-    off.iter().any(|off| value.eq_ignore_ascii_case(off))
 }
 
 /// What the assignments of one SET come to.
