@@ -317,22 +317,23 @@ fn closed(login: &Login, account: &Account, auth: &Auth) -> Option<String> {
 
 /// Why the proxy can't take this way in, or not yet.
 fn obstacle(login: &Login, account: &Account, auth: &Auth) -> Option<String> {
-    let told = || {
-        match auth {
-        Auth::Ed25519(_) | Auth::OfNode(_) if !login.secure => Some(format!(
+    let asks = matches!(auth, Auth::Ed25519(_) | Auth::OfNode(_));
+    if let Some(reason) = closed(login, account, auth) {
+        Some(reason)
+    } else if asks && !login.secure {
+        Some(format!(
             "{account} uses the plugin {auth:?}, for which the proxy needs the password itself, and takes it in TLS only; \
-             remedy: its password in an [[account]] of the proxy, or tls in the proxy's [[listener]] and the client's option for TLS (--ssl)"
-        )),
-        Auth::Ed25519(_) | Auth::OfNode(_) => (matches!(login.answer, Answer::Native(_))).then(|| {
-            format!(
-                "{account} uses the plugin {auth:?}, for which the proxy asks for the password with mysql_clear_password: the client \
-                 can't do that, or may not; remedy: its option for that plugin (--enable-cleartext-plugin)"
-            )
-        }),
-        _ => None,
+             remedy: its password in an [[account]] of the proxy, or tls in the proxy's [[listener]] and the client's \
+             option for TLS (--ssl)"
+        ))
+    } else if asks && matches!(login.answer, Answer::Native(_)) {
+        Some(format!(
+            "{account} uses the plugin {auth:?}, for which the proxy asks for the password with mysql_clear_password: \
+             the client can't do that, or may not; remedy: its option for that plugin (--enable-cleartext-plugin)"
+        ))
+    } else {
+        None
     }
-    };
-    closed(login, account, auth).or_else(told)
 }
 
 fn bad_handshake() -> Fault {
