@@ -78,7 +78,7 @@ pub enum Statements {
     Texts,
     /// Prepared before its work. Their types are told once.
     Prepared,
-    /// Each is prepared, run and closed. The first value goes ahead, as long data.
+    /// Each is prepared, run and closed. The first value of a new row goes ahead, as long data.
     PreparedOnce,
 }
 
@@ -420,10 +420,11 @@ impl Client {
                 let (id, typed) = &mut self.prepared[statement];
                 (Shape::Results, execute(*id, &values, std::mem::replace(typed, true), 0))
             }
-            Step::Run(_, values) if self.habit.statements == Statements::PreparedOnce => {
+            Step::Run(statement, values) if self.habit.statements == Statements::PreparedOnce => {
                 let (id, _) = self.prepared[0];
-                let mut packets = values.first().map_or(Vec::new(), |value| long_data(id, *value));
-                packets.extend(execute(id, &values, false, 1));
+                let ahead = usize::from([NOTE, ENTER].contains(&statement));
+                let mut packets = values.iter().take(ahead).fold(Vec::new(), |_, value| long_data(id, *value));
+                packets.extend(execute(id, &values, false, ahead));
                 (Shape::Results, packets)
             }
             Step::Run(NOTE, _) if self.habit.loads => (Shape::Results, stage::command(QUERY, LOAD.as_bytes())),
