@@ -8,7 +8,7 @@ pub const QUERY: &str = "SELECT LOWER(VARIABLE_NAME), VARIABLE_VALUE FROM inform
     ('version', 'server_id', 'log_bin', 'log_slave_updates', 'binlog_format', 'binlog_annotate_row_events', 'binlog_expire_logs_seconds', \
     'expire_logs_days', 'max_binlog_total_size', 'gtid_domain_id', 'gtid_ignore_duplicates', 'gtid_binlog_pos', 'auto_increment_offset', \
     'auto_increment_increment', 'innodb_autoinc_lock_mode', 'wsrep_on', 'wsrep_gtid_mode', 'wsrep_gtid_domain_id', \
-    'wsrep_auto_increment_control')";
+    'wsrep_auto_increment_control', 'wsrep_load_data_splitting')";
 
 const DAY_S: u64 = 86_400;
 
@@ -54,6 +54,8 @@ pub struct Wsrep {
     pub domain: u32,
     /// `wsrep_auto_increment_control`
     pub controls_counter: bool,
+    /// `wsrep_load_data_splitting`
+    pub splits_loads: bool,
 }
 
 /// AUTO_INCREMENT gives `offset`, `offset + increment`, and so on.
@@ -93,6 +95,7 @@ impl Facts {
             gtid_mode: on("wsrep_gtid_mode"),
             domain: rows.parse("wsrep_gtid_domain_id").unwrap_or(0),
             controls_counter: on("wsrep_auto_increment_control"),
+            splits_loads: on("wsrep_load_data_splitting"),
         };
         Ok(Self {
             version: rows.text("version")?.into(),
@@ -153,6 +156,7 @@ pub(super) mod tests {
             ("wsrep_gtid_mode", "ON"),
             ("wsrep_gtid_domain_id", "70"),
             ("wsrep_auto_increment_control", "OFF"),
+            ("wsrep_load_data_splitting", "OFF"),
         ];
         let value = |name: &str, value: &str| {
             changes.iter().find(|(changed, _)| *changed == name).map_or(value, |(_, to)| to).to_owned()

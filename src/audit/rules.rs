@@ -240,6 +240,11 @@ impl Findings {
             let fix = "SET GLOBAL wsrep_auto_increment_control = OFF, and in its configuration";
             self.add(Level::Warning, name, "wsrep_auto_increment_control is ON", why, fix);
         }
+        if wsrep.splits_loads {
+            let why = "LOAD DATA commits in pieces, and one whose node is lost runs again: rows could be there twice";
+            let fix = "SET GLOBAL wsrep_load_data_splitting = OFF, and in its configuration";
+            self.add(Level::Error, name, "wsrep_load_data_splitting is ON", why, fix);
+        }
         if facts.counter_lock_mode != 2 {
             let what = format!("innodb_autoinc_lock_mode is {}", facts.counter_lock_mode);
             let why = "rows that are applied and rows that are written can wait for each other";

@@ -1,7 +1,8 @@
 //! The file of a LOAD DATA LOCAL, which the client sends once: it is kept, up to a limit, so that the statement can run again whose
 //! node is lost meanwhile.
 //!
-//! A node takes in all of a file before it loads any of it for good: one that is lost before has loaded nothing (measured).
+//! A cluster's node loads a file as one transaction: one that is lost before it has all of it has loaded nothing (measured), unless
+//! wsrep_load_data_splitting is on, which `oarlock audit` tells. A standalone server may have tables that keep a part.
 
 use crate::fault::{Fault, Retry};
 use crate::wire::capability::Capabilities;

@@ -29,6 +29,8 @@ use super::work::{After, Stage, Target, Work};
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Why it is not known what became of a transaction.
 const DOUBTFUL: &str = "a statement that may have committed the transaction had failed";
+/// The same of a file.
+const FILE_IN_PART: &str = "a table without transactions keeps what it has got of the file";
 
 impl Machine {
     /// A node connection is gone, or can't be trusted any more.
@@ -56,8 +58,8 @@ impl Machine {
             return self.hang_up(desk);
         }
         let sent = work.stage == Stage::Running;
-        // No node loads a file of which it has only a part.
-        let cut = work.is_sending_file();
+        // Of a file that comes in part only a cluster's node has loaded nothing.
+        let cut = work.is_sending_file() && desk.view.gtid_domain.is_some();
         let again = !open && !pinned && (!sent || cut || (work.retry && !work.answered)) && work.is_kept();
         if again {
             return self.elsewhere(slot, None, desk);
@@ -81,6 +83,7 @@ impl Machine {
             _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node), DOUBTFUL),
             (false, _) => transaction_lost(desk.name(node)),
             (true, true) if !commits(work) || work.is_uploading() => transaction_lost(desk.name(node)),
+            (true, false) if work.is_sending_file() && !cut => unknown_outcome(desk.name(node), FILE_IN_PART),
             (true, false) if work.is_uploading() => cut_short(desk.name(node)),
             (true, false) if harmless(work) => interrupted(desk.name(node)),
             (true, _) => unknown_outcome(desk.name(node), why),

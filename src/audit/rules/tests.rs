@@ -61,6 +61,7 @@ fn settings_of_a_node() {
         ("wsrep_on", "OFF", "Error b: wsrep_on is OFF"),
         ("wsrep_gtid_mode", "OFF", "Error b: wsrep_gtid_mode is OFF"),
         ("wsrep_auto_increment_control", "ON", "Warning b: wsrep_auto_increment_control is ON"),
+        ("wsrep_load_data_splitting", "ON", "Error b: wsrep_load_data_splitting is ON"),
         ("innodb_autoinc_lock_mode", "1", "Warning b: innodb_autoinc_lock_mode is 1"),
         ("expire_logs_days", "1.000000", "Warning b: binary logs are kept for 86400 s only"),
         (
