@@ -275,9 +275,10 @@ impl Machine {
         Ok(self.hinted(text.unwrap_or_default(), work, desk))
     }
 
-    /// An execute says what types its parameters have, from now on.
+    /// An execute says what types its parameters have, from now on. One that is refused as such says nothing.
     fn learn_types(&mut self, command: Command, packet: &[u8]) {
-        let id = statement_id(packet).filter(|_| command.executes());
+        let refused = command == Command::StmtBulkExecute && !self.client.has(Capabilities::STMT_BULK);
+        let id = statement_id(packet).filter(|_| command.executes() && !refused);
         if let Some((_, statement)) = id.and_then(|id| self.named(id)) {
             statement.learn_types(packet);
         }
