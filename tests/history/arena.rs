@@ -15,7 +15,7 @@ use crate::client::{self, ACCOUNTS, Habit, OPENING, Orders, Record};
 use crate::dice::Dice;
 use crate::history::{Deed, Row, Store};
 use crate::relay::Relay;
-use crate::support::Proxy;
+use crate::support::{Proxy, is_one_cluster};
 
 /// Longer than anything here takes on a loaded machine.
 pub const SOON: Duration = Duration::from_secs(90);
@@ -123,10 +123,11 @@ impl<'a> Arena<'a> {
         assert!(until(SOON, || self.servers()[place].state == "Down"), "{:?}", self.servers());
     }
 
-    /// Waits until all nodes serve, and the proxy says so.
+    /// Waits until all nodes serve together, and the proxy says so.
     pub fn whole(&self) {
         self.lab.nodes().iter().for_each(|node| node.wait_started().unwrap());
-        let whole = || self.servers().iter().all(|server| server.state.contains("Synced, Running"));
+        let fit = || self.servers().iter().all(|server| server.state.contains("Synced, Running"));
+        let whole = || is_one_cluster(self.lab.nodes().iter()) && fit();
         assert!(until(SOON, whole), "{:?}", self.servers());
     }
 
