@@ -123,9 +123,11 @@ fn state(proxy: &Proxy, name: &str) -> String {
     servers(proxy).into_iter().find(|server| server.name == name).unwrap().state
 }
 
+/// All nodes serve again, its donor too: who is one is no writer.
 fn restarted(proxy: &Proxy, node: &Node, wanted: &str) {
     node.start().unwrap();
-    assert!(until(SOON, || state(proxy, node.name()) == wanted), "{:?}", servers(proxy));
+    let serve = || servers(proxy).iter().all(|server| server.state.contains("Synced, Running"));
+    assert!(until(SOON, || state(proxy, node.name()) == wanted && serve()), "{:?}", servers(proxy));
 }
 
 /// The server's number and SQLSTATE of an error; none if the connection has ended.
