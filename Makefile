@@ -10,9 +10,11 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -E)
 PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2 openssl python3-pymysql chromium prometheus
 # What the drivers of tests/drivers are run and built with.
 DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
+# MariaDB 11.8 is Debian 13's.
+NEWER_PACKAGES := mariadb-server,mariadb-client,mariadb-backup,galera-4,rsync,socat,lsof,procps,iproute2
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
 
-.PHONY: all build deb test lint deny tools drivers-tools drivers-packages conformance clean-host history outlive sim planted demo bench fuzz seeds clean
+.PHONY: all build deb test lint deny tools drivers-tools drivers-packages conformance newer mmdebstrap clean-host history outlive sim planted demo bench fuzz seeds clean
 
 all: build
 
@@ -30,6 +32,7 @@ lint:
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets -- -D warnings
+	$(CARGO) clippy --test newer -- -D warnings
 
 # Building cargo-deny takes longer than all tests, so it's used where it is. Advisories need a network, so they are not part of this.
 deny:
@@ -37,14 +40,17 @@ deny:
 	else echo "cargo-deny is not here: licences and sources of dependencies not checked (cargo install --locked cargo-deny)"; fi
 
 # Everything that other people's clients expect, of which `make test` runs a part; takes long and needs the network once.
-conformance: tools drivers-tools target/schemathesis/installed clean-host
+conformance: tools drivers-tools target/schemathesis/installed clean-host newer
 	OARLOCK_SUITE=whole OARLOCK_DRIVERS=all $(CARGO) test --test suite --test drivers -- --nocapture
 	SCHEMATHESIS=$(CURDIR)/target/schemathesis/bin/st $(CARGO) test --test admin_api -- --nocapture
 
+# MariaDB 11.8: its client and its replica beside this system's servers, and its servers.
+newer: tools target/newer/installed
+	$(CARGO) test --no-run --test newer
+	$(SUDO) env PATH="$$PATH" NEWER=$(CURDIR)/target/newer $(CARGO) test --test newer -- --nocapture
+
 # The package on a Debian that has nothing else.
-clean-host: deb
-	@dpkg-query --show mmdebstrap systemd >/dev/null 2>&1 || \
-	    { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends mmdebstrap systemd >/dev/null; }
+clean-host: deb mmdebstrap
 	$(SUDO) config/debian/try target/oarlock_*.deb
 
 # Many clients while nodes are killed, frozen and cut off: was all true that they were told? A short run is part of `make test`.
@@ -113,6 +119,16 @@ target/drivers/node/installed: tests/drivers/scripts/package.json tests/drivers/
 	@mkdir -p $(@D) && cp $^ $(@D)
 	cd $(@D) && npm ci --silent --no-audit --no-fund
 	@touch $@
+
+mmdebstrap:
+	@dpkg-query --show mmdebstrap systemd >/dev/null 2>&1 || \
+	    { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq --no-install-recommends mmdebstrap systemd >/dev/null; }
+
+# What a run that was broken off has left goes first.
+target/newer/installed: | mmdebstrap
+	$(SUDO) rm -rf $(@D)
+	$(SUDO) mmdebstrap --quiet --variant=minbase --include=$(NEWER_PACKAGES) trixie $(@D) http://deb.debian.org/debian
+	$(SUDO) touch $@
 
 target/schemathesis/installed: | drivers-packages
 	/usr/bin/python3 -m venv target/schemathesis

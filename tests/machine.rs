@@ -657,7 +657,7 @@ fn who_only_a_node_knows_gets_a_connection_of_its_own() {
     let mut request = Vec::new();
     handshake::put_ssl_request(&mut request, 1, stage::usual() | Capabilities::SSL, 1 << 24, 45);
     stage.client_sends(&mut request);
-    stage.event(|machine, _| machine.on_secured());
+    stage.event(|machine, _| machine.on_secured([0; 32]));
     let mut login = stage::login(stage::usual());
     login[3] = 2;
     stage.to_client.clear();

@@ -6,6 +6,7 @@
 //! Source of facts: MariaDB `sql/password.c`.
 
 use sha1::{Digest, Sha1};
+use sha2::Sha256;
 use zeroize::{Zeroize, Zeroizing};
 
 /// Bytes of a scramble, of an answer and of a stored hash.
@@ -19,6 +20,11 @@ impl Sha1Password {
     /// Of a password in clear; none if it is empty, since then an empty answer is sent.
     pub fn of(password: &[u8]) -> Option<Self> {
         (!password.is_empty()).then(|| Self(Sha1::digest(password).into()))
+    }
+
+    /// What a server stores of it.
+    pub fn stored(&self) -> [u8; HASH_BYTES] {
+        Sha1::digest(self.0).into()
     }
 }
 
@@ -58,6 +64,14 @@ pub fn is_password(password: &[u8], stored: &[u8; HASH_BYTES]) -> bool {
 pub fn answer(password: &Sha1Password, scramble: &[u8; HASH_BYTES]) -> [u8; HASH_BYTES] {
     let stored = Zeroizing::new(<[u8; HASH_BYTES]>::from(Sha1::digest(password.0)));
     xor(&password.0, &mask(scramble, &stored))
+}
+
+/// What shows a client that the certificate it was shown is of a server that has its password, so that nobody has to vouch for it:
+/// 11.4 and newer look for this in the OK packet that ends their login, where nothing else lets them trust the certificate.
+/// (server: `sql/sql_acl.cc` of 11.4; client: `run_plugin_auth` of `plugins/auth/my_auth.c`)
+pub fn proof(stored: &[u8; HASH_BYTES], scramble: &[u8; HASH_BYTES], fingerprint: &[u8; 32]) -> String {
+    let proof = Sha256::new().chain_update(stored).chain_update(scramble).chain_update(fingerprint).finalize();
+    format!("\x01{}", hex::encode_upper(proof))
 }
 
 /// Takes the same time wherever the first difference is.
@@ -102,6 +116,16 @@ mod tests {
         assert!(verify(SCRAMBLE, &right[..19], &stored(b"a")).is_none());
         assert!(verify(SCRAMBLE, b"", &stored(b"a")).is_none());
         assert!(Sha1Password::of(b"").is_none());
+    }
+
+    /// What 11.8.9 said to a client that had the password `nn`.
+    #[test]
+    fn the_proof_is_the_servers() {
+        let mut fingerprint = [0; 32];
+        let hex = "3ecc4fd0f450a1349c61b38b63c626bb84fe28fe3fa227066d9c69960cec354a";
+        hex::decode_to_slice(hex, &mut fingerprint).unwrap();
+        let said = "\x01B510C2BA297DDDE273313D85C7C765665AE1197C92BBBC531C37B9E40D4CB7CE";
+        assert_eq!(proof(&stored(b"nn"), b"'yO^it/+*.Kk[fmqo[[5", &fingerprint), said);
     }
 
     /// `SELECT PASSWORD('secret')` on a server.

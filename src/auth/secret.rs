@@ -27,6 +27,14 @@ impl Secret {
         }
     }
 
+    /// What a server stores of it for mysql_native_password; none of the empty password.
+    pub fn stored(&self) -> Option<[u8; HASH_BYTES]> {
+        match self {
+            Self::Hashed(password) => Some(password.stored()),
+            Self::Clear(password) => Sha1Password::of(password).map(|password| password.stored()),
+        }
+    }
+
     /// The answer to a server's challenge with mysql_native_password; none for the empty password.
     pub fn native_answer(&self, scramble: &[u8; HASH_BYTES]) -> Option<[u8; HASH_BYTES]> {
         match self {

@@ -13,7 +13,7 @@ use super::guardian::{self, Guardian};
 use super::options::my_cnf;
 use super::spec::{Kind, Member, Servers, Site, Spec};
 use super::template::Template;
-use super::{LabError, Node, Sst};
+use super::{LabError, Node, Sst, Userland};
 
 /// Real servers on addresses of their own.
 #[derive(Debug)]
@@ -33,6 +33,7 @@ impl Lab {
             primary: Servers::Galera(3),
             dr: Servers::None,
             sst: Sst::default(),
+            userland: Userland::default(),
             fast_eviction: false,
             options: Vec::new(),
         };
@@ -100,7 +101,7 @@ impl Lab {
 
     fn bring_up(&self) -> Result<(), LabError> {
         self.spec.check()?;
-        let template = Template::ready(&base()?)?;
+        let template = Template::ready(&base()?, &self.spec.userland)?;
         for member in self.spec.members() {
             prepare(&self.spec, member, &template)?;
         }
@@ -145,6 +146,12 @@ impl Builder {
     /// How a node gets the whole state.
     pub fn sst(mut self, sst: Sst) -> Self {
         self.spec.sst = sst;
+        self
+    }
+
+    /// Whose programs the servers are, if not this system's.
+    pub fn userland(mut self, userland: &Userland) -> Self {
+        self.spec.userland = userland.clone();
         self
     }
 

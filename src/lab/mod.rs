@@ -19,6 +19,7 @@ mod server;
 mod site;
 mod spec;
 mod template;
+mod userland;
 mod wait;
 
 pub use deployment::{Builder, Lab};
@@ -27,4 +28,5 @@ pub use node::{Node, Process};
 pub use query::Rows;
 pub use server::Server;
 pub use spec::{APP_PASSWORD, APP_USER, REPLICATION_USER, SERVICE_USER, SITE_PASSWORD, Site, Sst};
+pub use userland::Userland;
 pub use wait::until;

@@ -221,7 +221,7 @@ impl Node {
     }
 
     fn command(&self) -> Command {
-        process::mariadbd(&self.spec.folder, &self.config(), &self.folder.join("tmp"))
+        process::mariadbd(&self.spec.userland, &self.spec.folder, &self.config(), &self.folder.join("tmp"))
     }
 
     fn config(&self) -> PathBuf {

@@ -133,8 +133,8 @@ const FAST_EVICTION: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lab::Sst;
     use crate::lab::spec::Servers;
+    use crate::lab::{Sst, Userland};
 
     fn spec() -> Spec {
         Spec {
@@ -143,6 +143,7 @@ mod tests {
             primary: Servers::Galera(3),
             dr: Servers::Standalone,
             sst: Sst::Mariabackup,
+            userland: Userland::default(),
             fast_eviction: false,
             options: vec![("max_connections".into(), "10".into())],
         }

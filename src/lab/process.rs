@@ -9,11 +9,12 @@ use rustix::process::{Pid, kill_process};
 
 use super::LabError;
 use super::guardian::MARK;
+use super::userland::Userland;
 
 /// A `mariadbd` with this configuration file, marked as part of the lab in `lab`; temporary files stay below it. What it is given as
 /// standard input it keeps open to its end, which the server itself would not.
-pub(super) fn mariadbd(lab: &Path, config: &Path, temporary: &Path) -> Command {
-    let mut command = Command::new("sh");
+pub(super) fn mariadbd(userland: &Userland, lab: &Path, config: &Path, temporary: &Path) -> Command {
+    let mut command = userland.command("sh");
     // A session of its own, as a service has it. The kernel shares the processors out by sessions (autogroups), as it
     // does by services where systemd runs; and Ctrl-C at a terminal ends the owner, not the servers behind its back.
     command.args(["-c", r#"exec setsid "$0" "$@" 9<&0 </dev/null"#, MARIADBD]).arg(defaults_file(config));

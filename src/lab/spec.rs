@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::LabError;
 use super::claim::{Net, address};
+use super::userland::Userland;
 
 /// The service user of the guide: watches nodes, loads accounts, drives links.
 pub const SERVICE_USER: &str = "maxuser";
@@ -123,6 +124,8 @@ pub(super) struct Spec {
     pub(super) primary: Servers,
     pub(super) dr: Servers,
     pub(super) sst: Sst,
+    /// Whose programs the servers are.
+    pub(super) userland: Userland,
     pub(super) fast_eviction: bool,
     /// Further server options, which win over the lab's.
     pub(super) options: Vec<(String, String)>,

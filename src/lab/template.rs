@@ -12,6 +12,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use super::LabError;
 use super::process::MARIADBD;
+use super::userland::Userland;
 
 /// A finished template.
 pub(super) struct Template {
@@ -22,8 +23,8 @@ pub(super) struct Template {
 
 impl Template {
     /// The template in `base`; made if it isn't there, while others wait.
-    pub(super) fn ready(base: &Path) -> Result<Self, LabError> {
-        let (user, version) = (server_user()?, server_version()?);
+    pub(super) fn ready(base: &Path, userland: &Userland) -> Result<Self, LabError> {
+        let (user, version) = (server_user()?, server_version(userland)?);
         let (folder, sql) = (base.join(format!("template-{version}")), accounts(&user));
         let lock = base.join("template.lock");
         let lock = File::create(&lock).map_err(LabError::path("create", &lock))?;
@@ -32,7 +33,7 @@ impl Template {
         let made_with = base.join(format!("template-{version}.sql"));
         if !folder.is_dir() || read_to_string(&made_with).ok().as_ref() != Some(&sql) {
             write(&made_with, &sql).map_err(LabError::path("write", &made_with))?;
-            install(&folder, &made_with, &user)?;
+            install(userland, &folder, &made_with, &user)?;
         }
         Ok(Self { folder, user })
     }
@@ -49,7 +50,7 @@ impl Template {
     }
 }
 
-fn install(folder: &Path, accounts: &Path, user: &str) -> Result<(), LabError> {
+fn install(userland: &Userland, folder: &Path, accounts: &Path, user: &str) -> Result<(), LabError> {
     let draft = folder.with_file_name("template.draft");
     for old in [&draft, folder] {
         if old.is_dir() {
@@ -57,7 +58,7 @@ fn install(folder: &Path, accounts: &Path, user: &str) -> Result<(), LabError> {
         }
     }
     create_dir_all(&draft).map_err(LabError::path("create", &draft))?;
-    let mut install = Command::new("mariadb-install-db");
+    let mut install = userland.command("mariadb-install-db");
     install.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]);
     install.args(["--innodb-log-file-size=32M", "--skip-name-resolve"]);
     install.arg(format!("--user={user}")).arg(format!("--datadir={}", draft.display()));
@@ -94,8 +95,8 @@ fn server_user() -> Result<String, LabError> {
 }
 
 /// Such as `10.11.19-MariaDB-0+deb12u1`.
-fn server_version() -> Result<String, LabError> {
-    let line = output(Command::new(MARIADBD).args(["--no-defaults", "--version"]), "mariadb-server")?;
+fn server_version(userland: &Userland) -> Result<String, LabError> {
+    let line = output(userland.command(MARIADBD).args(["--no-defaults", "--version"]), "mariadb-server")?;
     Ok(line.split_whitespace().skip_while(|&word| word != "Ver").nth(1).unwrap_or("unknown").to_owned())
 }
 

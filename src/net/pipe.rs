@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use super::peer::Peer;
 use super::stream::Stream;
-use super::tls::{ClientTls, ServerTls};
+use super::tls::{ClientTls, Fingerprint, ServerTls};
 use crate::wire::compress::Frames;
 
 /// Least room for new bytes in the shared buffer.
@@ -108,9 +108,9 @@ impl Pipe {
         }
     }
 
-    /// From here on bytes come and go in TLS, this side as the server.
-    pub fn secure(&mut self, tls: &ServerTls) {
-        self.stream.secure(tls);
+    /// From here on bytes come and go in TLS, this side as the server, by this certificate; none if they did before.
+    pub fn secure(&mut self, tls: &ServerTls) -> Option<Fingerprint> {
+        self.stream.secure(tls)
     }
 
     /// What a client that speaks TLS is known by, once the handshake is done.

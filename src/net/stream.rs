@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsStream;
 
 use super::peer::Peer;
-use super::tls::{ClientTls, Handshake, Rewound, ServerTls};
+use super::tls::{ClientTls, Fingerprint, Handshake, Rewound, ServerTls};
 use crate::wire::proxy_header;
 
 /// A connected stream.
@@ -63,12 +63,19 @@ impl Stream {
         Ok(stream)
     }
 
-    /// From here on all is TLS, this side as the server.
-    pub fn secure(&mut self, tls: &ServerTls) {
-        self.0 = match std::mem::replace(&mut self.0, Transport::Gone) {
-            Transport::Plain(socket) => Transport::Shaking(Box::new(tls.accept(socket))),
-            other => other,
-        };
+    /// From here on all is TLS, this side as the server, by this certificate; none if it was not plain before.
+    pub fn secure(&mut self, tls: &ServerTls) -> Option<Fingerprint> {
+        match std::mem::replace(&mut self.0, Transport::Gone) {
+            Transport::Plain(socket) => {
+                let (handshake, shown) = tls.accept(socket);
+                self.0 = Transport::Shaking(Box::new(handshake));
+                Some(shown)
+            }
+            other => {
+                self.0 = other;
+                None
+            }
+        }
     }
 
     /// From here on all is TLS with the node at `host:port`.

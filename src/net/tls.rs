@@ -17,15 +17,25 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme};
+use sha2::{Digest, Sha256};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::{Accept, Connect, TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::config::OTHERS;
 
+/// SHA-256 of a certificate.
+pub type Fingerprint = [u8; 32];
+
 /// A listener's certificate and key.
 #[derive(Clone)]
-pub struct ServerTls(Arc<ArcSwap<ServerConfig>>);
+pub struct ServerTls(Arc<ArcSwap<Own>>);
+
+/// What clients are shown at one time.
+struct Own {
+    config: Arc<ServerConfig>,
+    fingerprint: Fingerprint,
+}
 
 impl fmt::Debug for ServerTls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,6 +48,7 @@ impl ServerTls {
     /// vouch for them, all in PEM. What is wrong is said with the file's name.
     pub fn load(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, String> {
         let (chain, secret) = (certificates(certificate)?, key_of(key)?);
+        let fingerprint = chain.first().map(|own| Sha256::digest(own).into()).unwrap_or_default();
         let provider = Arc::new(ring::default_provider());
         let builder = ServerConfig::builder_with_provider(provider.clone())
             .with_safe_default_protocol_versions()
@@ -51,7 +62,7 @@ impl ServerTls {
             }
         };
         let config = builder.with_single_cert(chain, secret).map_err(|error| fail(certificate, &error))?;
-        Ok(Self(Arc::new(ArcSwap::from_pointee(config))))
+        Ok(Self(Arc::new(ArcSwap::from_pointee(Own { config: Arc::new(config), fingerprint }))))
     }
 
     /// Whoever comes from now on gets this certificate instead.
@@ -61,13 +72,14 @@ impl ServerTls {
 
     /// Begins TLS on connections of programs that are no clients of MariaDB.
     pub fn acceptor(&self) -> TlsAcceptor {
-        TlsAcceptor::from(self.0.load_full())
+        TlsAcceptor::from(self.0.load().config.clone())
     }
 
-    /// Begins TLS on a connection.
-    pub(super) fn accept(&self, socket: TcpStream) -> Handshake {
+    /// Begins TLS on a connection; the certificate that is shown there.
+    pub(super) fn accept(&self, socket: TcpStream) -> (Handshake, Fingerprint) {
+        let own = self.0.load_full();
         let socket = Rewound { socket, before: Vec::new(), used: 0 };
-        Handshake::Accept(self.acceptor().accept(socket))
+        (Handshake::Accept(TlsAcceptor::from(own.config.clone()).accept(socket)), own.fingerprint)
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::auth::secret::Secret;
 use crate::backend::login::Identity;
 use crate::net::peer::Peer;
+use crate::net::tls::Fingerprint;
 use crate::wire::capability::Capabilities;
 use crate::wire::challenge::SCRAMBLE;
 
@@ -38,8 +39,8 @@ pub(super) struct Client {
     /// The current schema.
     pub(super) schema: Option<Box<[u8]>>,
     pub(super) attributes: Box<[u8]>,
-    /// It speaks TLS with the proxy.
-    pub(super) secure: bool,
+    /// It speaks TLS with the proxy, which has shown it this certificate.
+    pub(super) shown: Option<Fingerprint>,
     /// And is known there by this.
     pub(super) peer: Option<Arc<Peer>>,
     /// The greeting's, for all of the session: clients answer COM_CHANGE_USER by it, whatever comes with the next challenge.
@@ -61,7 +62,7 @@ impl Client {
             accounts: 0,
             schema: None,
             attributes: Box::default(),
-            secure: false,
+            shown: None,
             peer: None,
             scramble: [0; SCRAMBLE],
         }
@@ -78,6 +79,11 @@ impl Client {
             attributes: &self.attributes,
             tls,
         }
+    }
+
+    /// It speaks TLS with the proxy.
+    pub(super) fn is_secure(&self) -> bool {
+        self.shown.is_some()
     }
 
     pub(super) fn has(&self, capability: Capabilities) -> bool {

@@ -8,9 +8,10 @@ use tracing::{debug, warn};
 use zeroize::Zeroizing;
 
 use crate::auth::admit::{Answer, Certificate, Login, Shown, login_name};
-use crate::auth::hosts;
+use crate::auth::{hosts, native};
 use crate::fault::{Fault, Retry};
 use crate::net::peer;
+use crate::net::tls::Fingerprint;
 use crate::telemetry::tally::Event;
 use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
@@ -158,7 +159,7 @@ impl Machine {
         if is_ssl_request(payload) {
             return self.begin_tls(desk);
         }
-        if self.tls == TlsPolicy::Required && !self.client.secure {
+        if self.tls == TlsPolicy::Required && !self.client.is_secure() {
             self.refuse(Fault::client(INSECURE.0, INSECURE.1, INSECURE.2), desk);
             return Ok(());
         }
@@ -187,7 +188,7 @@ impl Machine {
     }
 
     fn begin_tls(&mut self, desk: &mut Desk) -> Result<(), Malformed> {
-        if self.tls == TlsPolicy::Off || self.client.secure {
+        if self.tls == TlsPolicy::Off || self.client.is_secure() {
             return Err(Malformed("TLS was not offered"));
         }
         if let Phase::Greeting(greet) = &mut self.phase {
@@ -197,19 +198,19 @@ impl Machine {
         Ok(())
     }
 
-    /// What the client sends from here on has come in TLS.
-    pub fn on_secured(&mut self) {
+    /// What the client sends from here on has come in TLS, in which it is shown this certificate.
+    pub fn on_secured(&mut self, shown: Fingerprint) {
         if let Phase::Greeting(greet) = &mut self.phase
             && greet.stage == Stage::Tls
         {
             greet.stage = Stage::Response;
-            self.client.secure = true;
+            self.client.shown = Some(shown);
         }
     }
 
     /// The client speaks TLS, and nothing is known yet of who it is there.
     pub fn awaits_peer(&self) -> bool {
-        self.client.secure && self.client.peer.is_none()
+        self.client.is_secure() && self.client.peer.is_none()
     }
 
     /// What it is known by.
@@ -263,7 +264,7 @@ impl Machine {
                 Answer::Native(&greet.answer)
             },
             schema: self.client.schema.as_deref(),
-            secure: self.client.secure,
+            secure: self.client.is_secure(),
             shown: shown(self.client.peer.as_deref()),
             secure_to_nodes: desk.settings.node_tls,
             shows_to_nodes: desk.settings.node_certificate,
@@ -300,6 +301,14 @@ impl Machine {
             greet.refreshed = true;
             self.judge(desk);
         }
+    }
+
+    /// What shows a client in TLS, at its login, that the certificate is of one who has its password. Who has sent the password itself
+    /// has trusted it anyway.
+    pub(super) fn proof(&self) -> Option<String> {
+        let Phase::Greeting(Greet { scramble, clear: false, previous: None, .. }) = &self.phase else { return None };
+        let stored = self.client.secret.as_ref()?.stored()?;
+        Some(native::proof(&stored, scramble, self.client.shown.as_ref()?))
     }
 
     /// Ends a login with this error.
@@ -368,7 +377,7 @@ fn changed_user(payload: &[u8], old: &Client) -> Result<Client, Malformed> {
     let schema = cursor.nul_bytes()?;
     let mut next = Client {
         port: old.port,
-        secure: old.secure,
+        shown: old.shown,
         peer: old.peer.clone(),
         packet_max: old.packet_max,
         scramble: old.scramble,

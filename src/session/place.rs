@@ -331,7 +331,8 @@ impl Machine {
     fn welcome(&mut self, sequence: u8, desk: &mut Desk) {
         let status: Status = self.state.own_status();
         let schema = self.client.schema.as_deref().filter(|_| self.tracks());
-        desk.write(Peer::Client, |out| ok::put_welcome(out, sequence, status, schema));
+        let proof = self.proof().unwrap_or_default();
+        desk.write(Peer::Client, |out| ok::put_welcome(out, sequence, status, proof.as_bytes(), schema));
         if self.client.has(Capabilities::COMPRESS) {
             desk.act(Action::Compress);
         }

@@ -17,6 +17,7 @@ use crate::config::model::{LISTENER_PLACES_MAX, PLACES_MAX};
 use crate::net::pipe::{Fill, Pipe};
 use crate::net::signals::{SOURCES_MAX, Signals};
 use crate::net::stream::Stream;
+use crate::net::tls::Fingerprint;
 
 use super::client::Standing;
 use super::desk::{Action, Peer, Slot};
@@ -56,7 +57,7 @@ pub(super) struct Task {
     /// The worker knows that the client has logged in.
     welcome: bool,
     /// TLS with the client has begun with what the machine has not taken.
-    secured: bool,
+    secured: Option<Fingerprint>,
     /// The listener by which it came, by its place in the configuration.
     pub(super) listener: u8,
     /// And what that was when it came.
@@ -92,7 +93,7 @@ impl Task {
             draining: false,
             begun: false,
             welcome: false,
-            secured: false,
+            secured: None,
             listener: listener as u8,
             entrance,
             left: None,
@@ -309,9 +310,9 @@ impl Task {
         }
         let taken = self.machine.on_client(&mut bench.scratch[..count], &mut bench.desk);
         self.perform(bench);
-        if std::mem::take(&mut self.secured) {
+        if let Some(shown) = self.secured.take() {
             self.client.rewind(&bench.scratch[taken..count]);
-            self.machine.on_secured();
+            self.machine.on_secured(shown);
             return taken;
         }
         self.client.hold(&bench.scratch[taken..count]);
@@ -385,8 +386,7 @@ impl Task {
 
     fn secure(&mut self) {
         if let Some(tls) = &self.entrance.tls {
-            self.client.secure(&tls.server);
-            self.secured = true;
+            self.secured = self.client.secure(&tls.server);
         }
     }
 

@@ -163,13 +163,17 @@ pub fn warnings(payload: &[u8]) -> u16 {
 
 /// Appends an OK packet of the proxy's own. Returns the next sequence number.
 pub fn put(out: &mut Vec<u8>, sequence: u8, status: Status) -> u8 {
-    let ok = Ok { marker: OK, affected_rows: 0, insert_id: 0, status, warnings: 0, info: &[], tracking: &[] };
+    put_saying(out, sequence, status, b"")
+}
+
+fn put_saying(out: &mut Vec<u8>, sequence: u8, status: Status, info: &[u8]) -> u8 {
+    let ok = Ok { marker: OK, affected_rows: 0, insert_id: 0, status, warnings: 0, info, tracking: &[] };
     ok.put_untracked(out, sequence)
 }
 
-/// Appends the OK packet that ends a login. A client with SESSION_TRACK is told the `schema` it is in, as a server does.
-pub fn put_welcome(out: &mut Vec<u8>, sequence: u8, status: Status, schema: Option<&[u8]>) -> u8 {
-    let Some(schema) = schema else { return put(out, sequence, status) };
+/// Appends the OK packet that ends a login and says `info`. A client with SESSION_TRACK is told the `schema` it is in, as a server does.
+pub fn put_welcome(out: &mut Vec<u8>, sequence: u8, status: Status, info: &[u8], schema: Option<&[u8]>) -> u8 {
+    let Some(schema) = schema else { return put_saying(out, sequence, status, info) };
     let mut name = Vec::with_capacity(schema.len() + 9);
     put_lenenc_bytes(&mut name, schema);
     let mut tracking = vec![TRACK_SCHEMA];
@@ -177,7 +181,8 @@ pub fn put_welcome(out: &mut Vec<u8>, sequence: u8, status: Status, schema: Opti
     packet::put(out, sequence, |out| {
         out.extend_from_slice(&[OK, 0, 0]);
         out.extend_from_slice(&(status | Status::SESSION_STATE_CHANGED).bits().to_le_bytes());
-        out.extend_from_slice(&[0, 0, 0]);
+        out.extend_from_slice(&[0, 0]);
+        put_lenenc_bytes(out, info);
         put_lenenc_bytes(out, &tracking);
     })
 }
@@ -203,7 +208,7 @@ mod tests {
     fn the_schema_is_told() {
         let told = |schema: &[u8]| {
             let mut out = Vec::new();
-            put_welcome(&mut out, 2, Status::AUTOCOMMIT, Some(schema));
+            put_welcome(&mut out, 2, Status::AUTOCOMMIT, b"", Some(schema));
             Ok::parse(&out[packet::HEADER..]).unwrap().tracked_schema().map(<[u8]>::to_vec)
         };
         assert_eq!(told(b"shop"), Some(b"shop".to_vec()));

@@ -23,7 +23,7 @@ pub fn holds(data: &[u8]) {
         assert_eq!(status.bits().to_le_bytes(), data[3..5]);
     }
     let mut out = Vec::new();
-    put_welcome(&mut out, 2, Status::AUTOCOMMIT, Some(data));
+    put_welcome(&mut out, 2, Status::AUTOCOMMIT, b"", Some(data));
     let (_, payload) = packet::first(&out).expect("it is whole");
     assert_eq!(OkPacket::parse(payload).ok().and_then(|ok| ok.tracked_schema()), Some(data));
 }
