@@ -116,14 +116,13 @@ impl Worker {
         }
     }
 
-    /// A session has ended, and its login has come to this. Balancers come for many.
-    pub(super) fn note_login(&self, standing: Standing, host: IpAddr) {
+    /// A session has ended, and its login has come to this: one that has ended in the event in which it began has not been welcomed before.
+    /// Balancers come for many.
+    pub(super) fn note_login(&self, id: u32, standing: Standing, host: IpAddr) {
         let hosts = &self.shared.registry.hosts;
         match standing {
             Standing::Open => {}
-            Standing::Welcome => {
-                hosts.forgive(host);
-            }
+            Standing::Welcome => self.welcomed(id, host),
             Standing::Refused if self.shared.entrances.load().iter().any(|known| known.balancers.contain(host)) => {}
             Standing::Refused => hosts.refused(host, &self.shared.config.load().limits),
         }

@@ -30,7 +30,7 @@ pub(super) fn live(id: u32, mut task: Task, worker: Rc<Worker>, notice: Rc<Notic
     async move {
         let _entry = Entry { id, worker: worker.clone() };
         (&mut task).await;
-        worker.note_login(task.machine.client.standing, task.machine.client.address);
+        worker.note_login(id, task.machine.client.standing, task.machine.client.address);
         let portrait = Box::new(task.machine.portrait(&worker.bench().desk));
         let dump = Dump { begun: Instant::now(), listener: task.listener, portrait };
         let Some(handover) = task.handover() else { return };
