@@ -7,6 +7,8 @@
 mod replica;
 mod support;
 
+use std::process::Child;
+
 use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
 use replica::{SOON, Stop, Writes, connections, status};
 use support::{Proxy, succeeded};
@@ -14,13 +16,13 @@ use support::{Proxy, succeeded};
 #[test]
 fn a_replica_by_file_and_position_comes_again() {
     let lab = Lab::builder().galera(2).standalone(true).start().unwrap();
-    let proxy = Proxy::start(&lab, Site::Dr);
+    let mut proxy = Proxy::start(&lab, Site::Dr);
     let (node, replica) = (lab.node("server-81").unwrap(), lab.node("galera-71").unwrap());
     follow_by_file(replica, node, &proxy);
     proxy.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT, w VARCHAR(300))");
-    let writes = Writes::default();
-    std::thread::scope(|scope| {
-        scope.spawn(|| writes.run(proxy.address()));
+    let (writes, address) = (Writes::default(), proxy.address());
+    let mut old = std::thread::scope(|scope| {
+        scope.spawn(|| writes.run(address));
         let _stop = Stop(&writes);
         writes.more(100);
         loses_its_connection(&proxy, || node.stop().unwrap());
@@ -33,13 +35,34 @@ fn a_replica_by_file_and_position_comes_again() {
         node.thaw().unwrap();
         writes.more(100);
         goes_on(replica);
+        let old = another_process_takes_over(&mut proxy, replica);
+        writes.more(100);
+        goes_on(replica);
+        old
     });
+    assert!(old.wait().unwrap().success());
     let rows =
         |node: &Node| node.value("SELECT CONCAT(COUNT(*), ' ', SUM(CRC32(CONCAT_WS(' ', id, v, w)))) FROM shop.t");
     let same = || rows(replica).unwrap() == rows(node).unwrap();
     assert!(until(SOON, same), "{:?} {:?} {:?}", rows(node), rows(replica), replica.sql("SHOW SLAVE STATUS"));
-    assert!(connections(&proxy) >= 3);
+    assert_eq!(connections(&proxy), 1, "of the newer process");
     the_log_is_begun_anew(&proxy, node, replica);
+}
+
+/// It comes again there, at once: long before it would try a second time.
+fn another_process_takes_over(proxy: &mut Proxy, replica: &Node) -> Child {
+    assert!(connections(proxy) >= 3);
+    let retry = "STOP SLAVE; CHANGE MASTER TO MASTER_CONNECT_RETRY = 50; START SLAVE";
+    let begun = || proxy.log().matches("a dump begins").count();
+    let before = begun();
+    replica.sql(retry).unwrap();
+    assert!(until(SOON, || begun() > before), "{}", proxy.log());
+    goes_on(replica);
+    let old = proxy.take_over();
+    let gap = replica::without_source(proxy);
+    println!("the replica by file and position was without a source for {gap:?}");
+    assert_eq!(status(replica, "Last_IO_Errno"), "0");
+    old
 }
 
 /// The server has a file of that name again, and the position that the replica asks for.
@@ -95,13 +118,19 @@ fn a_replica_by_file_and_position_is_not_led_astray() {
     next.sql("FLUSH BINARY LOGS").unwrap();
     succeeded(&proxy.command(&["switch-writer", "galera-72"]));
     write(&proxy, 2);
-    // The old writer goes on for as long as nothing happens to it.
+    // The old writer goes on for as long as nothing happens to it, also if another process takes over.
     there(2);
+    let mut old = proxy.take_over();
+    let has = || proxy.log().contains("another process has taken over");
+    assert!(until(SOON, has), "{}", proxy.log());
+    write(&proxy, 20);
+    there(20);
     let dumps = "SELECT id FROM information_schema.processlist WHERE command = 'Binlog Dump'";
     first.sql(&format!("KILL {}", first.value(dumps).unwrap().unwrap())).unwrap();
     write(&proxy, 3);
     let words = ["is for this replica a file of galera-71, and the writer is galera-72"];
     is_refused(replica, &words);
+    assert!(old.wait().unwrap().success(), "nobody is left there");
     proxy.restart();
     replica.sql("STOP SLAVE; START SLAVE").unwrap();
     is_refused(replica, &words);
@@ -113,7 +142,7 @@ fn a_replica_by_file_and_position_is_not_led_astray() {
     follow_by_file(replica, next, &proxy);
     write(&proxy, 5);
     there(5);
-    assert_eq!(replica.value("SELECT COUNT(*) FROM shop.t").unwrap().as_deref(), Some("4"));
+    assert_eq!(replica.value("SELECT COUNT(*) FROM shop.t").unwrap().as_deref(), Some("5"));
 }
 
 /// From where the node is now.

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
+#[path = "support/replica.rs"]
+mod replica;
 #[path = "support/sites.rs"]
 mod sites;
 mod support;
@@ -14,7 +16,8 @@ use std::process::{Child, Command};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use mysql_async::prelude::Queryable;
-use oarlock::lab::{Lab, until};
+use oarlock::lab::{Lab, Site, until};
+use replica::{Stop, Writes};
 use sites::{Road, SOON, Sites, expect, is, report, server};
 use support::{Proxy, connect, succeeded};
 use sysbench::{sysbench, undisturbed};
@@ -52,6 +55,35 @@ fn another_process_takes_over_under_load() {
     expect(&sites.dc, "Running");
     let alone = Command::new(env!("CARGO_BIN_EXE_oarlock"));
     nobody_is_there(alone, &mut sites.dc);
+}
+
+/// They come again at once, where they were: long before they would try a second time.
+#[test]
+fn replicas_come_to_the_process_that_has_taken_over() {
+    let lab = Lab::builder().galera(2).standalone(true).start().unwrap();
+    let mut proxy = Proxy::start(&lab, Site::Primary);
+    let replica = lab.node("server-81").unwrap();
+    let create = "CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY AUTO_INCREMENT, v INT, w VARCHAR(300))";
+    proxy.sql(create);
+    replica::follow(replica, &proxy, "");
+    replica.sql("STOP SLAVE; CHANGE MASTER TO MASTER_CONNECT_RETRY = 50; START SLAVE").unwrap();
+    let (writes, address) = (Writes::default(), proxy.address());
+    let old = std::thread::scope(|scope| {
+        scope.spawn(|| writes.run(address));
+        let _stop = Stop(&writes);
+        writes.more(100);
+        replica::goes_on(replica);
+        let old = takes_over(&mut proxy);
+        let gap = replica::without_source(&proxy);
+        println!("the replica was without a source for {gap:?}");
+        assert_eq!(replica::connections(&proxy), 1, "{}", proxy.log());
+        writes.more(100);
+        replica::goes_on(replica);
+        assert_eq!(replica::status(replica, "Last_IO_Errno"), "0");
+        old
+    });
+    replica::the_same_everywhere(&lab, replica);
+    ends(old, &proxy);
 }
 
 /// Clients that log in, ask something and leave; how many there were.

@@ -43,6 +43,10 @@ const SHORT_SOURCES_MAX: u32 = 10;
 
 /// Serves a client that has begun a dump.
 pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
+    let dismissal = endpoint.roster.dismissal();
+    if *dismissal.borrow() {
+        return;
+    }
     let Handover { session, address, client, node, credentials, registration, dump, .. } = handover;
     let mut client = client.into_stream();
     let mut line = Line::quiet(node.into_stream(), credentials.capabilities);
@@ -76,6 +80,7 @@ pub(super) async fn serve(endpoint: Arc<Endpoint>, handover: Handover) {
         flow,
         seat,
         versions,
+        dismissal,
         unfit: Verdicts::new(),
         judged: Instant::now(),
         locals: Locals::new(),
@@ -113,6 +118,8 @@ pub(super) struct Dump {
     pub(super) owed: Vec<u8>,
     pub(super) seat: Seat,
     pub(super) versions: watch::Receiver<u64>,
+    /// All dumps are to end.
+    dismissal: watch::Receiver<bool>,
     pub(super) unfit: Verdicts,
     /// From when on the verdicts are counted to be old.
     judged: Instant,
@@ -154,7 +161,12 @@ impl Dump {
         let (mut short, mut tolerated) = (0, None);
         loop {
             let lost = Instant::now();
-            let mut source = match self.find(&mut tolerated).await {
+            let mut dismissal = self.dismissal.clone();
+            let found = tokio::select! {
+                found = self.find(&mut tolerated) => found,
+                () = dismissed(&mut dismissal) => Err(End::Over),
+            };
+            let mut source = match found {
                 Ok(source) => source,
                 Err(end) => {
                     // The replica must not be left with a piece of a group.
@@ -241,6 +253,11 @@ impl Dump {
             if let Err(end) = self.pass_on(source).await {
                 return end;
             }
+            if *self.dismissal.borrow() && self.may_come_again(source.node) {
+                let (entry, position) = (&self.seat.entry, self.flow.position());
+                info!(server = entry.server, address = %entry.address, %position, "the dump ends: another process serves the replica");
+                return End::Over;
+            }
             if self.flow.can_move() && self.versions.has_changed().unwrap_or(false) {
                 let before = Instant::now();
                 if let Some(next) = self.improve(source.node).await {
@@ -280,9 +297,17 @@ impl Dump {
                     self.judged = Instant::now();
                     self.versions.mark_changed();
                 }
+                () = dismissed(&mut self.dismissal), if self.may_come_again(source.node) => {}
                 () = silent => return End::Lost(format!("silent for {:?}", self.endpoint.bounds.source_timeout).into()),
             }
         }
+    }
+
+    /// Whether the replica finds another process where it is now. By file and position that would have it read the writer's; and a
+    /// program that only reads does not come again.
+    fn may_come_again(&self, source: NodeId) -> bool {
+        let finds = self.request.position.is_some() || self.endpoint.view.load().write_target() == Some(source);
+        self.flow.is_between() && finds && self.seat.entry.server != 0
     }
 
     /// Ready when nodes that could not serve are to be asked again.
@@ -347,6 +372,13 @@ impl Dump {
             Some(fault) => End::Unfit(Unfit::Lacks(self.flow.position().clone(), fault.message)),
             None => End::Lost("it says what makes no sense".into()),
         }
+    }
+}
+
+/// Ready when all dumps are to end.
+async fn dismissed(dismissal: &mut watch::Receiver<bool>) {
+    if dismissal.wait_for(|dismissed| *dismissed).await.is_err() {
+        pending().await
     }
 }
 

@@ -141,8 +141,13 @@ impl Flow {
 
     /// Whether another source can go on from here.
     pub fn can_move(&self) -> bool {
+        self.rules.by_gtid && self.is_between()
+    }
+
+    /// Whether the replica has no piece of a group, or by file and position of an event, of which the rest is still to come.
+    pub fn is_between(&self) -> bool {
         let within = self.scan.body_left > 0 || self.scan.chained;
-        self.rules.by_gtid && (self.scan.group.is_some() || !within)
+        self.scan.group.is_some() || !within
     }
 
     /// What the replica has been sent.

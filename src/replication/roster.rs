@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::gtid::Position;
 
@@ -13,6 +13,7 @@ use crate::gtid::Position;
 #[derive(Debug, Default)]
 pub struct Roster {
     dumps: Mutex<Dumps>,
+    dismissed: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -117,6 +118,16 @@ impl Roster {
         *last += 1;
         live.insert(*last, entry.clone());
         Seat { id: *last, roster: self.clone(), entry }
+    }
+
+    /// Has all dumps end, and those that come, as soon as their replicas have whole groups: another process serves them.
+    pub fn dismiss(&self) {
+        self.dismissed.send_replace(true);
+    }
+
+    /// Learns of that.
+    pub fn dismissal(&self) -> watch::Receiver<bool> {
+        self.dismissed.subscribe()
     }
 
     /// How many there are.

@@ -199,3 +199,24 @@ pub fn source_of_dump(proxy: &Proxy) -> String {
     let marks = if last.contains(" to=") { " to=" } else { " node=" };
     last.split(marks).nth(1).unwrap_or_default().split(' ').next().unwrap_or_default().trim_matches('"').to_owned()
 }
+
+/// Waits until another process serves the replica that one has let go; for how long it had no source, as their log says.
+pub fn without_source(proxy: &Proxy) -> Duration {
+    let lines = |word: &str, after: f64| -> Option<f64> {
+        let log = proxy.log();
+        let times = log.lines().filter(|line| line.contains(word)).map(second_of_day);
+        times.into_iter().find(|time| *time > after)
+    };
+    let ended = || lines("the dump ends: another process serves the replica", 0.0);
+    assert!(until(SOON, || ended().is_some()), "{}", proxy.log());
+    let ended = ended().unwrap();
+    let begins = || lines("a dump begins", ended);
+    assert!(until(SOON, || begins().is_some()), "{}", proxy.log());
+    Duration::from_secs_f64(begins().unwrap() - ended)
+}
+
+/// When a line of the log was written: `2026-01-02T03:04:05.678901Z ...`.
+fn second_of_day(line: &str) -> f64 {
+    let time = line.split(['T', 'Z']).nth(1).unwrap_or_default();
+    time.split(':').fold(0.0, |seconds, part| seconds * 60.0 + part.parse::<f64>().unwrap_or_default())
+}
