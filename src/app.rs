@@ -126,7 +126,6 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
     let program = Program::current().map_err(StartError::of("cannot tell where this program is"))?;
     let (past, mut sockets) = before(&config, takes_over).await?;
     let operators = Operators::bind(&config, &mut sockets)?;
-    let admin_tls = operators.tls();
     let view = ViewHandle::new(cluster_watch::first_view(&config));
     let (counters, live) = (Arc::new(Counters::new()), Live::new(config));
     let directory = accounts(view.clone(), live.clone());
@@ -156,11 +155,12 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
     let open = sources.stage.clone();
     let data_plane = DataPlane::start(&shared, Arc::new(stage), sockets)?;
     let (arrived, mut successors) = mpsc::channel(1);
-    let estate = Estate { doors: data_plane.doors.clone(), registry: shared.registry.clone() };
-    tokio::spawn(take_office(past, operators, sources, estate, arrived));
+    let estate =
+        Estate { doors: data_plane.doors.clone(), operators: operators.clone(), registry: shared.registry.clone() };
+    tokio::spawn(take_office(past, operators.clone(), sources, estate, arrived));
     tracing::info!(site = &*config.site.name, admin = %config.admin.address, "oarlock runs");
 
-    let mut reload = Reload::new(path.clone(), shared.clone(), &data_plane, admin_tls, open);
+    let mut reload = Reload::new(path.clone(), shared.clone(), &data_plane, operators.clone(), open);
     let successor = loop {
         tokio::select! {
             signal = signals.next() => match signal {
@@ -179,8 +179,9 @@ async fn control(config: Config, path: PathBuf, takes_over: bool) -> Result<(), 
     match successor {
         None => service::stopping(),
         Some(successor) => {
-            links.into_iter().for_each(|links| links.abort());
-            data_plane.retire();
+            links.abort();
+            data_plane.retire(&shared.roster).await;
+            operators.close();
             linger(successor, &shared, &mut signals).await;
         }
     }
@@ -262,6 +263,13 @@ impl Shared {
         }
     }
 
+    /// Waits until there is no dump either: those that have stayed could not go on elsewhere.
+    async fn deserted(&self) {
+        while self.counters.sessions() > 0 {
+            tokio::time::sleep(DRAIN_POLL).await;
+        }
+    }
+
     fn watch_nodes(&self, orders: mpsc::Receiver<order::Request>) {
         let (counters, view) = (self.counters.clone(), self.view.clone());
         let is_used = {
@@ -272,17 +280,10 @@ impl Shared {
         tokio::spawn(async move { counters.count_writers(view).await });
     }
 
-    /// The task that drives the links, if there are any. Whoever orders something of a link hears at once if there are none.
-    fn drive_links(
-        &self,
-        board: Board,
-        orders: mpsc::Receiver<board::Request>,
-    ) -> Result<Option<JoinHandle<()>>, StartError> {
-        if self.config.load().links.is_empty() {
-            return Ok(None);
-        }
+    /// The task that drives the links, as soon as there are any.
+    fn drive_links(&self, board: Board, orders: mpsc::Receiver<board::Request>) -> Result<JoinHandle<()>, StartError> {
         let reconciler = Reconciler::new(self.config.clone(), self.view.clone(), board, orders);
-        Ok(Some(tokio::spawn(reconciler.map_err(StartError::of("cannot drive the links"))?.run())))
+        Ok(tokio::spawn(reconciler.map_err(StartError::of("cannot drive the links"))?.run()))
     }
 }
 
@@ -323,18 +324,19 @@ impl DataPlane {
         });
         let workers =
             worker::start(&data, config.site.threads.count()).map_err(StartError::of("cannot start the workers"))?;
-        let openings = doors::bind(config, &mut sockets)?;
+        let (doors, openings) = doors::bind(config, &mut sockets)?;
         tokio::spawn(service::keep_alive(data.clone()));
         let opening = tokio::spawn(open(openings, data.clone(), stage.clone()));
-        Ok(Self { workers, shared: data, stage, opening, doors: Doors::new(sockets.bound()) })
+        Ok(Self { workers, shared: data, stage, opening, doors })
     }
 
-    /// Takes no more clients: another process does. Sessions go on.
-    fn retire(&self) {
+    /// Takes no more clients: another process does. Sessions go on. Replicas come again at once, and must not come here.
+    async fn retire(&self, roster: &Roster) {
         self.opening.abort();
         self.doors.close();
         self.stage.send_replace(Stage::Relieved);
-        self.shared.registry.close();
+        self.shared.registry.close().await;
+        roster.dismiss();
     }
 
     /// Takes no more clients; sessions end as they become idle.
@@ -412,7 +414,7 @@ async fn linger(successor: Successor, shared: &Shared, signals: &mut Signals) {
     successor.pid.into_iter().for_each(service::succeeded);
     tokio::spawn(successor.follow(shared.view.clone()));
     tokio::select! {
-        () = shared.empty() => {}
+        () = shared.deserted() => {}
         () = signals.stop() => {}
         () = tokio::time::sleep(limit) => tracing::warn!(sessions = shared.sessions(), "they have stayed long enough"),
     }

@@ -7,11 +7,13 @@
 mod sites;
 mod support;
 
+use std::fs;
 use std::time::Duration;
 
 use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
 use sites::{
-    Road, SOON, Sites, channels, expect, expect_moved, first_start, is, link, report, runner, server, under_writes,
+    Road, SOON, Sites, channels, expect, expect_moved, first_start, is, link, replication_address, report, runner,
+    server, under_writes,
 };
 use support::{Proxy, succeeded};
 
@@ -300,4 +302,111 @@ fn a_rebuilt_remote(proxy: &Proxy, dc: &Node, dr: &Node) {
     dr.sql("INSERT INTO shop.t VALUES (11, 8000)").unwrap();
     assert!(until(SOON, || rows(dc) == 7), "{:?}", report(proxy));
     expect(proxy, "Running");
+}
+
+#[test]
+fn links_come_change_and_go() {
+    let lab = Lab::builder().galera(2).standalone(true).start().unwrap();
+    let (dc, dr) = (lab.node("galera-71").unwrap(), lab.node("server-81").unwrap());
+    let proxy = Proxy::start_with(&lab, Site::Primary, "");
+    let none = proxy.command(&["link", "start", "dr"]);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("this site has no links"), "{none:?}");
+    let mut file = Reloaded { proxy: &proxy, text: fs::read_to_string(proxy.config_file()).unwrap() };
+    let without = file.text.clone();
+    file.text.push_str(&link("dr", &[dr]));
+    assert_eq!(file.reload(), "in force now: link.dr");
+    expect(&proxy, "Running");
+    dr.sql("CREATE DATABASE shop; CREATE TABLE shop.t (id INT PRIMARY KEY, site INT)").unwrap();
+    file.settings_change(dc, dr);
+    file.the_road_changes(&lab, dc, dr);
+    file.it_leaves(without, dc, dr);
+    file.text.push_str(&link("dr", &[dr]));
+    assert_eq!(file.reload(), "in force now: link.dr");
+    arrives(&proxy, dc, dr, 4);
+    assert!(!proxy.log().contains("the link is Broken"), "{}", proxy.log());
+}
+
+/// What the other site writes now gets here.
+#[track_caller]
+fn arrives(proxy: &Proxy, dc: &Node, dr: &Node, id: usize) {
+    dr.sql(&format!("INSERT INTO shop.t VALUES ({id}, 8000)")).unwrap();
+    assert!(until(SOON, || dc.sql("SELECT * FROM shop.t").is_ok_and(|rows| rows.len() == id)), "{:?}", report(proxy));
+}
+
+struct Reloaded<'a> {
+    proxy: &'a Proxy,
+    text: String,
+}
+
+impl Reloaded<'_> {
+    /// What the command says.
+    #[track_caller]
+    fn reload(&self) -> String {
+        fs::write(self.proxy.config_file(), &self.text).unwrap();
+        succeeded(&self.proxy.command(&["reload"]))
+    }
+
+    /// Some of them no server shows: the password is another one once the old one is refused.
+    fn settings_change(&mut self, dc: &Node, dr: &Node) {
+        let good = self.text.clone();
+        self.text.push_str("heartbeat = \"7s\"\nretry = \"9s\"\n");
+        assert_eq!(self.reload(), "in force now: link.dr.heartbeat, link.dr.retry");
+        let shown = || {
+            let rows = dc.sql("SHOW ALL SLAVES STATUS").unwrap();
+            rows.first().map(|row| (row[6].clone(), row[row.len() - 2].clone()))
+        };
+        let expected = Some((Some("9".to_owned()), Some("7.000".to_owned())));
+        assert!(until(SOON, || shown() == expected && runs(dc)), "{:?} {:?}", shown(), report(self.proxy));
+        arrives(self.proxy, dc, dr, 1);
+
+        self.text.push_str("tls = { ca = \"/nowhere/ca.pem\" }\n");
+        fs::write(self.proxy.config_file(), &self.text).unwrap();
+        let refused = self.proxy.command(&["reload"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains("TLS of link 'dr'"), "{said}");
+
+        dr.sql(&format!("ALTER USER {REPLICATION_USER}@'%' IDENTIFIED BY 'another'")).unwrap();
+        let at = good.rfind(SITE_PASSWORD).unwrap();
+        self.text = good;
+        self.text.replace_range(at..at + SITE_PASSWORD.len(), "another");
+        let said = self.reload();
+        assert!(said.contains("link.dr.password") && said.contains("link.dr.heartbeat"), "{said}");
+        let old = "SELECT GROUP_CONCAT(CONCAT('KILL ', ID) SEPARATOR ';') FROM information_schema.PROCESSLIST WHERE USER = 'repl_user'";
+        let kills = dr.value(old).unwrap().unwrap_or_default();
+        // Some may have gone by themselves.
+        kills.split(';').for_each(|kill| drop(dr.sql(kill)));
+        arrives(self.proxy, dc, dr, 2);
+        expect(self.proxy, "Running");
+    }
+
+    /// The same site, by its proxy.
+    fn the_road_changes(&mut self, lab: &Lab, dc: &Node, dr: &Node) {
+        let proxy = Proxy::start_with(lab, Site::Dr, "");
+        let (nodes, road) = (dr.address().to_string(), replication_address(lab, Site::Dr).to_string());
+        let at = self.text.rfind(&nodes).unwrap();
+        self.text.replace_range(at..at + nodes.len(), &road);
+        assert_eq!(self.reload(), "in force now: link.dr.remote");
+        let there = || is(self.proxy, "Running") && report(self.proxy).remote == road;
+        assert!(until(SOON, there), "{:?}", report(self.proxy));
+        arrives(self.proxy, dc, dr, 3);
+        drop(proxy);
+    }
+
+    /// Stopped at once, and removed where the service user may.
+    fn it_leaves(&mut self, without: String, dc: &Node, dr: &Node) {
+        self.text = without;
+        assert_eq!(self.reload(), "in force now: link.dr");
+        let stays = || is(self.proxy, "Leaving") && report(self.proxy).remedy.contains("RELOAD");
+        assert!(until(SOON, stays), "{:?}", report(self.proxy));
+        assert!(!runs(dc) && channels(dc) == 1);
+        let refused = self.proxy.command(&["link", "start", "dr"]);
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("gone from the configuration"), "{refused:?}");
+        dc.sql("GRANT RELOAD ON *.* TO maxuser@'%'").unwrap();
+        succeeded(&self.proxy.command(&["link", "retry", "dr"]));
+        assert!(until(SOON, || channels(dc) == 0 && report(self.proxy).link.is_empty()), "{:?}", report(self.proxy));
+        // Nobody holds the lease of links that there are not.
+        let free = "SELECT IS_USED_LOCK('oarlock.links') IS NULL";
+        assert!(until(SOON, || dc.value(free).unwrap().as_deref() == Some("1")), "{}", self.proxy.log());
+        dr.sql(&format!("ALTER USER {REPLICATION_USER}@'%' IDENTIFIED BY '{SITE_PASSWORD}'")).unwrap();
+    }
 }

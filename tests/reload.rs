@@ -7,16 +7,21 @@ mod support;
 #[path = "support/sysbench.rs"]
 mod sysbench;
 
+use std::collections::BTreeSet;
 use std::fs::{self, Permissions};
-use std::net::{SocketAddrV4, TcpStream};
+use std::net::{SocketAddrV4, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
+use mysql_async::prelude::Queryable;
 use oarlock::lab::{Lab, SERVICE_USER, SITE_PASSWORD, Site, until};
-use support::{Proxy, client, path, succeeded};
+use support::{Proxy, client, connect, path, succeeded};
 use sysbench::{sysbench, undisturbed};
 
+/// Sessions that lend each other their connections: more than there are of these.
+const LENDERS: usize = 24;
 /// How long sysbench runs: several times what all that is tried takes.
 const SECONDS: &str = "--time=25";
 const SOON: Duration = Duration::from_secs(20);
@@ -50,6 +55,7 @@ fn all_changes_under_load() {
         site.limits_change();
         site.times_and_policies_change();
         site.listeners_come_and_go();
+        site.operators_go_elsewhere(&certificate, &key);
         site.the_writer_goes();
         site.it_comes_back(third);
         assert!(!load.is_finished(), "all of it was to be under load: {:?}", begun.elapsed());
@@ -57,6 +63,7 @@ fn all_changes_under_load() {
     });
     println!("{} transactions\n{report}", undisturbed(&report));
     site.connections_become_fewer();
+    site.connections_are_lent();
 }
 
 fn renew(certificate: &str, key: &str, address: &str) {
@@ -246,6 +253,82 @@ impl Scene<'_> {
         });
         let listed = || succeeded(&self.proxy.command(&["list", "services"]));
         assert!(until(SOON, || !listed().contains("second")), "{}", listed());
+    }
+
+    /// The answer comes where it was asked for; from then on others are given elsewhere.
+    fn operators_go_elsewhere(&mut self, certificate: &str, key: &str) {
+        let before = self.file.clone();
+        let at = |port: u16| SocketAddrV4::new(*self.proxy.address().ip(), port);
+        let (here, there, console) = (self.proxy.admin(), at(4018), at(4009));
+        let nobodys = TcpListener::bind(at(4019)).unwrap();
+        let line = format!("address = \"{here}\"");
+        self.change(&line, &format!("address = \"{}\"", nobodys.local_addr().unwrap()));
+        fs::write(self.proxy.config_file(), &self.file).unwrap();
+        let refused = self.proxy.command(&["reload"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && said.contains("cannot listen on the admin address"), "{said}");
+
+        self.file = before.clone();
+        let tls = format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\" }}");
+        self.change(&line, &format!("address = \"{there}\"\nconsole = \"{console}\"\n{tls}"));
+        let said = self.reload();
+        assert!(said.starts_with("in force now: admin.address, admin.console, admin.tls, "), "{said}");
+        assert!(until(SOON, || TcpStream::connect(here).is_err()), "nobody answers there any more");
+        let ask = |arguments: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_oarlock"));
+            let output = command.args(arguments).args(["--admin", &there.to_string(), "--ca", certificate]).output();
+            succeeded(&output.unwrap())
+        };
+        assert!(ask(&["list", "listeners"]).contains("applications"));
+        let hosts = ["-e", "SHOW SERVERS"];
+        assert!(succeeded(&client(console, &hosts)).contains("galera-73"));
+
+        self.file = before;
+        fs::write(self.proxy.config_file(), &self.file).unwrap();
+        let said = ask(&["reload"]);
+        assert!(said.starts_with("in force now: admin.address, admin.console, admin.tls, "), "{said}");
+        for gone in [there, console] {
+            assert!(until(SOON, || TcpStream::connect(gone).is_err()), "{gone}");
+        }
+        assert!(self.proxy.command(&["list", "servers"]).status.success());
+    }
+
+    /// Those lend their connections who have come since that was turned on.
+    fn connections_are_lent(&mut self) {
+        let before = self.file.clone();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let write = "SELECT CONNECTION_ID() FOR UPDATE";
+        runtime.block_on(async {
+            let mut one = connect(self.proxy.address()).await;
+            let own: u64 = one.query_first(write).await.unwrap().unwrap();
+            self.file.push_str(
+                "\n[limits]\nconnections_max = 8\nconnection_wait = \"10s\"\n\n[read-write-split]\nmultiplex = true\n",
+            );
+            let said = self.reload();
+            assert!(said.contains("read-write-split.multiplex") && !said.contains("after a restart"), "{said}");
+            let mut many = Vec::new();
+            for _ in 0..LENDERS {
+                many.push(connect(self.proxy.address()).await);
+            }
+            for _ in 0..2 {
+                for lender in &mut many {
+                    lender.query_drop(write).await.unwrap();
+                }
+            }
+            assert_eq!(one.query_first(write).await.unwrap(), Some(own), "it has come before");
+
+            self.file = before;
+            assert!(self.reload().contains("read-write-split.multiplex"));
+            let mut own = BTreeSet::new();
+            for lender in &mut many {
+                own.extend(lender.query_first::<u64, _>(write).await.unwrap());
+            }
+            assert_eq!(own.len(), LENDERS, "each has its own");
+            for lender in &mut many {
+                let again: u64 = lender.query_first(write).await.unwrap().unwrap();
+                assert!(own.contains(&again), "and keeps it");
+            }
+        });
     }
 
     /// Who has one keeps it, and nobody gets another.

@@ -12,7 +12,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use subtle::ConstantTimeEq;
 
-use crate::config::model::Admin;
+use crate::config::secret::Secret;
 
 /// What a request is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,9 +34,11 @@ pub enum Refusal {
     ForeignName,
 }
 
-/// Whether a request with these headers is heard.
-pub fn admit(admin: &Admin, wish: Wish, headers: &HeaderMap) -> Result<(), Refusal> {
-    match (&admin.token, wish) {
+/// Whether a request with these headers is heard, which has come in at this address. Where another address is about to take its place, there
+/// may be no token any more for this one.
+pub fn admit(token: Option<&Secret>, at: IpAddr, wish: Wish, headers: &HeaderMap) -> Result<(), Refusal> {
+    match (token, wish) {
+        (None, _) if !at.is_loopback() => Err(Refusal::NoToken),
         (None, Wish::Order) => {
             if is_plain(headers) {
                 Ok(())
@@ -45,7 +47,7 @@ pub fn admit(admin: &Admin, wish: Wish, headers: &HeaderMap) -> Result<(), Refus
             }
         }
         (None, Wish::Look) => Ok(()),
-        (Some(_), Wish::Look) if admin.address.ip().is_loopback() => Ok(()),
+        (Some(_), Wish::Look) if at.is_loopback() => Ok(()),
         (Some(token), _) => {
             let given = bearer(headers).ok_or(Refusal::NoToken)?;
             let is_right: bool = given.as_bytes().ct_eq(token.reveal().as_bytes()).into();
@@ -93,17 +95,14 @@ impl IntoResponse for Refusal {
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
-
     use super::*;
-    use crate::config::secret::Secret;
 
     #[test]
     fn hears_who_may_be_heard() {
         use Refusal::{ForeignName, NoToken, WrongToken};
         use Wish::{Look, Order};
-        const LOCAL: &str = "127.0.0.1:4008";
-        const OPEN: &str = "192.168.56.70:4008";
+        const LOCAL: &str = "127.0.0.1";
+        const OPEN: &str = "192.168.56.70";
         let right = Some("Bearer 0123456789abcdef");
         for (address, token, wish, authorization, expected) in [
             (LOCAL, false, Order, None, Ok(())),
@@ -116,15 +115,19 @@ mod tests {
             (LOCAL, true, Order, Some("Bearer 0123456789abcde"), Err(WrongToken)),
             (LOCAL, true, Order, Some("Bearer "), Err(WrongToken)),
             (LOCAL, true, Order, Some("Basic 0123456789abcdef"), Err(NoToken)),
+            (OPEN, false, Look, None, Err(NoToken)),
+            (OPEN, false, Order, None, Err(NoToken)),
             (OPEN, true, Look, None, Err(NoToken)),
             (OPEN, true, Look, right, Ok(())),
         ] {
-            let address: SocketAddr = address.parse().unwrap();
             let token = token.then(|| Secret::new("0123456789abcdef".to_owned()));
             let mut headers = HeaderMap::new();
             authorization.map(|text| headers.insert(AUTHORIZATION, text.parse().unwrap()));
-            let admin = Admin { address, console: None, token, tls: None };
-            assert_eq!(admit(&admin, wish, &headers), expected, "{address} {wish:?} {authorization:?}");
+            assert_eq!(
+                admit(token.as_ref(), address.parse().unwrap(), wish, &headers),
+                expected,
+                "{address} {wish:?} {authorization:?}"
+            );
         }
         for (host, is_heard) in [
             ("127.0.0.1:4008", true),
@@ -136,10 +139,9 @@ mod tests {
             ("127.0.0.1.example.com", false),
             ("localhost.example.com:4008", false),
         ] {
-            let admin = Admin { address: LOCAL.parse().unwrap(), console: None, token: None, tls: None };
             let headers: HeaderMap = [(HOST, host.parse().unwrap())].into_iter().collect();
             let expected = if is_heard { Ok(()) } else { Err(ForeignName) };
-            assert_eq!(admit(&admin, Order, &headers), expected, "{host}");
+            assert_eq!(admit(None, LOCAL.parse().unwrap(), Order, &headers), expected, "{host}");
         }
     }
 }

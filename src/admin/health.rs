@@ -1,6 +1,6 @@
 //! Whether the process lives, and whether it can serve writes: for what starts it, and for what sends clients to it.
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::cluster::view::ClusterView;
 
@@ -21,6 +21,15 @@ pub enum Stage {
 pub async fn reached(mut stages: watch::Receiver<Stage>, wanted: Stage) {
     if stages.wait_for(|stage| *stage == wanted).await.is_err() {
         std::future::pending().await
+    }
+}
+
+/// Waits until the place where operators are answered is given up, or another process answers them.
+pub async fn ends(stages: watch::Receiver<Stage>, over: oneshot::Receiver<()>) {
+    tokio::select! {
+        () = reached(stages, Stage::Relieved) => {}
+        // Whoever has opened it has let go of it.
+        _ = over => {}
     }
 }
 

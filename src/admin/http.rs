@@ -22,7 +22,7 @@ use axum::routing::{delete, get, post, put};
 use axum::{Json, Router};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::door::{self, Refusal, Wish};
 use super::health::{self, Stage};
@@ -143,10 +143,16 @@ const PAGE_POLICY: (HeaderName, &str) = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src 'self'; img-src data:; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
 );
 
-/// Answers on this socket, within TLS if that is spoken, until another process has taken over.
-pub async fn serve(socket: TcpListener, tls: Option<ServerTls>, sources: Sources) -> std::io::Result<()> {
-    let relieved = health::reached(sources.stage.clone(), Stage::Relieved);
-    let guarded = |wish| middleware::from_fn_with_state((sources.config.clone(), wish), guard);
+/// Answers on this socket, within TLS if that is spoken, until it is over or another process has taken over.
+pub async fn serve(
+    socket: TcpListener,
+    tls: Option<ServerTls>,
+    sources: Sources,
+    over: oneshot::Receiver<()>,
+) -> std::io::Result<()> {
+    let ends = health::ends(sources.stage.clone(), over);
+    let at = socket.local_addr()?.ip();
+    let guarded = |wish| middleware::from_fn_with_state((sources.config.clone(), at, wish), guard);
     let looks = Router::new()
         .route("/v1/site", get(async |State(sources): State<Sources>| Json(site::site(&sources))))
         .route("/v1/servers", get(async |State(sources): State<Sources>| Json(servers(&sources))))
@@ -178,14 +184,18 @@ pub async fn serve(socket: TcpListener, tls: Option<ServerTls>, sources: Sources
         .route("/ready", get(async |State(sources): State<Sources>| is_ready(&sources)));
     let routes = open.merge(looks).merge(orders).with_state(sources);
     match tls {
-        Some(tls) => axum::serve(SecureListener::new(socket, tls)?, routes).with_graceful_shutdown(relieved).await,
-        None => axum::serve(socket, routes).with_graceful_shutdown(relieved).await,
+        Some(tls) => axum::serve(SecureListener::new(socket, tls)?, routes).with_graceful_shutdown(ends).await,
+        None => axum::serve(socket, routes).with_graceful_shutdown(ends).await,
     }
 }
 
 /// Lets in who may be heard.
-async fn guard(State((config, wish)): State<(Live, Wish)>, request: Request, next: Next) -> Result<Response, Refusal> {
-    door::admit(&config.load().admin, wish, request.headers())?;
+async fn guard(
+    State((config, at, wish)): State<(Live, IpAddr, Wish)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Refusal> {
+    door::admit(config.load().admin.token.as_ref(), at, wish, request.headers())?;
     Ok(next.run(request).await)
 }
 

@@ -11,12 +11,11 @@ use super::succession::Sockets;
 use super::{StartError, tls};
 use crate::config::Config;
 use crate::config::model::{Listener, Service};
-use crate::net::listener;
 use crate::net::proxy_header::Balancers;
 use crate::session::entrance::{Entrance, ListenerTls};
 use crate::session::registry::Registry;
 
-/// All listening sockets of the process, those of operators too, to be passed on. As long as one is here it is open.
+/// The listening sockets of the process, to be passed on. As long as one is here it is open.
 #[derive(Clone, Default)]
 pub(super) struct Doors(Arc<ArcSwap<Vec<Arc<TcpListener>>>>);
 
@@ -31,42 +30,30 @@ pub(super) struct Change {
 }
 
 impl Doors {
-    /// Those that have been bound.
-    pub(super) fn new(sockets: Vec<TcpListener>) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(sockets.into_iter().map(Arc::new).collect())))
-    }
-
     /// What they are now.
     pub(super) fn held(&self) -> Arc<Vec<Arc<TcpListener>>> {
         self.0.load_full()
     }
 
     /// Binds what is new. A listener that is at another place may have the address of one that is not there any more.
-    pub(super) fn prepare(&self, old: &Config, next: &Config) -> Result<Change, String> {
-        let held = self.held();
-        let before = open_addresses(old);
-        let find = |address: SocketAddr| {
-            let known = before.iter().any(|(_, other)| *other == address);
-            held.iter().find(|socket| known && socket.local_addr().is_ok_and(|at| at == address))
-        };
+    pub(super) fn prepare(&self, old: &Config, next: &Config, sockets: &mut Sockets) -> Result<Change, String> {
+        let (held, before, after) = (self.held(), open_addresses(old), open_addresses(next));
         let (mut kept, mut opened) = (Vec::new(), Vec::new());
-        let after = open_addresses(next);
         for (place, address) in &after {
             let fail = |error: io::Error| {
                 format!("listener '{}' cannot listen on {address}: {error}", next.listeners[*place].name)
             };
-            let socket = match find(*address) {
+            let here = |socket: &&Arc<TcpListener>| socket.local_addr().is_ok_and(|at| at == *address);
+            let stays = held.iter().find(here).filter(|_| before.contains(&(*place, *address)));
+            kept.push(match stays {
                 Some(socket) => socket.clone(),
-                None => Arc::new(listener::bind(*address).map_err(fail)?),
-            };
-            if !before.contains(&(*place, *address)) {
-                opened.push((*place, socket.try_clone().map_err(fail)?));
-            }
-            kept.push(socket);
+                None => {
+                    let socket = sockets.bind(*address).map_err(fail)?;
+                    opened.push((*place, socket.try_clone().map_err(fail)?));
+                    Arc::new(socket)
+                }
+            });
         }
-        let of_clients =
-            |socket: &TcpListener| before.iter().any(|(_, address)| socket.local_addr().is_ok_and(|at| at == *address));
-        kept.extend(held.iter().filter(|socket| !of_clients(socket)).cloned());
         let stays = |place: usize| after.iter().any(|(other, _)| *other == place);
         let shut = before.iter().map(|(place, _)| *place).filter(|place| !stays(*place)).collect();
         Ok(Change { held: kept, opened, shut })
@@ -92,12 +79,15 @@ fn open_addresses(config: &Config) -> Vec<(usize, SocketAddr)> {
 }
 
 /// Binds all listeners of a process that begins.
-pub(super) fn bind(config: &Config, sockets: &mut Sockets) -> Result<Vec<Opening>, StartError> {
-    let bind = |(place, listener): (usize, &Listener)| {
-        let what = format!("listener '{}' cannot listen on {}", listener.name, listener.address);
-        Ok((place, sockets.bind(listener.address).map_err(StartError::of(what))?))
-    };
-    config.listeners.iter().enumerate().map(bind).collect()
+pub(super) fn bind(config: &Config, sockets: &mut Sockets) -> Result<(Doors, Vec<Opening>), StartError> {
+    let (mut held, mut openings) = (Vec::new(), Vec::new());
+    for (place, Listener { name, address, .. }) in config.listeners.iter().enumerate() {
+        let fail = |error| StartError::of(format!("listener '{name}' cannot listen on {address}"))(error);
+        let socket = sockets.bind(*address).map_err(fail)?;
+        held.push(Arc::new(socket.try_clone().map_err(fail)?));
+        openings.push((place, socket));
+    }
+    Ok((Doors(Arc::new(ArcSwap::from_pointee(held))), openings))
 }
 
 /// What clients get at each listener; or what is wrong with the files of its TLS, in words.

@@ -10,13 +10,15 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::doors::{self, Doors};
+use super::operators::Operators;
+use super::succession::Sockets;
 use super::{DataPlane, Shared, service, settings, tls};
 use crate::admin::health::Stage;
 use crate::admin::reload::Report;
 use crate::cluster::judge::Observation;
 use crate::cluster::probe::Probe;
 use crate::config::{self, Config, differences, in_force};
-use crate::net::tls::{ClientTls, ServerTls};
+use crate::net::tls::ClientTls;
 use crate::session::worker;
 use crate::telemetry::log;
 
@@ -25,7 +27,7 @@ pub(super) struct Reload {
     path: PathBuf,
     shared: Shared,
     data: Arc<worker::Shared>,
-    admin_tls: Option<ServerTls>,
+    operators: Operators,
     doors: Doors,
     stage: watch::Receiver<Stage>,
 }
@@ -36,10 +38,10 @@ impl Reload {
         path: PathBuf,
         shared: Shared,
         data: &DataPlane,
-        admin_tls: Option<ServerTls>,
+        operators: Operators,
         stage: watch::Receiver<Stage>,
     ) -> Self {
-        Self { path, shared, data: data.shared.clone(), admin_tls, doors: data.doors.clone(), stage }
+        Self { path, shared, data: data.shared.clone(), operators, doors: data.doors.clone(), stage }
     }
 
     /// Reads the file again.
@@ -72,8 +74,12 @@ impl Reload {
         if (&next.site.user, &next.site.password) != (&old.site.user, &old.site.password) {
             self.try_login(&next).await?;
         }
-        let change = self.doors.prepare(&old, &next)?;
-        let mut waiting = differences(&next, &new);
+        let (admin_had_tls, admin_has_tls) = (old.admin.tls.is_some(), to_operators.is_some());
+        let held = self.doors.held().iter().cloned().chain(self.operators.held()).collect::<Vec<_>>();
+        let mut sockets = Sockets::of(held).map_err(|error| format!("no sockets: {error}"))?;
+        let change = self.doors.prepare(&old, &next, &mut sockets)?;
+        let desks = self.operators.prepare(&next, to_operators, &mut sockets)?;
+        let waiting = differences(&next, &new);
         let mut applied: Vec<String> = differences(&old, &next).into_iter().collect();
         applied.extend(certificates(&old, &next));
         if let (Some(tls), Some(fresh)) = (&self.data.node_tls, to_nodes) {
@@ -81,15 +87,14 @@ impl Reload {
             applied.push("certificates of nodes".to_owned());
         }
         applied.extend(links);
-        if let (Some(tls), Some(fresh)) = (&self.admin_tls, to_operators) {
-            tls.renew(&fresh);
-            waiting.retain(|setting| !setting.starts_with("admin.tls."));
+        if admin_had_tls && admin_has_tls {
             applied.push("certificate of the admin address".to_owned());
         }
         log::set(next.site.log);
         self.data.settings.store(Arc::new(settings(&next)));
         let passwords_change = next.accounts != old.accounts;
         self.data.entrances.store(Arc::new(entrances));
+        self.operators.carry_out(desks);
         self.shared.config.put(next);
         self.doors.carry_out(change, &self.data.registry);
         if passwords_change {

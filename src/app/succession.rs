@@ -21,6 +21,7 @@ use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::doors::Doors;
+use super::operators::Operators;
 use crate::cluster::view::ViewHandle;
 use crate::config::Config;
 use crate::net::listener;
@@ -43,33 +44,28 @@ pub(super) fn meeting_point(config: &Config) -> PathBuf {
     config.site.state_dir.join(format!("{}.takeover", config.site.name))
 }
 
-/// Listening sockets: those of the process before this one, or new ones; and what is to be passed on of them.
+/// Listening sockets that are there already, be it of the process before this one, and new ones.
 #[derive(Default)]
-pub(super) struct Sockets {
-    inherited: Vec<TcpListener>,
-    bound: Vec<TcpListener>,
-}
+pub(super) struct Sockets(Vec<TcpListener>);
 
 impl Sockets {
     /// With those that a process has passed.
     pub(super) fn inherit(past: &mut Predecessor) -> Self {
-        Self { inherited: std::mem::take(&mut past.sockets), bound: Vec::new() }
+        Self(std::mem::take(&mut past.sockets))
+    }
+
+    /// With those that this process has.
+    pub(super) fn of(held: impl IntoIterator<Item = Arc<TcpListener>>) -> io::Result<Self> {
+        held.into_iter().map(|socket| socket.try_clone()).collect::<Result<_, _>>().map(Self)
     }
 
     /// One that listens on this address.
     pub(super) fn bind(&mut self, address: SocketAddr) -> io::Result<TcpListener> {
         let listens = |socket: &TcpListener| socket.local_addr().is_ok_and(|at| at == address);
-        let socket = match self.inherited.iter().position(listens) {
-            Some(place) => self.inherited.swap_remove(place),
-            None => listener::bind(address)?,
-        };
-        self.bound.push(socket.try_clone()?);
-        Ok(socket)
-    }
-
-    /// All that have been bound. What nobody wanted of the inherited ones is closed.
-    pub(super) fn bound(self) -> Vec<TcpListener> {
-        self.bound
+        match self.0.iter().position(listens) {
+            Some(place) => Ok(self.0.swap_remove(place)),
+            None => listener::bind(address),
+        }
     }
 }
 
@@ -103,8 +99,10 @@ impl Program {
 
 /// What a process has to pass on.
 pub(super) struct Estate {
-    /// Its listening sockets.
+    /// The sockets where clients come.
     pub(super) doors: Doors,
+    /// And those where operators do.
+    pub(super) operators: Operators,
     /// Knows the ids of its sessions.
     pub(super) registry: Arc<Registry>,
 }
@@ -157,7 +155,8 @@ async fn introduce(stream: UnixStream, estate: &Estate) -> io::Result<Successor>
         return Err(io::Error::other(format!("it runs as user {peer}, this one as {own}")));
     }
     let words = format!("{HELLO}{}\n", estate.registry.last_id());
-    within(WORD_MAX, pass(&stream, &words, &estate.doors.held())).await?;
+    let sockets = [&**estate.doors.held(), &estate.operators.held()].concat();
+    within(WORD_MAX, pass(&stream, &words, &sockets)).await?;
     let (read, answers) = stream.into_split();
     let mut said = BufReader::new(read).lines();
     match within(READY_MAX, said.next_line()).await?.as_deref() {

@@ -60,6 +60,9 @@ fn compare(path: &str, old: &Table, new: &Table, names: &mut BTreeSet<String>) {
         let name = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
         match (old.get(key), new.get(key)) {
             (Some(Value::Table(old)), Some(Value::Table(new))) => compare(&name, old, new, names),
+            // Of the blocks that there may be several of there are some in one only.
+            (Some(Value::Table(old)), None) if path.is_empty() => compare(&name, old, &Table::new(), names),
+            (None, Some(Value::Table(new))) if path.is_empty() => compare(&name, &Table::new(), new, names),
             (old, new) if old != new => {
                 names.insert(name);
             }

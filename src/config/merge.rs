@@ -1,12 +1,12 @@
 //! What comes in force when the configuration is read again (pure): of the new one all that can change while the process runs, and of
 //! the old one the rest. What that leaves out is what [`super::differences`] finds between this and the new one.
 
-use super::model::{Cluster, Config, LISTENER_PLACES_MAX, Listener, Node, PLACES_MAX, ReadWriteSplit, Site};
+use super::model::{Cluster, Config, LISTENER_PLACES_MAX, Listener, Node, PLACES_MAX, Site};
 
 /// The configuration that is in force after `old`, where the file says `new`. Nodes and listeners keep their places: one that is gone
 /// from the file leaves. A node of the same name at another address is another node; a listener is the same one.
 pub fn in_force(old: &Config, new: &Config) -> Result<Config, String> {
-    let mut config = Config {
+    Ok(Config {
         site: Site {
             user: new.site.user.clone(),
             password: new.site.password.clone(),
@@ -18,17 +18,12 @@ pub fn in_force(old: &Config, new: &Config) -> Result<Config, String> {
         nodes: nodes(&old.nodes, &new.nodes)?,
         accounts: new.accounts.clone(),
         listeners: listeners(&old.listeners, &new.listeners)?,
-        // Sessions that lend their connections ask nodes for more from their beginning.
-        read_write_split: ReadWriteSplit { multiplex: old.read_write_split.multiplex, ..new.read_write_split.clone() },
+        links: new.links.clone(),
+        read_write_split: new.read_write_split.clone(),
         replication: new.replication.clone(),
+        admin: new.admin.clone(),
         limits: new.limits.clone(),
-        ..old.clone()
-    };
-    // Where others get at the address, there must be one.
-    if new.admin.token.is_some() || old.admin.address.ip().is_loopback() {
-        config.admin.token = new.admin.token.clone();
-    }
-    Ok(config)
+    })
 }
 
 fn nodes(old: &[Node], new: &[Node]) -> Result<Box<[Node]>, String> {

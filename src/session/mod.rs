@@ -41,6 +41,7 @@ mod replay;
 mod replica;
 mod reply;
 mod resume;
+mod spell;
 mod stall;
 mod state;
 pub mod task;

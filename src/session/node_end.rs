@@ -165,11 +165,12 @@ impl Task {
     }
 
     /// Lets others have the connections that the session can do without: at once if somebody waits, else when he asks.
-    pub(super) fn offer_seats(&mut self, bench: &mut Bench) {
+    /// Offers what the session can do without, if it `lends`; otherwise nothing any more.
+    pub(super) fn offer_seats(&mut self, lends: bool, bench: &mut Bench) {
         let mut wanted = NodeSet::default();
         for (place, end) in self.nodes.iter().enumerate() {
             let NodeEnd::Open(_, seat) = end else { continue };
-            seat.offer(self.machine.spare_from(place as Slot));
+            seat.offer(self.machine.spare_from(place as Slot).filter(|_| lends));
             if seat.is_offered(bench.desk.now_us) && self.worker.seats().is_wanted(seat.node()) {
                 wanted.insert(seat.node());
             }

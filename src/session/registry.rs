@@ -57,8 +57,8 @@ pub(super) enum Order {
     Spare(u32),
     /// The configuration has changed.
     Settle,
-    /// Take no clients any more.
-    Close,
+    /// Take no clients any more, and let go of this then.
+    Close(mpsc::Sender<()>),
     Drain,
     Stop,
 }
@@ -147,9 +147,13 @@ impl Registry {
         self.order_all(|| Order::Drain);
     }
 
-    /// Has no clients taken any more. Sessions go on.
-    pub fn close(&self) {
-        self.order_all(|| Order::Close);
+    /// Has no clients taken any more, and waits until none are. Sessions go on.
+    pub async fn close(&self) {
+        let (closed, mut all) = mpsc::channel(1);
+        self.order_all(|| Order::Close(closed.clone()));
+        drop(closed);
+        // Nobody says anything: all let go of it.
+        let _ = all.recv().await;
     }
 
     /// No session has had a higher id so far.

@@ -26,6 +26,7 @@ use super::errand::{Errand, Word};
 use super::machine::{ClientLost, Machine};
 use super::node_end::NodeEnd;
 use super::notice::Notice;
+use super::spell::Spell;
 use super::stall::Stall;
 use super::worker::{Bench, Worker};
 
@@ -56,6 +57,8 @@ pub(super) struct Task {
     begun: bool,
     /// The worker knows that the client has logged in.
     welcome: bool,
+    /// As it was when the session began.
+    spell: Spell,
     /// TLS with the client has begun with what the machine has not taken.
     secured: Option<Fingerprint>,
     /// The listener by which it came, by its place in the configuration.
@@ -78,6 +81,7 @@ impl Task {
         signals.begin(OTHER);
         signals.begin(CLIENT);
         notice.attend(signals.waker(OTHER));
+        let spell = worker.spell();
         Self {
             machine,
             client: Pipe::new(client),
@@ -93,6 +97,7 @@ impl Task {
             draining: false,
             begun: false,
             welcome: false,
+            spell,
             secured: None,
             listener: listener as u8,
             entrance,
@@ -176,8 +181,9 @@ impl Task {
             self.worker.welcomed(self.machine.id, self.machine.client.address);
         }
         self.watch_stall(bench);
-        if self.worker.multiplexes() {
-            self.offer_seats(bench);
+        let now = self.worker.spell();
+        if now.has_begun() {
+            self.offer_seats(now.lends(self.spell), bench);
         }
         if self.draining {
             self.machine.on_drain(&mut bench.desk);

@@ -44,6 +44,7 @@ use super::notice::{Heard, Notice};
 use super::pace::Pace;
 use super::publish::Gauges;
 use super::registry::{Order, Registry};
+use super::spell::Spell;
 use super::task::Task;
 
 /// Size of the shared read buffer in bytes.
@@ -125,7 +126,7 @@ pub(super) struct Worker {
     pub(super) published: RefCell<Box<[Gauges]>>,
     draining: Cell<bool>,
     pub(super) pace: Pace,
-    multiplexes: bool,
+    spell: Cell<Spell>,
     /// A client that takes or sends nothing for so long within a packet is cut off.
     stall_timeout: Cell<Duration>,
 }
@@ -212,7 +213,7 @@ impl Worker {
         let seats = Seats::new(PLACES_MAX, seats::share(settings.connections_max, place, workers));
         let pool = RefCell::new(Pool::new(0, Duration::ZERO));
         let sessions = RefCell::default();
-        let (doors, draining, multiplexes) = (RefCell::default(), Cell::new(false), settings.multiplex);
+        let (doors, draining) = (RefCell::default(), Cell::new(false));
         let worker = Self {
             shared,
             place,
@@ -224,7 +225,7 @@ impl Worker {
             published,
             draining,
             pace: Pace::begin(),
-            multiplexes,
+            spell: Cell::default(),
             stall_timeout: Cell::default(),
         };
         worker.settle();
@@ -239,7 +240,8 @@ impl Worker {
         let workers = self.shared.registry.workers();
         self.seats.resize(seats::share(settings.connections_max, self.place, workers));
         // What is lent comes back to the pool.
-        let kept = match self.multiplexes {
+        self.spell.set(self.spell.get().next(settings.multiplex));
+        let kept = match settings.multiplex {
             true => self.seats.share(),
             false => usize::from(limits.idle_connections_max).div_ceil(workers),
         };
@@ -286,7 +288,7 @@ impl Worker {
                 self.tell_all(|heard| heard.drain = true);
             }
             Order::Settle => self.settle(),
-            Order::Close => self.close(),
+            Order::Close(_closed) => self.close(),
             Order::Stop => {}
         }
     }
@@ -367,8 +369,9 @@ impl Worker {
         self.shared.node_tls.as_ref()
     }
 
-    pub(super) fn multiplexes(&self) -> bool {
-        self.multiplexes
+    /// Do sessions lend their connections now?
+    pub(super) fn spell(&self) -> Spell {
+        self.spell.get()
     }
 
     pub(super) fn stall_timeout(&self) -> Duration {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -14,13 +15,13 @@ use serde_json::Value;
 use sha1::{Digest, Sha1};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use super::guard::Guard;
 use super::parse::{SCHEMA, is_like, parse};
 use super::question::{Constant, Question, Refusal};
 use super::tables::{Cell, Kind, Table, VARIABLES, VERSION};
-use crate::admin::health::{self, Stage};
+use crate::admin::health;
 use crate::admin::http::{self, Sources};
 use crate::auth::native;
 use crate::replication::link::board::OrderText;
@@ -30,8 +31,9 @@ const CONNECTIONS_MAX: usize = 32;
 /// Statements that a connection has prepared at a time.
 const PREPARED_MAX: usize = 256;
 
-/// Answers on this socket until another process has taken over.
-pub async fn serve(socket: TcpListener, sources: Sources) -> io::Result<()> {
+/// Answers on this socket until it is over or another process has taken over.
+pub async fn serve(socket: TcpListener, sources: Sources, over: oneshot::Receiver<()>) -> io::Result<()> {
+    let mut ends = pin!(health::ends(sources.stage.clone(), over));
     let seats = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let ids = AtomicU32::new(1);
     loop {
@@ -39,7 +41,7 @@ pub async fn serve(socket: TcpListener, sources: Sources) -> io::Result<()> {
         let Ok(seat) = seats.clone().acquire_owned().await else { return Ok(()) };
         let (client, address) = tokio::select! {
             accepted = socket.accept() => accepted?,
-            () = health::reached(sources.stage.clone(), Stage::Relieved) => return Ok(()),
+            () = &mut ends => return Ok(()),
         };
         let console = Console {
             sources: sources.clone(),

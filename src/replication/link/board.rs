@@ -151,7 +151,7 @@ impl Board {
     /// Gives an order and waits for what comes of it.
     pub async fn order(&self, link: String, order: Order) -> Result<Answer, String> {
         let (answer, answered) = oneshot::channel();
-        let none = || "this site has no links: [[link]] sections of its configuration name them".to_owned();
+        let none = || "this process drives no links any more".to_owned();
         let course = async {
             self.orders.send(Request { link, order, answer }).await.map_err(|_| none())?;
             answered.await.map_err(|_| none())?

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::board::LinkReport;
 use super::pace::{Pace, SETTLED};
-use super::plan::{Action, Link, Plan, Site, State, plan, reached};
+use super::plan::{Action, Link, Plan, Site, State, Wish, plan, reached};
 use super::remote::{Asked, RemoteWatch};
 use super::status::{Channel, Receiver};
 use crate::cluster::view::NodeId;
@@ -18,6 +18,8 @@ use crate::gtid::Position;
 
 /// One link on its way.
 pub struct Course {
+    /// As it is configured, or was before it left.
+    pub link: model::Link,
     /// Its remote.
     pub remote: RemoteWatch,
     /// The newest plan.
@@ -29,16 +31,20 @@ pub struct Course {
     writer: Option<NodeId>,
     has_run: bool,
     is_wanted: bool,
+    /// It is gone from the configuration.
+    leaves: bool,
+    is_renewed: bool,
     /// The last that went wrong.
     error: String,
 }
 
 impl Course {
-    /// The course of the link at this place of the configuration.
-    pub fn new(config: &Live, place: usize, is_wanted: bool, wake: &Arc<Notify>) -> Self {
+    /// The course of a link.
+    pub fn new(config: &Live, link: &model::Link, is_wanted: bool, wake: &Arc<Notify>) -> Self {
         let now = Instant::now();
         Self {
-            remote: RemoteWatch::start(config.clone(), place, wake.clone()),
+            link: link.clone(),
+            remote: RemoteWatch::start(config.clone(), link.clone(), wake.clone()),
             plan: Plan::first(),
             pace: Pace::default(),
             begun: now,
@@ -46,15 +52,52 @@ impl Course {
             writer: None,
             has_run: false,
             is_wanted,
+            leaves: false,
+            is_renewed: false,
             error: String::new(),
         }
     }
 
     /// The link as the plan knows it.
-    pub fn link<'a>(&self, link: &'a model::Link) -> Link<'a> {
-        let model::Link { name, remote, user, .. } = link;
-        let tls = link.tls.as_ref().map(|tls| &tls.on_nodes);
-        Link { name, remote, user, tls, is_wanted: self.is_wanted, has_run: self.has_run }
+    pub fn link(&self) -> Link<'_> {
+        let model::Link { name, remote, user, .. } = &self.link;
+        let tls = self.link.tls.as_ref().map(|tls| &tls.on_nodes);
+        let wish = match (self.leaves, self.is_wanted) {
+            (true, _) => Wish::Leave,
+            (false, true) => Wish::Run,
+            (false, false) => Wish::Stop,
+        };
+        Link { name, remote, user, tls, wish, is_renewed: self.is_renewed, has_run: self.has_run }
+    }
+
+    /// The configuration has this for it; nothing, if it is gone from there.
+    pub fn configure(&mut self, config: &Live, link: Option<&model::Link>, wake: &Arc<Notify>) {
+        let was_gone = std::mem::replace(&mut self.leaves, link.is_none());
+        let Some(link) = link.filter(|link| was_gone || **link != self.link) else { return };
+        let before = &self.link;
+        self.is_renewed |=
+            (&link.password, link.heartbeat, link.retry) != (&before.password, before.heartbeat, before.retry);
+        // What has been replicated from another site says nothing of this one.
+        self.has_run &= link.remote.iter().any(|address| self.link.remote.contains(address));
+        // What the remote has said so far may have been another one.
+        self.remote = RemoteWatch::start(config.clone(), link.clone(), wake.clone());
+        self.link = link.clone();
+        self.try_again();
+    }
+
+    /// Is it that of this link? Servers take names without regard to case.
+    pub fn is_of(&self, link: &model::Link) -> bool {
+        self.link.name.eq_ignore_ascii_case(&link.name)
+    }
+
+    /// Is it gone from the configuration?
+    pub fn leaves(&self) -> bool {
+        self.leaves
+    }
+
+    /// Should it run, as far as operators have said?
+    pub fn is_wanted(&self) -> bool {
+        self.is_wanted
     }
 
     /// An operator wants it to run, or not to.
@@ -75,19 +118,19 @@ impl Course {
     }
 
     /// Plans anew.
-    pub fn follow(&mut self, link: &model::Link, site: Site<'_>) {
-        let channel = channel(link, site);
+    pub fn follow(&mut self, site: Site<'_>) {
+        let channel = channel(&self.link, site);
         self.has_run |= channel.is_some_and(|channel| channel.receiver == Receiver::Connected);
         if let Some(error) = channel.and_then(Channel::error) {
             self.error = error.to_string();
         }
         let is_source = |address: &&Address| channel.is_some_and(|channel| channel.source.is_at(address));
-        let first = link.remote.iter().find(is_source).cloned();
-        self.remote.next_for(Asked { reached: reached(self.link(link), site), first });
-        let plan = plan(self.link(link), site, &self.remote.seen());
+        let first = self.link.remote.iter().find(is_source).cloned();
+        self.remote.next_for(Asked { reached: reached(self.link(), site), first });
+        let plan = plan(self.link(), site, &self.remote.seen());
         if (plan.state, site.writer) != (self.plan.state, self.writer) {
             self.since = Instant::now();
-            log(&link.name, &plan);
+            log(&self.link.name, &plan);
         }
         if plan.state == State::Waiting {
             self.remote.ask();
@@ -112,14 +155,16 @@ impl Course {
         if failure.is_some() || is_again {
             self.pace.tried((discriminant(action), action.node()), self.begun.elapsed());
         }
-        if let Some(failure) = failure {
-            self.error = failure;
+        match failure {
+            Some(failure) => self.error = failure,
+            None => self.is_renewed &= !matches!(action, Action::Start(_)),
         }
     }
 
     /// The link for operators.
-    pub fn report(&self, link: &model::Link, site: Site<'_>, lease: &str, is_standby: bool) -> LinkReport {
-        let position = reached(self.link(link), site);
+    pub fn report(&self, site: Site<'_>, lease: &str, is_standby: bool) -> LinkReport {
+        let link = &self.link;
+        let position = reached(self.link(), site);
         let remote = self.remote.seen();
         LinkReport {
             link: link.name.to_string(),

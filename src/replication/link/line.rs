@@ -53,14 +53,13 @@ impl Line {
     }
 
     /// The lease can be taken on it, and shows something of these links.
-    pub fn of_driver(self, links: &[Link], signature: &str) -> Self {
-        let links = links.iter().map(|link| link.name.clone()).collect();
+    pub fn of_driver(self, links: Vec<Box<str>>, signature: &str) -> Self {
         Self { links, signature: signature.into(), ..self }
     }
 
-    /// Whoever connects from now on does it as on this line.
+    /// Whoever connects from now on does it as on this line, and it shows something of the same links.
     pub fn renew(&mut self, other: Self) {
-        self.opts = other.opts;
+        (self.opts, self.links) = (other.opts, other.links);
     }
 
     /// To a remote, as the link's own user.
@@ -158,10 +157,12 @@ impl Line {
         Ok((holder(own, signed, id, address), wanted))
     }
 
-    /// Shows whether a link should run, for as long as the connection lives.
+    /// Shows whether a link should run, for as long as the connection lives. A lock that is held twice would have to be released twice.
     pub async fn show(&mut self, link: &str, is_wanted: bool) -> Result<(), Trouble> {
         let (new, old) = (mark(link, is_wanted), mark(link, !is_wanted));
-        self.pairs(&format!("SELECT GET_LOCK('{new}', 0), RELEASE_LOCK('{old}')")).await.map(drop)
+        self.pairs(&format!("SELECT RELEASE_LOCK('{new}'), GET_LOCK('{new}', 0), RELEASE_LOCK('{old}')"))
+            .await
+            .map(drop)
     }
 
     /// Takes the lease for this connection, if nobody has it: signed first, so that it is never without a signature.

@@ -22,10 +22,23 @@ pub struct Link<'a> {
     pub user: &'a str,
     /// The files of nodes for TLS with the remote, if that is spoken.
     pub tls: Option<&'a ClientTls>,
-    /// Should it run? An operator can stop it.
-    pub is_wanted: bool,
+    /// What is to become of it.
+    pub wish: Wish,
+    /// Have settings changed that a server does not show, such as the password, since it was started?
+    pub is_renewed: bool,
     /// Has it replicated before, perhaps without a transaction to show for it?
     pub has_run: bool,
+}
+
+/// What is to become of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// It runs.
+    Run,
+    /// An operator has stopped it.
+    Stop,
+    /// It is gone from the configuration, and so from all nodes.
+    Leave,
 }
 
 /// The nodes of this site, by [`NodeId`].
@@ -101,6 +114,8 @@ pub enum State {
     Blocked,
     /// An operator has stopped it.
     Stopped,
+    /// It is being removed from all nodes.
+    Leaving,
 }
 
 impl State {
@@ -115,6 +130,7 @@ impl State {
             Self::Broken => "Broken",
             Self::Blocked => "Blocked",
             Self::Stopped => "Stopped",
+            Self::Leaving => "Leaving",
         }
     }
 }
@@ -178,6 +194,9 @@ const NOT_IN_BINLOG: u16 = 1236;
 /// What the link is doing, and what to do next.
 pub fn plan(link: Link<'_>, site: Site<'_>, remote: &Remote) -> Plan {
     let case = Case { link, site, remote };
+    if link.wish == Wish::Leave {
+        return case.leave();
+    }
     let plan = case.elsewhere().and_then(|()| case.on_writer());
     let mut plan = plan.unwrap_or_else(|plan| plan);
     plan.action = plan.action.or_else(|| case.leftover());
@@ -241,7 +260,7 @@ impl<'a> Case<'a> {
     pub(super) fn elsewhere(&self) -> Result<(), Plan> {
         let active =
             |node: &Node| node.current().and_then(|s| s.channel(self.link.name)).is_some_and(Channel::is_active);
-        if !self.link.is_wanted {
+        if self.link.wish != Wish::Run {
             let found = self.nodes().find(|(_, node)| active(node));
             let why = "an operator has stopped it";
             let remedy = format!("oarlock link start {}", self.link.name);
@@ -283,7 +302,14 @@ impl<'a> Case<'a> {
     fn of_channel(&self, writer: NodeId, status: &'a NodeStatus, channel: &Channel) -> Plan {
         let again = || self.may_start(writer, status).ok();
         if let Some(what) = self.is_changed(channel) {
-            return Plan::new(State::Starting, format!("it was changed by hand: {what}")).then(again());
+            let plan = Plan::new(State::Starting, format!("it is not as configured: {what}"));
+            return match self.may_start(writer, status) {
+                // What comes from elsewhere must not go on while a person is waited for.
+                Err(why) if why.state == State::Blocked => {
+                    why.then(channel.is_active().then_some(Action::Stop(writer)))
+                }
+                start => plan.then(start.ok()),
+            };
         }
         if let Some(error) = &channel.apply_error {
             let remedy = "make the rows agree, and then `oarlock link retry NAME`; or `oarlock link skip NAME`";
@@ -329,9 +355,10 @@ impl<'a> Case<'a> {
         let tls = || match (&channel.source.tls, self.link.tls.map(SourceTls::of)) {
             (None, Some(_)) => Some("it speaks no TLS".to_owned()),
             (Some(_), None) => Some("it speaks TLS".to_owned()),
-            (found, wanted) => (*found != wanted).then(|| "its TLS is not as configured".to_owned()),
+            (found, wanted) => (*found != wanted).then(|| "its TLS is another".to_owned()),
         };
-        self.is_elsewhere(&channel.source).or_else(tls)
+        let renewed = || self.link.is_renewed.then(|| "its settings are older ones".to_owned());
+        self.is_elsewhere(&channel.source).or_else(tls).or_else(renewed)
     }
 
     /// What is not that of the link where a connection replicates from, and how.
@@ -342,6 +369,31 @@ impl<'a> Case<'a> {
             Some(format!("its user is '{}'", source.user))
         } else {
             (!source.by_slave_position).then(|| "it does not go by MASTER_USE_GTID=slave_pos".to_owned())
+        }
+    }
+
+    /// A link that nobody wants any more: stopped wherever it runs, and then removed. Where that can't be, a restart of the server would
+    /// start it again.
+    fn leave(&self) -> Plan {
+        let plan = Plan::new(State::Leaving, "it is gone from the configuration");
+        let found = self.nodes().filter_map(|(id, node)| Some((id, node, self.channel(node.current()?)?)));
+        let found = found.min_by_key(|(_, node, channel)| (!channel.is_active(), !node.may_remove));
+        match found {
+            Some((id, _, channel)) if channel.is_active() => plan.then(Some(Action::Stop(id))),
+            Some((id, node, _)) if node.may_remove => plan.then(Some(Action::Remove(id))),
+            Some((_, node, _)) => {
+                let why =
+                    format!("it is gone from the configuration, and stopped on {}, but not removed there", node.name);
+                let remedy = "GRANT RELOAD ON *.* to the service user, and then `oarlock link retry NAME`";
+                Plan::new(State::Leaving, why).remedy(self.named(remedy))
+            }
+            None => match self.nodes().find(|(_, node)| node.trouble.is_some()) {
+                Some((_, node)) => {
+                    let why = format!("it is gone from the configuration; whether {} has it is not known", node.name);
+                    Plan::new(State::Leaving, why)
+                }
+                None => plan,
+            },
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::{sleep, timeout};
 
 use super::board::{Board, Request};
@@ -22,7 +22,7 @@ use super::statement::{resume, statements};
 use super::status::{LeaseMark, Trouble};
 use super::stopped::StoppedLinks;
 use crate::cluster::view::{ClusterView, Health, NodeId, ViewHandle};
-use crate::config::model::Kind;
+use crate::config::model::{Kind, Link};
 use crate::config::{Config, Live};
 
 /// The lease lapses after 5 s without a word.
@@ -48,6 +48,8 @@ pub struct Reconciler {
     requests: mpsc::Receiver<Request>,
     wake: Arc<Notify>,
     signature: String,
+    /// The configuration says something of links that has not been heard yet.
+    changes: watch::Receiver<Arc<Config>>,
     lines: Vec<Line>,
     nodes: Vec<Node>,
     writer: Option<NodeId>,
@@ -57,19 +59,18 @@ pub struct Reconciler {
 }
 
 impl Reconciler {
-    /// A task for the links of this configuration; `requests` are those of `board`. Needs a runtime.
+    /// A task for the links of the configuration in force; `requests` are those of `board`.
     pub fn new(live: Live, view: ViewHandle, board: Board, requests: mpsc::Receiver<Request>) -> io::Result<Self> {
         let mut unique = [0; HASH_BYTES];
         getrandom::fill(&mut unique)?;
         let (wake, config) = (Arc::new(Notify::new()), live.load());
         let stopped = StoppedLinks::recall(&config.site.state_dir, &config.site.name);
-        let courses = config.links.iter().enumerate();
-        let courses = courses.map(|(at, link)| Course::new(&live, at, !stopped.has(&link.name), &wake)).collect();
-        let mut reconciler = Self {
+        Ok(Self {
             signature: signature(unique),
+            changes: live.changes(),
             lines: Vec::new(),
             nodes: Vec::new(),
-            courses,
+            courses: Vec::new(),
             writer: None,
             lease: Lease::Nowhere,
             live,
@@ -79,17 +80,16 @@ impl Reconciler {
             requests,
             wake,
             stopped,
-        };
-        reconciler.know_nodes();
-        Ok(reconciler)
+        })
     }
 
     /// All nodes of the configuration, by their places, each asked with the login that is in force. What is held on a connection is
     /// held on.
     fn know_nodes(&mut self) {
         self.config = self.live.load();
+        let names: Vec<_> = self.courses.iter().map(|course| course.link.name.clone()).collect();
         for (place, node) in self.config.nodes.iter().enumerate() {
-            let line = Line::to_node(&node.address, &self.config).of_driver(&self.config.links, &self.signature);
+            let line = Line::to_node(&node.address, &self.config).of_driver(names.clone(), &self.signature);
             match self.lines.get_mut(place) {
                 Some(known) => known.renew(line),
                 None => self.lines.push(line),
@@ -99,23 +99,85 @@ impl Reconciler {
         self.nodes.extend(come);
     }
 
+    /// The links of the configuration: those that have come begin, and those that are gone from it leave, until no node has them. Returns
+    /// the names of those that have come.
+    fn know_links(&mut self) -> Vec<Box<str>> {
+        let config = self.live.load();
+        for course in &mut self.courses {
+            let link = config.links.iter().find(|link| course.is_of(link));
+            course.configure(&self.live, link, &self.wake);
+        }
+        let has_left = |course: &Course| {
+            let mut staying = self.nodes.iter().zip(&config.nodes).filter(|(_, node)| !node.leaves);
+            staying.all(|(node, _)| node.current().is_some_and(|status| status.channel(&course.link.name).is_none()))
+        };
+        let before = self.courses.len();
+        self.courses.retain(|course| !course.leaves() || !has_left(course));
+        let have_left = self.courses.len() < before;
+        let is_known = |link: &Link| self.courses.iter().any(|course| course.is_of(link));
+        let come: Vec<&Link> = config.links.iter().filter(|link| !is_known(link)).collect();
+        let begin = |link: &&Link| Course::new(&self.live, link, !self.stopped.has(&link.name), &self.wake);
+        let courses: Vec<Course> = come.iter().map(begin).collect();
+        self.courses.extend(courses);
+        if have_left || !come.is_empty() {
+            self.know_nodes();
+        }
+        come.into_iter().map(|link| link.name.clone()).collect()
+    }
+
     /// Runs for ever.
     pub async fn run(mut self) {
         let mut versions = self.view.versions();
+        let mut request = None;
         loop {
-            let pause = self.config.cluster.probe_interval.min(INTERVAL_MAX);
-            let is_moving = self.courses.iter().any(Course::is_moving);
-            let request = tokio::select! {
-                request = self.requests.recv() => request,
-                _ = versions.changed() => None,
-                () = self.wake.notified() => None,
-                () = sleep(if is_moving { pause.min(MOVING_INTERVAL) } else { pause }) => None,
-            };
+            let had_some = !self.courses.is_empty();
+            let come = self.know_links();
+            if self.courses.is_empty() {
+                request = self.rest(had_some, request).await;
+                continue;
+            }
             self.look().await;
-            match request {
+            self.show(&come).await;
+            match request.take() {
                 Some(request) => self.serve(request).await,
                 None => self.settle().await,
             }
+            let pause = self.config.cluster.probe_interval.min(INTERVAL_MAX);
+            let is_moving = self.courses.iter().any(Course::is_moving);
+            request = tokio::select! {
+                request = self.requests.recv() => request,
+                _ = versions.changed() => None,
+                _ = self.changes.changed() => None,
+                () = self.wake.notified() => None,
+                () = sleep(if is_moving { pause.min(MOVING_INTERVAL) } else { pause }) => None,
+            };
+        }
+    }
+
+    /// Waits until there may be a link: without any, nodes are not looked at, and this proxy has no lease. Returns what is ordered then.
+    async fn rest(&mut self, had_some: bool, request: Option<Request>) -> Option<Request> {
+        if had_some {
+            self.lines.iter_mut().for_each(Line::hang_up);
+            (self.lease, self.writer) = (Lease::Nowhere, None);
+            (0..self.nodes.len()).for_each(|place| self.view.hold(NodeId(place as u16), None));
+            self.view.adopt(None);
+            self.board.show(Vec::new());
+        }
+        if let Some(request) = request {
+            self.serve(request).await;
+        }
+        tokio::select! {
+            request = self.requests.recv() => request,
+            _ = self.changes.changed() => None,
+        }
+    }
+
+    /// Shows the other proxies whether links should run that have just come.
+    async fn show(&mut self, links: &[Box<str>]) {
+        let Some(writer) = self.writer.filter(|_| self.lease == Lease::Held) else { return };
+        for name in links {
+            // Where the connection is lost, so is the lease, and whoever takes it next shows what he knows.
+            let _ = self.lines[usize::from(writer.0)].show(name, !self.stopped.has(name)).await;
         }
     }
 
@@ -180,8 +242,8 @@ impl Reconciler {
             let held = self.view.held(node.id);
             let reason = match &self.nodes[usize::from(node.id.0)].trouble {
                 None => {
-                    let mut links = self.courses.iter().zip(&self.config.links);
-                    links.find_map(|(course, link)| hold(course.link(link), self.site(), node.id, held.is_some()))
+                    let mut links = self.courses.iter().map(Course::link);
+                    links.find_map(|link| hold(link, self.site(), node.id, held.is_some()))
                 }
                 // A missing grant must not take nodes out of use.
                 Some(Trouble::Refused(error)) if LACKS_GRANT.contains(&error.code) => None,
@@ -249,8 +311,8 @@ impl Reconciler {
 
     /// What is shown of the links comes first: who sees the lease sees that too.
     async fn take_lease(&mut self, place: usize) -> Result<bool, Trouble> {
-        for link in &self.config.links {
-            self.lines[place].show(&link.name, !self.stopped.has(&link.name)).await?;
+        for course in &self.courses {
+            self.lines[place].show(&course.link.name, course.is_wanted()).await?;
         }
         self.lines[place].take_lease().await
     }
@@ -260,11 +322,11 @@ impl Reconciler {
         let status = holder_at.and_then(|node| self.nodes[usize::from(node.0)].current());
         let shown: Vec<Option<bool>> = status.map_or_else(Vec::new, |status| status.wanted.to_vec());
         for (place, is_wanted) in shown.into_iter().enumerate() {
-            let is_stopped = self.stopped.has(&self.config.links[place].name);
+            let is_stopped = self.stopped.has(&self.courses[place].link.name);
             if let Some(is_wanted) = is_wanted.filter(|is_wanted| *is_wanted == is_stopped)
                 && let Err(why) = self.want(place, is_wanted)
             {
-                tracing::warn!(link = &*self.config.links[place].name, why);
+                tracing::warn!(link = &*self.courses[place].link.name, why);
             }
         }
     }
@@ -278,9 +340,9 @@ impl Reconciler {
             Lease::Free | Lease::Nowhere => (String::new(), false),
         };
         let mut reports = Vec::with_capacity(self.courses.len());
-        for (course, link) in self.courses.iter_mut().zip(&self.config.links) {
-            course.follow(link, site);
-            reports.push(course.report(link, site, &lease, is_standby));
+        for course in &mut self.courses {
+            course.follow(site);
+            reports.push(course.report(site, &lease, is_standby));
         }
         self.board.show(reports);
     }
@@ -291,7 +353,7 @@ impl Reconciler {
         let Some(action) = self.confirmed(place, action).await else { return };
         let failure = self.run_statements(place, &action).await.err();
         let node = &mut self.nodes[usize::from(action.node().0)];
-        let (link, name) = (&*self.config.links[place].name, &*node.name);
+        let (link, name) = (&*self.courses[place].link.name, &*node.name);
         match (&action, &failure) {
             (Action::Stop(_), None) => tracing::info!(link, node = name, "the link is stopped there"),
             (Action::Remove(_), None) => tracing::info!(link, node = name, "the link is removed there"),
@@ -339,7 +401,7 @@ impl Reconciler {
     /// On the connection that holds the lease, if the node is the writer.
     async fn run_statements(&mut self, place: usize, action: &Action) -> Result<(), Trouble> {
         let line = &mut self.lines[usize::from(action.node().0)];
-        for statement in statements(action, &self.config.links[place]) {
+        for statement in statements(action, &self.courses[place].link) {
             if let Err(trouble) = line.change(&statement).await {
                 // What paused for it goes on, as far as the connection and with it the lease are still there.
                 for statement in resume(action).iter().filter(|_| matches!(trouble, Trouble::Refused(_))) {

@@ -32,19 +32,19 @@ pub struct RemoteWatch {
 
 impl RemoteWatch {
     /// Watches for as long as this value lives; `wake` is told of what is new.
-    pub fn start(live: Live, link: usize, wake: Arc<Notify>) -> Self {
+    pub fn start(live: Live, link: Link, wake: Arc<Notify>) -> Self {
         let (publish, seen) = watch::channel(Err("not asked yet".into()));
         let (asked, questions) = watch::channel(Asked::default());
         let ask = Arc::new(Notify::new());
         let now = ask.clone();
         tokio::spawn(async move {
             let mut config = live.load();
-            let mut asker = Asker::new(&config, &config.links[link]);
+            let mut asker = Asker::new(&config, &link);
             while !publish.is_closed() {
                 let newest = live.load();
                 if !Arc::ptr_eq(&config, &newest) {
                     // Certificates may be others, though their files have the same names.
-                    (asker, config) = (Asker::new(&newest, &newest.links[link]), newest);
+                    (asker, config) = (Asker::new(&newest, &link), newest);
                 }
                 let asked = questions.borrow().clone();
                 let behind = publish.borrow().as_ref().map_or(0, |status: &RemoteStatus| status.behind);

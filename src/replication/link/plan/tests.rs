@@ -12,7 +12,7 @@ struct World {
     nodes: Vec<Node>,
     writer: Option<NodeId>,
     remote: Remote,
-    is_wanted: bool,
+    wish: Wish,
     has_run: bool,
 }
 
@@ -24,7 +24,7 @@ impl World {
             nodes: NAMES.iter().enumerate().map(|(place, name)| node(name, 71 + place as u32)).collect(),
             writer: Some(NodeId(0)),
             remote: Ok(RemoteStatus { address, server_id: 8000, domain: 81, position, instead_of: None, behind: 0 }),
-            is_wanted: true,
+            wish: Wish::Run,
             has_run: true,
         }
     }
@@ -76,7 +76,15 @@ impl World {
     }
 
     fn link<'a>(&self, remote: &'a [Address]) -> Link<'a> {
-        Link { name: "dr", remote, user: "repl_user", tls: None, is_wanted: self.is_wanted, has_run: self.has_run }
+        Link {
+            name: "dr",
+            remote,
+            user: "repl_user",
+            tls: None,
+            wish: self.wish,
+            is_renewed: false,
+            has_run: self.has_run,
+        }
     }
 
     fn plan(&self) -> Plan {
@@ -232,7 +240,7 @@ fn a_node_that_runs_it_beside_the_writer_is_held_back() {
 
 #[test]
 fn an_operator_stops_it() {
-    let stop = |world: &mut World| world.is_wanted = false;
+    let stop = |world: &mut World| world.wish = Wish::Stop;
     World::new().channel(0, running()).with(stop).expect("Stopped stop@0");
     World::new().channel(2, running()).with(stop).expect("Stopped stop@2");
     let plan = World::new().channel(0, stopped()).with(stop).expect("Stopped");
@@ -292,13 +300,48 @@ fn what_somebody_changed_by_hand_is_set_right() {
     ] {
         let world = World::new().channel(0, Channel { source, ..running() });
         let plan = world.expect("Starting start@0 at 70-7000-9,81-8000-12");
-        assert_eq!(*plan.reason, format!("it was changed by hand: {what}"));
+        assert_eq!(*plan.reason, format!("it is not as configured: {what}"));
     }
     let second = Source { host: "192.168.56.90".into(), ..source };
     World::new().channel(0, Channel { source: second, ..running() }).expect("Running");
     for half in [Channel { applies: false, ..running() }, Channel { receiver: Receiver::Stopped, ..running() }] {
         World::new().channel(0, half).expect("Starting start@0 at 70-7000-9,81-8000-12");
     }
+}
+
+#[test]
+fn what_a_server_does_not_show_takes_a_start() {
+    let remote = ["192.168.56.80:4007".parse().unwrap()];
+    let world = World::new().channel(0, running());
+    let link = Link { is_renewed: true, ..world.link(&remote) };
+    let plan = plan(link, Site { nodes: &world.nodes, writer: world.writer }, &world.remote);
+    assert!(matches!(plan.action, Some(Action::Start(_))) && plan.reason.contains("older"), "{plan:?}");
+}
+
+#[test]
+fn another_remote_waits_for_a_person() {
+    // It is another site, of which this one has nothing, and has written something.
+    let another = |world: &mut World| {
+        world.has_run = false;
+        world.remote.as_mut().unwrap().domain = 90;
+        world.remote.as_mut().unwrap().position = "90-9000-3".parse().unwrap();
+    };
+    let source = Source { host: "10.0.0.1".into(), ..running().source };
+    let world = World::new().channel(0, Channel { source, ..running() }).with(another);
+    assert!(world.expect("Blocked stop@0").remedy.contains("--from-position 90-9000-3"));
+}
+
+#[test]
+fn what_is_gone_from_the_configuration_leaves_all_nodes() {
+    let leaves = |world: &mut World| world.wish = Wish::Leave;
+    let world = || World::new().with(leaves);
+    world().channel(0, running()).channel(1, stopped()).expect("Leaving stop@0");
+    world().channel(0, stopped()).expect("Leaving remove@0");
+    world().channel(1, stopped()).expect("Leaving remove@1");
+    let plan = world().channel(1, stopped()).with(|world| world.nodes[1].may_remove = false).expect("Leaving");
+    assert!(plan.reason.contains("stopped on galera-72") && plan.remedy.contains("RELOAD"), "{plan:?}");
+    world().expect("Leaving");
+    assert!(world().silent(2).expect("Leaving").reason.contains("whether galera-73 has it is not known"));
 }
 
 /// TLS with a remote for which this file vouches.
@@ -312,14 +355,14 @@ fn tls_is_as_configured() {
     for (found, why) in [
         (Some(SourceTls::of(&tls)), None),
         (None, Some("it speaks no TLS")),
-        (Some(SourceTls::of(&ca("/other"))), Some("its TLS is not as configured")),
-        (Some(SourceTls { verifies: false, ..SourceTls::of(&tls) }), Some("its TLS is not as configured")),
+        (Some(SourceTls::of(&ca("/other"))), Some("its TLS is another")),
+        (Some(SourceTls { verifies: false, ..SourceTls::of(&tls) }), Some("its TLS is another")),
     ] {
         let source = Source { tls: found, ..running().source };
         let world = World::new().channel(0, Channel { source, ..running() });
         let link = Link { tls: Some(&tls), ..world.link(&remote) };
         let plan = plan(link, Site { nodes: &world.nodes, writer: world.writer }, &world.remote);
-        let said = why.map_or_else(String::new, |why| format!("it was changed by hand: {why}"));
+        let said = why.map_or_else(String::new, |why| format!("it is not as configured: {why}"));
         assert_eq!(*plan.reason, said);
         assert_eq!(plan.action.is_some(), why.is_some(), "{plan:?}");
     }

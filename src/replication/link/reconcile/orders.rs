@@ -19,12 +19,18 @@ impl Reconciler {
     }
 
     async fn carry_out(&mut self, link: &str, order: &Order) -> Result<Answer, String> {
-        let Some(place) = self.config.links.iter().position(|configured| &*configured.name == link) else {
-            let names: Vec<&str> = self.config.links.iter().map(|link| &*link.name).collect();
-            return Err(format!("no link is named `{link}`; there are: {}", names.join(", ")));
+        let Some(place) = self.courses.iter().position(|course| &*course.link.name == link) else {
+            let names: Vec<&str> = self.courses.iter().map(|course| &*course.link.name).collect();
+            return Err(match names[..] {
+                [] => "this site has no links: [[link]] sections of its configuration name them".to_owned(),
+                _ => format!("no link is named `{link}`; there are: {}", names.join(", ")),
+            });
         };
         if let Lease::Other { holder, .. } = &self.lease {
             return Err(format!("the proxy at {holder} drives the links of this site: ask that one"));
+        }
+        if self.courses[place].leaves() && *order != Order::Retry {
+            return Err(format!("the link `{link}` is gone from the configuration, and leaves"));
         }
         match order {
             Order::Start => self.order(place, true).await?,
@@ -62,7 +68,7 @@ impl Reconciler {
     }
 
     fn summary(&self, place: usize) -> String {
-        let (plan, link) = (&self.courses[place].plan, &self.config.links[place].name);
+        let (plan, link) = (&self.courses[place].plan, &self.courses[place].link.name);
         let state = plan.state.word();
         if plan.reason.is_empty() { format!("{link}: {state}") } else { format!("{link}: {state}: {}", plan.reason) }
     }
@@ -73,14 +79,14 @@ impl Reconciler {
         if let Some(writer) = self.writer.filter(|_| self.lease == Lease::Held) {
             let line = &mut self.lines[usize::from(writer.0)];
             // Where the connection is lost, so is the lease, and whoever takes it next shows what he knows.
-            let _ = line.show(&self.config.links[place].name, is_wanted).await;
+            let _ = line.show(&self.courses[place].link.name, is_wanted).await;
         }
         kept
     }
 
     pub(super) fn want(&mut self, place: usize, is_wanted: bool) -> Result<(), String> {
-        let link = &self.config.links[place].name;
         self.courses[place].want(is_wanted);
+        let link = &self.courses[place].link.name;
         tracing::info!(link = &**link, "an operator has the link {}", if is_wanted { "started" } else { "stopped" });
         self.stopped.set(link, !is_wanted).map_err(|error| {
             format!("it holds until the proxy restarts: state_dir in [site] must be a folder it can write ({error})")
@@ -95,7 +101,7 @@ impl Reconciler {
 
     /// The transaction the link has stopped at.
     async fn failed(&mut self, place: usize) -> Result<FailedTransaction, String> {
-        let (applied, name) = (self.applied()?, &self.config.links[place].name);
+        let (applied, name) = (self.applied()?, &self.courses[place].link.name);
         let at = usize::from(self.writer.map_or(0, |writer| writer.0));
         let channel = self.nodes[at].current().and_then(|status| status.channel(name));
         let channel = channel.filter(|channel| channel.apply_error.is_some());
@@ -124,11 +130,11 @@ impl Reconciler {
             self.look_in_step(usize::from(writer.0)).await.map_err(|trouble| trouble.to_string())?;
         }
         let course = &self.courses[place];
-        let link = course.link(&self.config.links[place]);
+        let link = course.link();
         let start = start_from(link, self.site(), &course.remote.seen(), &position)?;
         let action = Action::Start(start);
         self.run_statements(place, &action).await.map_err(|trouble| trouble.to_string())?;
-        let link = &*self.config.links[place].name;
+        let link = &*self.courses[place].link.name;
         tracing::warn!(link, %position, "an operator has the link started from a position");
         self.look().await;
         Ok(())
