@@ -51,7 +51,15 @@ fn tables_show_what_the_api_shows(address: SocketAddrV4) {
     assert_eq!(said(address, "SELECT name, state FROM stats.servers WHERE port = 3306"), "server-81\tMaster, Running");
     assert_eq!(said(address, "SELECT router FROM services WHERE service = 'replicas'"), "replication");
     assert_eq!(said(address, "SELECT COUNT(*) FROM links"), "0");
-    assert_eq!(said(address, "SHOW TABLES"), "servers\nservices\nlinks\nreplicas\nsessions");
+    assert_eq!(
+        said(address, "SHOW TABLES"),
+        "servers\nservices\nlinks\nreplicas\nsessions\nlisteners\naccounts\nhosts\nevents"
+    );
+    assert_eq!(said(address, "SELECT service FROM listeners WHERE listener = 'replicas'"), "replication");
+    assert_eq!(said(address, "SELECT plugins FROM accounts WHERE user = 'app'"), "mysql_native_password");
+    assert_eq!(said(address, "SHOW HOSTS"), "");
+    assert!(said(address, "SHOW EVENTS").contains("oarlock runs"));
+    assert_eq!(said(address, "SHOW GLOBAL STATUS LIKE 'Threads%'"), "Threads_connected\t0");
     assert_eq!(said(address, "SHOW VARIABLES LIKE 'version_c%'"), "version_comment\toarlock console");
     let error = ask(address, &["-e", "DROP TABLE stats.servers"]);
     let error = String::from_utf8_lossy(&error.stderr).into_owned();
@@ -66,6 +74,10 @@ fn orders_are_carried_out(address: SocketAddrV4) {
     assert_eq!(state(), "Maintenance");
     said(address, "CLEAR SERVER server-81");
     assert!(until(SOON, || state() == "Master, Running"), "{}", state());
+    let reload = succeeded(&ask(address, &["-vvv", "-e", "RELOAD"]));
+    assert!(reload.contains("in force now: nothing"), "{reload}");
+    let error = ask(address, &["-e", "CLEAR HOST '10.0.0.1'"]);
+    assert!(String::from_utf8_lossy(&error.stderr).contains("no login from 10.0.0.1 has failed lately"), "{error:?}");
     let error = ask(address, &["-e", "SET SERVER server-99 DRAIN"]);
     let error = String::from_utf8_lossy(&error.stderr).into_owned();
     assert!(error.contains("no node is named `server-99`; there are: server-81"), "{error}");

@@ -131,6 +131,17 @@ pub struct Sources {
     pub stage: watch::Receiver<Stage>,
 }
 
+impl Sources {
+    /// Forgets what logins have failed from this host. Were there any?
+    pub(super) fn forgive(&self, address: IpAddr) -> bool {
+        let were_some = self.registry.hosts.forgive(address);
+        if were_some {
+            tracing::info!(%address, "what has failed from there is forgotten by order");
+        }
+        were_some
+    }
+}
+
 /// All of this for programs, as OpenAPI has it.
 const OPENAPI: &str = include_str!("openapi.json");
 
@@ -276,8 +287,7 @@ async fn clear_host(
     State(sources): State<Sources>,
     Path(address): Path<IpAddr>,
 ) -> Result<StatusCode, (StatusCode, String)> {
-    if sources.registry.hosts.forgive(address.to_canonical()) {
-        tracing::info!(%address, "what has failed from there is forgotten by order");
+    if sources.forgive(address.to_canonical()) {
         return Ok(StatusCode::NO_CONTENT);
     }
     Err((

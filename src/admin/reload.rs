@@ -1,5 +1,7 @@
 //! The wish that the configuration be read again: between the admin API and the process.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
@@ -10,6 +12,14 @@ pub struct Report {
     pub applied: Vec<String>,
     /// What has changed in the file and needs a restart.
     pub waiting: Vec<String>,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
+        write!(f, "in force now: {}", list(&self.applied))?;
+        if self.waiting.is_empty() { Ok(()) } else { write!(f, "\nafter a restart: {}", list(&self.waiting)) }
+    }
 }
 
 /// Somebody waits for what comes of it.

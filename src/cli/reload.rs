@@ -19,10 +19,5 @@ pub fn run(args: Args) -> ExitCode {
 
 fn reload(proxy: &Proxy) -> Result<String, String> {
     let report: Report = proxy.post("reload", &())?;
-    let list = |names: &[String]| if names.is_empty() { "nothing".to_owned() } else { names.join(", ") };
-    let mut text = format!("in force now: {}", list(&report.applied));
-    if !report.waiting.is_empty() {
-        text.push_str(&format!("\nafter a restart: {}", list(&report.waiting)));
-    }
-    Ok(text)
+    Ok(report.to_string())
 }

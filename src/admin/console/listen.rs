@@ -23,8 +23,10 @@ use super::question::{Constant, Question, Refusal};
 use super::tables::{Cell, Kind, Table, VARIABLES, VERSION};
 use crate::admin::health;
 use crate::admin::http::{self, Sources};
+use crate::admin::site;
 use crate::auth::native;
 use crate::replication::link::board::OrderText;
+use crate::telemetry::events;
 
 /// Connections at a time.
 const CONNECTIONS_MAX: usize = 32;
@@ -98,6 +100,12 @@ impl Console {
             }
             Question::End(id) if self.sources.registry.end(*id) => Ok(Answer::Done(format!("session {id} ends"))),
             Question::End(id) => Err(Refusal::new(1094, format!("Unknown thread id: {id}"))),
+            Question::Forgive(address) if self.sources.forgive(*address) => Ok(Answer::Done(String::new())),
+            Question::Forgive(address) => Err(Refusal::new(
+                1105,
+                format!("no login from {address} has failed lately; SHOW HOSTS shows from where some have"),
+            )),
+            Question::Reload => done(self.sources.reloads.wish().await.map(|report| report.to_string())),
             Question::Nothing => Ok(Answer::Done(String::new())),
             Question::Rows(selection) => {
                 let rows = selection.rows(&self.table(selection.table).await);
@@ -115,6 +123,10 @@ impl Console {
             Table::Links => serde_json::to_value(http::links(sources)),
             Table::Replicas => serde_json::to_value(http::replicas(sources)),
             Table::Sessions => serde_json::to_value(http::sessions(sources).await),
+            Table::Listeners => serde_json::to_value(site::listeners(sources)),
+            Table::Accounts => serde_json::to_value(site::accounts(sources)),
+            Table::Hosts => serde_json::to_value(site::hosts(sources)),
+            Table::Events => serde_json::to_value(events::after(0)),
         };
         // These shapes have no maps with other keys than texts, which is all that could fail.
         if let Ok(Value::Array(rows)) = value { rows } else { Vec::new() }
@@ -127,10 +139,14 @@ impl Console {
             Question::Databases => vec![vec![text(SCHEMA)]],
             Question::Tables => Table::ALL.map(|table| vec![text(table.name())]).into(),
             Question::Variables(pattern) => {
-                let fits =
-                    |name: &str| pattern.as_ref().is_none_or(|pattern| is_like(name.as_bytes(), pattern.as_bytes()));
                 let all = VARIABLES.into_iter().chain([("version", VERSION)]);
-                all.filter(|(name, _)| fits(name)).map(|(name, value)| vec![text(name), text(value)]).collect()
+                all.filter(|(name, _)| fits(name, pattern)).map(|(name, value)| vec![text(name), text(value)]).collect()
+            }
+            Question::Status(pattern) => {
+                let site = site::site(&self.sources);
+                let all = [("Questions", site.commands), ("Threads_connected", site.sessions), ("Uptime", site.uptime)];
+                let shown = all.into_iter().filter(|(name, _)| fits(name, pattern));
+                shown.map(|(name, value)| vec![text(name), text(&value.to_string())]).collect()
             }
             _ => Vec::new(),
         }
@@ -146,6 +162,10 @@ impl Console {
     }
 }
 
+fn fits(name: &str, pattern: &Option<String>) -> bool {
+    pattern.as_ref().is_none_or(|pattern| is_like(name.as_bytes(), pattern.as_bytes()))
+}
+
 /// Headings and kinds of the columns of an answer; none if it has no rows.
 fn headings(question: &Question) -> Vec<(String, Kind)> {
     let text = |name: &str| (name.to_owned(), Kind::Text);
@@ -158,11 +178,16 @@ fn headings(question: &Question) -> Vec<(String, Kind)> {
             };
             values.iter().map(|(heading, value)| (heading.clone(), kind(value))).collect()
         }
-        Question::Variables(_) => vec![text("Variable_name"), text("Value")],
+        Question::Variables(_) | Question::Status(_) => vec![text("Variable_name"), text("Value")],
         Question::Databases => vec![text("Database")],
         Question::Tables => vec![text(&format!("Tables_in_{SCHEMA}"))],
         Question::Empty(names) => names.iter().map(|name| text(name)).collect(),
-        Question::Node(..) | Question::Link(..) | Question::End(_) | Question::Nothing => Vec::new(),
+        Question::Node(..)
+        | Question::Link(..)
+        | Question::End(_)
+        | Question::Forgive(_)
+        | Question::Reload
+        | Question::Nothing => Vec::new(),
     }
 }
 

@@ -3,6 +3,8 @@
 //! The console is no database: it knows its own statements, SELECT of one table, and what clients and monitors send when they
 //! connect. Everything else is refused with what there is.
 
+use std::net::IpAddr;
+
 use crate::cluster::order::Order;
 use crate::sql::lexer::{Lexer, Token};
 use crate::sql::statement::LexMode;
@@ -13,8 +15,9 @@ use super::tables::{Table, VERSION, variable};
 /// The one schema.
 pub(super) const SCHEMA: &str = "stats";
 
-const HELP: &str = "SHOW SERVERS, SERVICES, LINKS, REPLICAS or SESSIONS; SELECT ... FROM stats.servers and so on; \
-     SET SERVER n MAINTENANCE or DRAIN; CLEAR SERVER n; SWITCH WRITER n; START, STOP or RETRY LINK n; KILL id";
+const HELP: &str = "SHOW SERVERS, SERVICES, LISTENERS, LINKS, REPLICAS, SESSIONS, ACCOUNTS, HOSTS or EVENTS; SELECT ... FROM stats.servers \
+     and so on; SET SERVER n MAINTENANCE or DRAIN; CLEAR SERVER n; SWITCH WRITER n; START, STOP or RETRY LINK n; KILL id; \
+     CLEAR HOST 'address'; RELOAD";
 
 /// Reads a statement.
 pub(super) fn parse(text: &str) -> Result<Question, Refusal> {
@@ -61,6 +64,11 @@ impl<'a> Parser<'a> {
                 }
             }
             "CLEAR" if self.skip_word("SERVER") => Ok(Question::Node(self.name()?, Order::Clear)),
+            "CLEAR" if self.skip_word("HOST") => {
+                let address = self.name()?.parse().map(|address: IpAddr| address.to_canonical());
+                address.map(Question::Forgive).map_err(|_| self.refused("CLEAR HOST 'address', as SHOW HOSTS shows it"))
+            }
+            "RELOAD" => Ok(Question::Reload),
             "SWITCH" if self.skip_word("WRITER") => Ok(Question::Node(self.name()?, Order::Write)),
             "START" if self.skip_word("LINK") => Ok(Question::Link(self.name()?, "start")),
             "STOP" if self.skip_word("LINK") => Ok(Question::Link(self.name()?, "stop")),
@@ -103,10 +111,7 @@ impl<'a> Parser<'a> {
             "DATABASES" | "SCHEMAS" => Ok(Question::Databases),
             "TABLES" => Ok(Question::Tables),
             "VARIABLES" => Ok(Question::Variables(self.pattern()?)),
-            "STATUS" => {
-                self.pattern()?;
-                Ok(Question::Empty(&["Variable_name", "Value"]))
-            }
+            "STATUS" => Ok(Question::Status(self.pattern()?)),
             "WARNINGS" | "ERRORS" => {
                 self.all_the_rest();
                 Ok(Question::Empty(&["Level", "Code", "Message"]))

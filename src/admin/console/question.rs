@@ -1,5 +1,7 @@
 //! What a statement of the console asks for (pure).
 
+use std::net::IpAddr;
+
 use crate::cluster::order::Order;
 
 use super::tables::Table;
@@ -13,6 +15,8 @@ pub(super) enum Question {
     Values(Vec<(String, Constant)>),
     /// SHOW VARIABLES, with its pattern.
     Variables(Option<String>),
+    /// SHOW STATUS, with its pattern.
+    Status(Option<String>),
     /// SHOW DATABASES.
     Databases,
     /// SHOW TABLES.
@@ -23,6 +27,10 @@ pub(super) enum Question {
     Link(String, &'static str),
     /// KILL of a session.
     End(u32),
+    /// A host is let in again.
+    Forgive(IpAddr),
+    /// The configuration is to be read again.
+    Reload,
     /// What clients set for themselves: it changes nothing here.
     Nothing,
     /// What shows nothing here, such as SHOW WARNINGS.

@@ -12,6 +12,10 @@ pub(super) enum Table {
     Links,
     Replicas,
     Sessions,
+    Listeners,
+    Accounts,
+    Hosts,
+    Events,
 }
 
 /// What a column holds.
@@ -32,7 +36,17 @@ pub(super) enum Cell {
 use Kind::{Number, Text};
 
 impl Table {
-    pub(super) const ALL: [Self; 5] = [Self::Servers, Self::Services, Self::Links, Self::Replicas, Self::Sessions];
+    pub(super) const ALL: [Self; 9] = [
+        Self::Servers,
+        Self::Services,
+        Self::Links,
+        Self::Replicas,
+        Self::Sessions,
+        Self::Listeners,
+        Self::Accounts,
+        Self::Hosts,
+        Self::Events,
+    ];
 
     pub(super) fn name(self) -> &'static str {
         match self {
@@ -41,6 +55,10 @@ impl Table {
             Self::Links => "links",
             Self::Replicas => "replicas",
             Self::Sessions => "sessions",
+            Self::Listeners => "listeners",
+            Self::Accounts => "accounts",
+            Self::Hosts => "hosts",
+            Self::Events => "events",
         }
     }
 
@@ -68,20 +86,7 @@ impl Table {
                 ("total_connections", Number),
                 ("servers", Text),
             ],
-            Self::Links => &[
-                ("link", Text),
-                ("state", Text),
-                ("seconds", Number),
-                ("node", Text),
-                ("remote", Text),
-                ("position", Text),
-                ("lag_transactions", Number),
-                ("lag_seconds", Number),
-                ("reason", Text),
-                ("remedy", Text),
-                ("error", Text),
-                ("lease", Text),
-            ],
+            Self::Links => LINKS,
             Self::Replicas => &[
                 ("server_id", Number),
                 ("address", Text),
@@ -92,20 +97,26 @@ impl Table {
                 ("takeovers", Number),
                 ("warning", Text),
             ],
-            Self::Sessions => &[
-                ("id", Number),
-                ("user", Text),
-                ("client", Text),
+            Self::Sessions => SESSIONS,
+            Self::Listeners => &[
+                ("listener", Text),
+                ("address", Text),
                 ("service", Text),
-                ("schema", Text),
-                ("state", Text),
-                ("for_ms", Number),
-                ("node", Text),
-                ("transaction", Number),
-                ("statement", Text),
-                ("age", Number),
-                ("memory", Number),
+                ("tls", Text),
+                ("proxy_protocol", Text),
+                ("sessions", Number),
+                ("sessions_total", Number),
             ],
+            Self::Accounts => &[
+                ("user", Text),
+                ("host", Text),
+                ("plugins", Text),
+                ("locked", Number),
+                ("requires", Text),
+                ("default_role", Text),
+            ],
+            Self::Hosts => &[("address", Text), ("failures", Number), ("blocked_for", Number)],
+            Self::Events => &[("number", Number), ("time", Text), ("level", Text), ("part", Text), ("text", Text)],
         }
     }
 
@@ -114,6 +125,37 @@ impl Table {
         self.columns().iter().position(|(name, _)| name.eq_ignore_ascii_case(column))
     }
 }
+
+/// The columns of what is known of a link.
+const LINKS: &[(&str, Kind)] = &[
+    ("link", Text),
+    ("state", Text),
+    ("seconds", Number),
+    ("node", Text),
+    ("remote", Text),
+    ("position", Text),
+    ("lag_transactions", Number),
+    ("lag_seconds", Number),
+    ("reason", Text),
+    ("remedy", Text),
+    ("error", Text),
+    ("lease", Text),
+];
+/// And of a session.
+const SESSIONS: &[(&str, Kind)] = &[
+    ("id", Number),
+    ("user", Text),
+    ("client", Text),
+    ("service", Text),
+    ("schema", Text),
+    ("state", Text),
+    ("for_ms", Number),
+    ("node", Text),
+    ("transaction", Number),
+    ("statement", Text),
+    ("age", Number),
+    ("memory", Number),
+];
 
 impl Selection {
     /// Headings and kinds of what is selected.
@@ -156,7 +198,11 @@ fn cell(value: &Value) -> Cell {
     match value {
         Value::Null => Cell::Null,
         Value::Bool(truth) => Cell::Number(i64::from(*truth)),
-        Value::Number(number) => number.as_i64().map_or(Cell::Null, Cell::Number),
+        // Seconds that are left are counted up to whole ones.
+        Value::Number(number) => {
+            let whole = number.as_i64().or_else(|| number.as_f64().map(|number| number.ceil() as i64));
+            whole.map_or(Cell::Null, Cell::Number)
+        }
         Value::String(text) => Cell::Text(text.clone()),
         Value::Array(values) => {
             let texts: Vec<&str> = values.iter().filter_map(Value::as_str).collect();
@@ -209,8 +255,10 @@ mod tests {
 
     use super::*;
     use crate::admin::http::{Replica, Server, Service};
+    use crate::admin::site::{AccountReport, HostReport, ListenerReport};
     use crate::replication::link::board::LinkReport;
     use crate::session::portrait::Portrait;
+    use crate::telemetry::events::Happening;
 
     fn names(value: &Value) -> Vec<&str> {
         let mut names: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
@@ -233,12 +281,22 @@ mod tests {
         let session: Portrait = serde_json::from_value(json!({"id": 1, "user": "", "client": "", "service": "",
             "schema": "", "state": "", "for_ms": 1, "node": "", "transaction": true, "statement": "", "age": 1, "memory": 1}))
         .unwrap();
+        let listener: ListenerReport = serde_json::from_value(json!({"listener": "", "address": "", "service": "",
+            "tls": "", "proxy_protocol": [], "sessions": 1, "sessions_total": 1}))
+        .unwrap();
+        let account: AccountReport = serde_json::from_value(json!({"user": "", "host": "", "plugins": [],
+            "locked": false, "requires": "", "default_role": ""}))
+        .unwrap();
         for (table, value) in [
             (Table::Servers, json!(server)),
             (Table::Services, json!(service)),
             (Table::Links, json!(LinkReport::default())),
             (Table::Replicas, json!(replica)),
             (Table::Sessions, json!(session)),
+            (Table::Listeners, json!(listener)),
+            (Table::Accounts, json!(account)),
+            (Table::Hosts, json!(HostReport { blocked_for: 1.5, ..HostReport::default() })),
+            (Table::Events, json!(Happening::default())),
         ] {
             let mut columns: Vec<&str> = table.columns().iter().map(|(name, _)| *name).collect();
             columns.sort_unstable();

@@ -70,7 +70,10 @@ fn what_clients_send_when_they_connect() {
     assert_eq!(parse("SHOW VARIABLES LIKE 'sql_mode'"), Ok(Question::Variables(Some("sql_mode".to_owned()))));
     let text = "SHOW GLOBAL VARIABLES WHERE Variable_name = 'version'";
     assert_eq!(parse(text), Ok(Question::Variables(Some("version".to_owned()))));
-    assert!(matches!(parse("SHOW GLOBAL STATUS"), Ok(Question::Empty(_))));
+    assert_eq!(parse("SHOW GLOBAL STATUS"), Ok(Question::Status(None)));
+    assert_eq!(parse("SHOW STATUS LIKE 'Uptime'"), Ok(Question::Status(Some("Uptime".to_owned()))));
+    assert_eq!(parse("RELOAD"), Ok(Question::Reload));
+    assert_eq!(parse("CLEAR HOST '::ffff:10.0.0.1'"), Ok(Question::Forgive("10.0.0.1".parse().unwrap())));
 }
 
 #[test]
@@ -84,6 +87,7 @@ fn what_it_does_not_know_is_refused() {
         ("KILL", 1064),
         ("KILL 99999999999", 1064),
         ("SHOW SERVERS x", 1064),
+        ("CLEAR HOST 'somebody'", 1064),
         ("SELECT", 1064),
         ("SELECT *", 1096),
         ("SELECT a", 1054),
