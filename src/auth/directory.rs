@@ -1,8 +1,8 @@
 //! Keeps the current snapshot of accounts, for sessions on every worker.
 //!
 //! One loader reads it at the start (again each second until it works), every 10 seconds, and when a session asks because a login
-//! failed. All sessions that ask share the next load; loads have a pause between them that grows with what they cost, so a
-//! flood of failed logins can't hammer the cluster. Runs on the control plane's runtime; sessions only wait on a channel.
+//! failed. All sessions that ask share the next load; loads may take a part of the time only, so a flood of failed logins can't
+//! hammer the cluster. Runs on the control plane's runtime; sessions only wait on a channel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,9 +26,13 @@ const RETRY: Duration = Duration::from_secs(1);
 const PAUSE_MIN: Duration = Duration::from_millis(200);
 
 /// Loads take at most this part of the time: one in ten,
-const PAUSE_PER_LOAD: u32 = 10;
+const TIME_PER_LOAD: u32 = 10;
 
-/// but a node that hangs doesn't keep the next one from being asked for longer than this.
+/// but they may have so much of it in advance, so that a few failed logins, one after the other, don't wait for it even where a load
+/// takes long,
+const IN_ADVANCE: Duration = Duration::from_secs(10);
+
+/// and a node that hangs doesn't keep the next one from being asked for longer than this.
 const PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// The current snapshot, and how to get a newer one. Cheap to clone.
@@ -94,7 +98,7 @@ impl Directory {
 impl Loader {
     /// Loads until all directories are gone.
     pub async fn run(mut self) {
-        let mut pause_end = Instant::now();
+        let mut pace = Pace::new(Instant::now());
         self.first_sources().await;
         loop {
             let period = if self.current.load().generation() == 0 { RETRY } else { PERIOD };
@@ -105,11 +109,11 @@ impl Loader {
             {
                 return;
             }
-            sleep_until(pause_end).await;
+            sleep_until(pace.next).await;
             self.progress.send_modify(|progress| progress.begun += 1);
             let start = Instant::now();
             self.load_once().await;
-            pause_end = start + (start.elapsed() * PAUSE_PER_LOAD).clamp(PAUSE_MIN, PAUSE_MAX);
+            pace.loaded(start, start.elapsed());
             self.progress.send_modify(|progress| progress.ended = progress.begun);
         }
     }
@@ -159,9 +163,68 @@ impl Loader {
     }
 }
 
+/// When loads may begin.
+struct Pace {
+    /// Not before.
+    next: Instant,
+    /// The loads until now have used up their part of the time until then.
+    used_up: Instant,
+}
+
+impl Pace {
+    fn new(now: Instant) -> Self {
+        Self { next: now, used_up: now }
+    }
+
+    /// A load has begun then and taken so long.
+    fn loaded(&mut self, start: Instant, cost: Duration) {
+        self.used_up = self.used_up.max(start) + cost * TIME_PER_LOAD;
+        let pause = (self.used_up - start).saturating_sub(IN_ADVANCE);
+        self.next = start + pause.clamp(PAUSE_MIN, PAUSE_MAX);
+    }
+}
+
 /// Nodes fit for it, the writer first.
 fn sources(view: &ClusterView) -> Vec<Box<str>> {
     let mut nodes: Vec<&NodeView> = view.nodes.iter().filter(|node| node.tolerable()).collect();
     nodes.sort_by_key(|node| view.writer != Some(node.id));
     nodes.into_iter().map(|node| node.address.clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The pause after each of so many loads that cost so many ms, each begun as soon as it may.
+    fn pauses(cost: u64, loads: usize) -> Vec<u128> {
+        let mut pace = Pace::new(Instant::now());
+        let one = |_| {
+            let start = pace.next;
+            pace.loaded(start, Duration::from_millis(cost));
+            (pace.next - start).as_millis()
+        };
+        (0..loads).map(one).collect()
+    }
+
+    #[test]
+    fn a_few_loads_wait_for_nothing_and_a_flood_takes_a_tenth_of_the_time() {
+        assert_eq!(pauses(15, 100), [200; 100]);
+        assert_eq!(pauses(100, 15), [[200; 12].as_slice(), &[600, 1000, 1000]].concat());
+        assert_eq!(pauses(400, 5), [200, 200, 1600, 4000, 4000]);
+    }
+
+    #[test]
+    fn a_node_that_hangs_is_not_waited_for_longer_than_the_pause() {
+        assert_eq!(pauses(60_000, 3), [10_000; 3]);
+    }
+
+    #[test]
+    fn what_was_used_up_comes_back_with_time() {
+        let mut pace = Pace::new(Instant::now());
+        pace.loaded(pace.next, Duration::from_secs(2));
+        assert_eq!(pace.next, pace.used_up - IN_ADVANCE);
+        let later = pace.used_up;
+        pace.loaded(later, Duration::from_millis(50));
+        assert_eq!(pace.next, later + PAUSE_MIN);
+    }
 }
