@@ -117,7 +117,13 @@ fn a_dead_connection_is_not_felt(proxy: &Proxy, node: &Node) {
     }
 }
 
+/// A node keeps global privileges as they were at the login: what this proxy has seen changed is in force at once.
 fn changed_accounts_get_new_connections(proxy: &Proxy, node: &Node) {
+    for change in ["GRANT BINLOG MONITOR ON *.* TO app@'%'", "FLUSH PRIVILEGES"] {
+        let before = proxy.sql("SELECT CONNECTION_ID()");
+        proxy.sql(change);
+        assert_ne!(proxy.sql("SELECT CONNECTION_ID()"), before, "{change}");
+    }
     let before = proxy.sql("SELECT CONNECTION_ID()");
     assert_eq!(proxy.sql("SELECT CONNECTION_ID()"), before);
     node.sql("CREATE USER newcomer").unwrap();

@@ -44,8 +44,8 @@ pub struct Fit {
     pub schema: Option<Box<[u8]>>,
 }
 
-/// What a new connection begins with, which SET GLOBAL changes: not the values, but how often they were changed when it was opened, at
-/// least.
+/// What a new connection begins with, which SET GLOBAL and GRANT change: not the values, but how often they were changed when it was
+/// opened, at least.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Defaults {
     /// Through this proxy.

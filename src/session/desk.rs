@@ -110,7 +110,7 @@ pub enum Action {
     SpareSession(u32),
     /// A definition went through, which may have dropped a schema: tell all workers.
     Define,
-    /// A SET GLOBAL went through, which may have changed what new connections begin with: tell all workers.
+    /// A SET GLOBAL, GRANT or the like went through, which may have changed what new connections begin with: tell all workers.
     SetDefaults,
     /// Write what is to be written to the client, then close it.
     Hangup,

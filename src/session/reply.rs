@@ -224,7 +224,7 @@ impl Machine {
                 if verdict.traits.intersects(Traits::IMPLICIT_COMMIT | Traits::MAY_COMMIT) {
                     desk.act(Action::Define);
                 }
-                if verdict.traits.contains(Traits::SETS_GLOBAL) {
+                if verdict.traits.contains(Traits::CHANGES_BEGINNINGS) {
                     desk.act(Action::SetDefaults);
                 }
                 self.state.ran(verdict, slot);

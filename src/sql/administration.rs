@@ -46,7 +46,8 @@ pub(super) fn definition<'a>(lexer: &mut Lexer<'a>, word: Word<'a>) -> Verdict {
 /// Statements about accounts, whose names look like variables: `user@host`.
 pub(super) fn account<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Verdict {
     scan::statement(lexer, first);
-    Verdict { class: Class::Write, traits: Traits::IMPLICIT_COMMIT, why: "changes accounts" }
+    let traits = Traits::IMPLICIT_COMMIT | Traits::CHANGES_BEGINNINGS;
+    Verdict { class: Class::Write, traits, why: "changes accounts" }
 }
 
 /// Whether the definition of a stored program has a block, so that a `;` does not end it.
@@ -83,16 +84,15 @@ pub(super) fn load<'a>(lexer: &mut Lexer<'a>, first: Token<'a>) -> Verdict {
 
 /// FLUSH; WITH READ LOCK and FOR EXPORT hold tables.
 pub(super) fn flush(lexer: &mut Lexer<'_>) -> Verdict {
-    let mut holds = false;
+    let mut traits = Traits::IMPLICIT_COMMIT;
     loop {
         match lexer.token() {
             Token::End | Token::Mark(b';') => break,
-            Token::Word(Word { key: LOCK | EXPORT, .. }) => holds = true,
+            Token::Word(Word { key: LOCK | EXPORT, .. }) => traits |= Traits::TABLE_LOCK,
+            Token::Word(Word { key: PRIVILEGES, .. }) => traits |= Traits::CHANGES_BEGINNINGS,
             _ => {}
         }
     }
-    let mut traits = Traits::IMPLICIT_COMMIT;
-    traits.set(Traits::TABLE_LOCK, holds);
     Verdict { class: Class::Write, traits, why: "administers its node" }
 }
 

@@ -97,7 +97,7 @@ impl SetFacts {
             return verdict(Class::Diagnostics, Traits::TAINTS_VARIABLES, self.facts, why);
         }
         if self.writer || self.once || mixed || doubtful {
-            traits.set(Traits::SETS_GLOBAL, self.global || doubtful);
+            traits.set(Traits::CHANGES_BEGINNINGS, self.global || self.account || doubtful);
             traits.set(Traits::UNREPEATABLE, self.session || self.next_transaction || doubtful);
             traits.set(Traits::TAINTS_VARIABLES, self.variables || doubtful);
             traits.set(Traits::IMPLICIT_COMMIT, self.account);

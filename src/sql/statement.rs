@@ -102,8 +102,8 @@ bitflags! {
         const LEAVES_UNKNOWN = 1 << 16;
         /// Reads what goes on in a node: the writer is asked, so that two answers are of one node.
         const NODE_STATE = 1 << 17;
-        /// Sets a global variable, so that new connections may begin with another value.
-        const SETS_GLOBAL = 1 << 18;
+        /// Sets a global variable or changes accounts, so that new connections may begin with other values or rights.
+        const CHANGES_BEGINNINGS = 1 << 18;
         /// SET STATEMENT: sets something for as long as it runs.
         const OWN_SETTINGS = 1 << 19;
     }

@@ -24,7 +24,7 @@ const CANNOT_IN_A_CLUSTER: &str = include_str!("cannot_in_a_cluster.list");
 const PART: &str = include_str!("part.list");
 const PART_IN_A_CLUSTER: &str = include_str!("part_in_a_cluster.list");
 
-/// How the reason of a test begins that may fail on any server of the kind, without a proxy too.
+/// How the reason of a test begins that fails now and then by what the proxy has no part in, or by when its own queries come.
 const BY_CHANCE: &str = "by chance: ";
 
 #[test]

@@ -361,6 +361,25 @@ fn locks_and_temporary_tables() {
         ],
     );
     with(
+        Traits::CHANGES_BEGINNINGS,
+        &[
+            "SET GLOBAL sql_mode=''",
+            "SET @@global.sql_mode=''",
+            "GRANT ALL ON *.* TO u@h",
+            "REVOKE ALL ON *.* FROM u@h",
+            "CREATE USER u@h",
+            "ALTER USER u@h ACCOUNT LOCK",
+            "DROP ROLE r",
+            "SET PASSWORD FOR u@h='x'",
+            "SET DEFAULT ROLE r FOR u@h",
+            "FLUSH PRIVILEGES",
+        ],
+    );
+    without(
+        Traits::CHANGES_BEGINNINGS,
+        &["SET sql_mode=''", "SET ROLE r", "FLUSH TABLES", "SHOW GRANTS", "ALTER TABLE t ADD b int"],
+    );
+    with(
         Traits::READS_VARIABLE,
         &["SELECT @a", "SET @b=@a", "EXECUTE s USING @a", "SET STATEMENT max_statement_time=@a FOR SELECT 1"],
     );
