@@ -64,16 +64,18 @@ impl Machine {
         if again {
             return self.elsewhere(slot, None, desk);
         }
-        let loss = || Loss { fault: interrupted(desk.name(node)), sequence: takes_error.then_some(sequence) };
-        if sent && !open && !pinned && work.answered && work.delivered.is_some() && self.resume(loss()) {
+        let (answered, journaled) = (work.answered, work.journaled);
+        let loss = |fault| Loss { fault, sequence: takes_error.then_some(sequence) };
+        if sent && !open && !pinned && answered && !journaled && self.resume(loss(interrupted(desk.name(node)))) {
             return self.elsewhere(slot, None, desk);
         }
         let Some(work) = &self.work else { return };
-        let untouched = !work.answered && work.is_kept();
-        if replayable && uncommitted && untouched && !(sent && commits(work)) {
+        let again = replayable && uncommitted && work.is_kept() && !(sent && commits(work));
+        if again && (!answered || (journaled && self.resume(loss(transaction_lost(desk.name(node)))))) {
             self.demand_replay(slot, transaction_lost(desk.name(node)), desk);
             return self.elsewhere(slot, None, desk);
         }
+        let Some(work) = &self.work else { return };
         let in_doubt =
             sent && !pinned && !work.is_uploading() && if uncommitted { commits(work) } else { !harmless(work) };
         let found = if in_doubt { self.resolve(node, thread, uncommitted, desk) } else { Err(PINNED) };
@@ -88,7 +90,6 @@ impl Machine {
             (true, false) if harmless(work) => interrupted(desk.name(node)),
             (true, _) => unknown_outcome(desk.name(node), why),
         };
-        let answered = work.answered;
         self.end_journal(desk);
         self.state.end_transaction();
         info!(session = self.id, node = desk.name(node), "node connection lost under a statement: {}", fault.message);

@@ -7,6 +7,7 @@ use super::desk::{Desk, Slot};
 use super::loss::{DEADLOCK, Refusal, commits, fault_of, refusal, refusal_within};
 use super::machine::Machine;
 use super::replay::ATTEMPTS_MAX;
+use super::resume::Loss;
 use super::work::Target;
 
 /// What a read gets whose node waits by itself until it has applied what came before, and did not get so far in time.
@@ -15,11 +16,26 @@ pub(super) const LATE: u16 = 1205;
 const ABORTED_MAX: u8 = 8;
 
 impl Machine {
-    /// Whether the command is done elsewhere or again, so that the client need not hear of this error.
-    pub(super) fn runs_again(&mut self, slot: Slot, error: &Error, desk: &mut Desk) -> bool {
-        let Some(work) = self.work.as_ref().filter(|work| !work.answered) else { return false };
+    /// Whether the command is done elsewhere or again, so that the client need not hear of this error, which has that place in the
+    /// reply.
+    pub(super) fn runs_again(&mut self, slot: Slot, error: &Error, sequence: u8, desk: &mut Desk) -> bool {
+        let Some(work) = self.work.as_ref().filter(|work| work.runs_on(slot)) else { return false };
+        if work.answered {
+            return self.is_refused(slot, error, desk)
+                && self.resume(Loss { fault: fault_of(error), sequence: Some(sequence) })
+                && self.refused_again(slot, error, true, desk);
+        }
         let fresh = work.is_kept() && !work.is_sending_file();
         self.is_uncertain(slot, error, desk) || self.refused_again(slot, error, fresh, desk)
+    }
+
+    /// Whether this error says that it certainly did not happen, and may be done again.
+    fn is_refused(&self, slot: Slot, error: &Error, desk: &Desk) -> bool {
+        let Some(work) = &self.work else { return false };
+        match self.state.transaction == Some(slot) || work.journaled {
+            true => refusal_within(error).is_some() && self.is_replayable(desk),
+            false => unfit(error) || (error.code == DEADLOCK && work.aborted < ABORTED_MAX),
+        }
     }
 
     /// The same, where it is certain that it did not happen. One that has not been `fresh` any more is not done again.

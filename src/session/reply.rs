@@ -1,5 +1,7 @@
 //! Replies of nodes: the client's are passed on as they are.
 
+use std::ops::Range;
+
 use tracing::{debug, warn};
 
 use crate::sql::statement::{Class, Traits, Verdict};
@@ -134,12 +136,9 @@ impl Machine {
                 self.succeeded(slot, status, desk);
             }
             Kind::Err => {
-                let error = Error::parse(&bytes[range.start + HEADER..range.end])?;
-                if *run == at && self.runs_again(slot, &error, desk) {
-                    *run = range.end;
+                if self.take_error(slot, bytes, range, run, desk)? {
                     return Ok(part.length);
                 }
-                self.failed(slot, &error, desk);
             }
             Kind::Prepared => self.prepared_for_client(slot, &mut bytes[range]),
             Kind::Infile => {
@@ -159,6 +158,29 @@ impl Machine {
             work.answered = true;
         }
         Ok(part.length)
+    }
+
+    /// An error, in this range of the bytes. True if it is not for the client.
+    fn take_error(
+        &mut self,
+        slot: Slot,
+        bytes: &[u8],
+        range: Range<usize>,
+        run: &mut usize,
+        desk: &mut Desk,
+    ) -> Result<bool, Malformed> {
+        let error = Error::parse(&bytes[range.start + HEADER..range.end])?;
+        if self.work.as_ref().is_some_and(|work| work.answered) {
+            self.deliver(slot, &bytes[*run..range.start], *run, false, desk);
+            *run = range.start;
+        }
+        let again = self.runs_again(slot, &error, bytes[range.start + 3], desk);
+        if again {
+            *run = range.end;
+        } else {
+            self.failed(slot, &error, desk);
+        }
+        Ok(again)
     }
 
     /// An OK packet tells what has changed in the session.

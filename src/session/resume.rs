@@ -1,4 +1,5 @@
-//! Reads whose node is lost while their rows arrive: they run again on another node, and go on where the client's part ends.
+//! Reads whose node is lost, or refuses to go on, while their rows arrive: they run again, and go on where the client's part ends. So do
+//! all statements of a transaction that runs again before them.
 //!
 //! What the client has got is remembered by its length and digest. What comes again must begin with the same bytes, which are left out;
 //! if it doesn't, the client gets the error that it would have got. A reply that comes in one piece is not looked at.
@@ -10,8 +11,9 @@ use crate::sql::statement::Class;
 use crate::wire::reply::Shape;
 
 use super::desk::{Desk, Peer, Slot};
+use super::loss::commits;
 use super::machine::Machine;
-use super::work::{Stage, Work};
+use super::work::Work;
 
 /// What the client has got of a reply.
 #[derive(Default)]
@@ -70,8 +72,7 @@ impl Machine {
     /// Passes a piece of the client's reply on, which starts at `at` in the bytes of the event, but for what the client has got before.
     /// Keeps in mind what it gets, unless the reply ends with it.
     pub(super) fn deliver(&mut self, slot: Slot, piece: &[u8], at: usize, ends: bool, desk: &mut Desk) {
-        let running = |work: &&mut Work| work.slot == Some(slot) && work.stage == Stage::Running;
-        let Some(work) = self.work.as_mut().filter(running) else { return };
+        let Some(work) = self.work.as_mut().filter(|work| work.runs_on(slot)) else { return };
         let skipped = work.delivered.as_mut().map_or(Ok(0), |delivered| delivered.skip(piece, ends));
         let skipped = match skipped {
             Ok(skipped) => skipped,
@@ -83,7 +84,7 @@ impl Machine {
         desk.forward(Peer::Client, at + skipped..at + piece.len());
     }
 
-    /// The node is lost within a reply: true if it comes once more.
+    /// A reply has ended within: true if it comes once more.
     pub(super) fn resume(&mut self, loss: Loss) -> bool {
         let delivered = self.work.as_mut().filter(|work| can_resume(work)).and_then(|work| work.delivered.as_mut());
         delivered.map(|delivered| delivered.begin_again(loss)).is_some()
@@ -98,6 +99,10 @@ impl Machine {
     /// What comes once more is not what the client has.
     fn differs(&mut self, slot: Slot, loss: Loss, desk: &mut Desk) {
         self.drop_conn(slot, desk);
+        if self.journal.is_some() {
+            self.end_journal(desk);
+            self.state.end_transaction();
+        }
         match loss.sequence {
             Some(sequence) => self.fail_at(loss.fault, sequence, desk),
             None => self.hang_up(desk),
@@ -107,7 +112,8 @@ impl Machine {
 
 /// Whether it may run again although the client has got a part of its reply.
 fn can_resume(work: &Work) -> bool {
-    work.class() == Some(Class::Read) && work.retry && !work.journaled && !work.killed && work.shape == Shape::Results
+    let repeats = if work.journaled { !commits(work) } else { work.retry && work.class() == Some(Class::Read) };
+    repeats && work.is_kept() && !work.killed && work.shape == Shape::Results
 }
 
 #[cfg(test)]

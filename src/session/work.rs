@@ -229,6 +229,11 @@ impl Work {
         moves
     }
 
+    /// It has been sent to this connection, at least its start, and is answered there.
+    pub(super) fn runs_on(&self, slot: Slot) -> bool {
+        self.slot == Some(slot) && self.stage == Stage::Running
+    }
+
     /// The client is still sending parts of it.
     pub(super) fn is_uploading(&self) -> bool {
         self.upload.is_some_and(|upload| !upload.is_complete())

@@ -13,13 +13,15 @@ mod support;
 use std::time::Duration;
 
 use kinds::Talks;
-use mysql_async::Error;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Error, QueryResult, TextProtocol};
 use oarlock::lab::{Lab, Site, until};
 use support::{Proxy, connect};
 
 /// Until the cluster is whole again.
 const WHOLE_MAX: Duration = Duration::from_secs(120);
+/// More than fit between a node and its client.
+const ROWS: i64 = 60_000;
 
 #[test]
 fn what_did_not_happen_runs_again() {
@@ -124,33 +126,44 @@ async fn storms(lab: &Lab, proxy: &Proxy) {
 
 /// A reader dies while its rows arrive: the rest comes from another node. Where that has other rows, the client is told.
 async fn lost_readers(lab: &Lab, proxy: &Proxy) {
-    let rows = |values: &str| format!("SELECT seq, {values}, REPEAT('r', 1000) FROM shop.seq_1_to_60000 ORDER BY seq");
-    for (values, sql) in [("0", rows("0")), ("random", rows("RAND()"))] {
+    for values in ["0", "RAND()"] {
         let mut conn = connect(proxy.address()).await;
-        let mut result = conn.query_iter(sql).await.unwrap();
-        assert_eq!(result.next().await.unwrap().unwrap().get::<i64, _>(0), Some(1));
+        let result = first_row(&mut conn, values).await;
         let busy = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE INFO LIKE '%seq_1_to_60000%' AND ID <> CONNECTION_ID()";
         let reader = lab.nodes().iter().find(|node| node.value(busy).unwrap().unwrap() != "0").unwrap();
         assert_ne!(reader.name(), "galera-71");
         reader.kill().unwrap();
-        let mut last = 1;
-        let end = loop {
-            match result.next().await {
-                Ok(Some(row)) => {
-                    let next = row.get::<i64, _>(0).unwrap();
-                    assert_eq!(next, last + 1);
-                    last = next;
-                }
-                Ok(None) => break Ok(()),
-                Err(error) => break Err(error),
-            }
-        };
+        let (last, end) = more_rows(result).await;
         if values == "0" {
-            assert_eq!((end.is_ok(), last), (true, 60_000), "{end:?}");
+            assert_eq!((end.is_ok(), last), (true, ROWS), "{end:?}");
         } else {
-            assert!(end.is_err() && last < 60_000, "{last}: {end:?}");
+            assert!(end.is_err() && last < ROWS, "{last}: {end:?}");
         }
         make_whole(lab, proxy);
+    }
+}
+
+/// Asks for many rows, and takes the first one.
+async fn first_row<'a>(conn: &'a mut Conn, values: &str) -> QueryResult<'a, 'static, TextProtocol> {
+    let sql = format!("SELECT seq, {values}, REPEAT('r', 1000) FROM shop.seq_1_to_{ROWS} ORDER BY seq");
+    let mut result = conn.query_iter(sql).await.unwrap();
+    assert_eq!(result.next().await.unwrap().unwrap().get::<i64, _>(0), Some(1));
+    result
+}
+
+/// Takes the others, as many as come.
+async fn more_rows(mut result: QueryResult<'_, 'static, TextProtocol>) -> (i64, Result<(), Error>) {
+    let mut last = 1;
+    loop {
+        match result.next().await {
+            Ok(Some(row)) => {
+                let next = row.get::<i64, _>(0).unwrap();
+                assert_eq!(next, last + 1);
+                last = next;
+            }
+            Ok(None) => return (last, Ok(())),
+            Err(error) => return (last, Err(error)),
+        }
     }
 }
 
@@ -172,6 +185,14 @@ async fn lost_writers(lab: &Lab, proxy: &Proxy) {
     stale.query_drop("BEGIN").await.unwrap();
     let _: Option<i64> = stale.query_first("SELECT n FROM shop.hot WHERE id = 2").await.unwrap();
     stale.query_drop("INSERT INTO shop.t (a) VALUES (77)").await.unwrap();
+    let (mut reading, mut dicing) = (connect(proxy.address()).await, connect(proxy.address()).await);
+    for (conn, value) in [(&mut reading, 55), (&mut dicing, 66)] {
+        conn.query_drop("BEGIN").await.unwrap();
+        conn.query_drop(format!("INSERT INTO shop.t (a) VALUES ({value})")).await.unwrap();
+    }
+    let count = |value| format!("(SELECT COUNT(*) FROM shop.t WHERE a = {value})");
+    let rows = first_row(&mut reading, &count(55)).await;
+    let dice = first_row(&mut dicing, "RAND()").await;
 
     lab.node("galera-71").unwrap().kill().unwrap();
     // The same rows are not there any more when the second one runs again.
@@ -192,6 +213,15 @@ async fn lost_writers(lab: &Lab, proxy: &Proxy) {
     let open: Option<(i64, i64)> =
         stale.query_first("SELECT @@in_transaction, (SELECT COUNT(*) FROM shop.t WHERE a = 77)").await.unwrap();
     assert_eq!(open, Some((0, 0)), "it is rolled back, and the session goes on");
+
+    // Those that were getting rows: one gets the others, the other one is told.
+    let (last, end) = more_rows(rows).await;
+    assert_eq!((end.is_ok(), last), (true, ROWS), "{end:?}");
+    reading.query_drop("COMMIT").await.unwrap();
+    let (last, end) = more_rows(dice).await;
+    assert!(end.is_err() && last < ROWS, "{last}: {end:?}");
+    let left: Option<(i64, i64)> = reading.query_first(format!("SELECT {}, {}", count(55), count(66))).await.unwrap();
+    assert_eq!(left, Some((1, 0)));
     let node = lab.node("galera-71").unwrap();
     node.start().unwrap();
     assert!(until(WHOLE_MAX, || node.serves()));
