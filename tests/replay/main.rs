@@ -33,6 +33,7 @@ fn what_did_not_happen_runs_again() {
     );
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(storms(&lab, &proxy));
+    runtime.block_on(aborted_within_rows(&lab, &proxy));
     runtime.block_on(lost_readers(&lab, &proxy));
     runtime.block_on(lost_writers(&lab, &proxy));
     every_kind(&lab, &proxy);
@@ -122,6 +123,27 @@ async fn storms(lab: &Lab, proxy: &Proxy) {
     let mut conn = connect(proxy.address()).await;
     let sums: Vec<i64> = conn.query("SELECT n FROM shop.hot ORDER BY id").await.unwrap();
     assert_eq!(sums, [120 + rivals, 60]);
+}
+
+/// A write on another node aborts a transaction while rows of it arrive: its client gets the others.
+async fn aborted_within_rows(lab: &Lab, proxy: &Proxy) {
+    let (writer, other) = (lab.node("galera-71").unwrap(), lab.node("galera-72").unwrap());
+    let count =
+        "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'wsrep_local_bf_aborts'";
+    let aborts = || writer.value(count).unwrap().unwrap();
+    let mut conn = connect(proxy.address()).await;
+    conn.query_drop("BEGIN").await.unwrap();
+    conn.query_drop("UPDATE shop.hot SET n = n + 1 WHERE id = 2").await.unwrap();
+    let rows = first_row(&mut conn, "0").await;
+    let before = aborts();
+    other.sql("UPDATE shop.hot SET n = n + 10 WHERE id = 2").unwrap();
+    assert!(until(WHOLE_MAX, || aborts() != before));
+    let (last, end) = more_rows(rows).await;
+    assert_eq!((end.is_ok(), last), (true, ROWS), "{end:?}");
+    let sums = "SELECT n FROM shop.hot WHERE id = 2";
+    assert_eq!(conn.query_first::<i64, _>(sums).await.unwrap(), Some(71));
+    conn.query_drop("COMMIT").await.unwrap();
+    assert_eq!(conn.query_first::<i64, _>(sums).await.unwrap(), Some(71));
 }
 
 /// A reader dies while its rows arrive: the rest comes from another node. Where that has other rows, the client is told.
