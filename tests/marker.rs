@@ -189,7 +189,7 @@ fn log(node: &Node) -> String {
     let mut files: Vec<_> = std::fs::read_dir(node.data())
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("bin.0"))
+        .filter(|path| path.file_stem().unwrap() == "bin" && path.extension().unwrap() != "index")
         .collect();
     files.sort();
     let output = Command::new("mariadb-binlog").args(["--no-defaults", "-v"]).args(files).output().unwrap();

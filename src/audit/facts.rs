@@ -128,6 +128,11 @@ impl Facts {
         let end = self.version.match_indices('.').nth(1).map_or(self.version.len(), |(at, _)| at);
         &self.version[..end]
     }
+
+    /// SUPER holds what are privileges of their own, too. From 11.0 on it does not.
+    pub fn super_holds_all(&self) -> bool {
+        self.version.split('.').next().and_then(|major| major.parse().ok()).is_some_and(|major: u32| major < 11)
+    }
 }
 
 #[cfg(test)]

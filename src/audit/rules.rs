@@ -118,7 +118,7 @@ const RETENTION_S_MIN: u64 = 4 * 86_400;
 /// Its names: servers before 10.5 had the other one.
 const BINLOG_MONITOR: [&str; 2] = ["BINLOG MONITOR", "REPLICATION CLIENT"];
 /// What the proxy's own tests run against.
-const TESTED: &str = "10.11";
+const TESTED: [&str; 2] = ["10.11", "11.8"];
 
 /// Everything that does not fit, the worst first.
 pub fn audit(picture: &Picture) -> Vec<Finding> {
@@ -266,10 +266,11 @@ impl Findings {
             let fix = "ALTER TABLE ... ENGINE = InnoDB for tables that are written";
             self.add(Level::Warning, name, format!("it has transactions of its own, the last one is {last}"), why, fix);
         }
-        if facts.series() != TESTED {
+        if !TESTED.contains(&facts.series()) {
             let what = format!("its version is {}", facts.version);
+            let tested = TESTED.join(" and ");
             let why =
-                format!("the proxy is tested against {TESTED}; before 10.5 clusters and GTIDs work in another way");
+                format!("the proxy is tested against {tested}; before 10.5 clusters and GTIDs work in another way");
             self.add(Level::Warning, name, what, &why, "try what you need before you rely on it");
         }
     }
@@ -365,7 +366,7 @@ impl Findings {
     fn of_accounts(&mut self, picture: &Picture) {
         let user = &picture.user;
         let has_links = !picture.remotes.is_empty();
-        for (name, _, grants) in picture.nodes() {
+        for (name, facts, grants) in picture.nodes() {
             let mut lacks = |level, has: bool, privilege: &str, why: &str| {
                 if !has {
                     self.add(
@@ -379,6 +380,7 @@ impl Findings {
             };
             let (any, all) =
                 (|names: &[&str]| names.iter().any(|name| grants.has(name)), |name: &str| grants.has(name));
+            let any_or_super = |names: &[&str]| any(names) || facts.super_holds_all() && all("SUPER");
             let why = "the proxy reads accounts there: nobody can log in";
             lacks(Level::Error, grants.has_on("mysql.*", "SELECT"), "SELECT ON mysql.*", why);
             let why = "schemas can't be seen, and so logins into one not be checked";
@@ -389,14 +391,21 @@ impl Findings {
             if picture.resolves {
                 let why = "it can't be found out whether a write happened whose node was lost: clients get error 08007";
                 lacks(Level::Warning, all("REPLICATION SLAVE"), "REPLICATION SLAVE ON *.*", why);
+                let why = "what was interrupted can't be ended, and so not be found out: clients get error 08007";
+                lacks(Level::Warning, any_or_super(&["CONNECTION ADMIN"]), "CONNECTION ADMIN ON *.*", why);
             }
             if has_links {
                 let why = "links can't be started and stopped";
-                lacks(Level::Error, any(&["SUPER", "REPLICATION SLAVE ADMIN"]), "REPLICATION SLAVE ADMIN ON *.*", why);
+                let has = any_or_super(&["REPLICATION SLAVE ADMIN", "REPLICA ADMIN"]);
+                lacks(Level::Error, has, "REPLICATION SLAVE ADMIN ON *.*", why);
                 let why = "a link that has moved away stays configured on its old node, stopped";
                 lacks(Level::Warning, all("RELOAD"), "RELOAD ON *.*", why);
-                let why = "`oarlock link skip` can't show the transaction that it would skip";
-                lacks(Level::Warning, any(&["SLAVE MONITOR", "REPLICA MONITOR"]), "SLAVE MONITOR ON *.*", why);
+                let (level, why) = if any_or_super(&[]) {
+                    (Level::Warning, "`oarlock link skip` can't show the transaction that it would skip")
+                } else {
+                    (Level::Error, "links can't be looked at, and stand still")
+                };
+                lacks(level, any(&["SLAVE MONITOR", "REPLICA MONITOR"]), "SLAVE MONITOR ON *.*", why);
             }
         }
         for Remote { user, server } in &picture.remotes {

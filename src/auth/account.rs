@@ -16,8 +16,12 @@ use super::pattern::HostPattern;
 /// EXECUTE; CREATE VIEW, SHOW VIEW, CREATE ROUTINE, ALTER ROUTINE; EVENT, TRIGGER; DELETE HISTORY; SHOW CREATE ROUTINE (11.3).
 const SCHEMA_PRIVILEGES: u64 = 0x3f | 0xf << 10 | 0x7 << 16 | 0xf << 21 | 0x3 << 26 | 1 << 29 | 1 << 39;
 
-/// Global privileges with which one may kill what others run: SUPER, CONNECTION ADMIN (server: `PRIV_KILL_OTHER_USER_PROCESS`).
-const KILL_PRIVILEGES: u64 = 1 << 15 | 1 << 32;
+/// With it one may kill what others run (server: `PRIV_KILL_OTHER_USER_PROCESS`).
+const CONNECTION_ADMIN: u64 = 1 << 32;
+/// It holds that in rows of servers before [`SUPER_IS_LESS`].
+const SUPER: u64 = 1 << 15;
+/// The version from which on it does not (server: `User_table_json::get_access`).
+const SUPER_IS_LESS: u64 = 110_000;
 
 /// One way to prove who one is.
 #[derive(Clone, PartialEq, Eq)]
@@ -142,7 +146,7 @@ impl Account {
 
     /// May kill sessions of other users.
     pub fn may_kill_others(&self) -> bool {
-        self.access & KILL_PRIVILEGES != 0
+        self.access & CONNECTION_ADMIN != 0
     }
 
     /// Of a row. As on the server, a key of the wrong type counts as missing; a document that is none, or a list of ways in
@@ -155,6 +159,10 @@ impl Account {
         let text = |of: &Value, key: &str| of.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
         let flag = |key: &str| document.get(key) == Some(&Value::Bool(true));
         let number = |key: &str| document.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let mut access = number("access");
+        if access & SUPER != 0 && number("version_id") < SUPER_IS_LESS {
+            access |= CONNECTION_ADMIN;
+        }
         let own = || Auth::new(&text(&document, "plugin"), &text(&document, "authentication_string"));
         let auth: Box<[Auth]> = match document.get("auth_or").and_then(Value::as_array) {
             None => Box::new([own()]),
@@ -174,7 +182,7 @@ impl Account {
             user: user.into(),
             host: HostPattern::new(host),
             auth,
-            access: number("access"),
+            access,
             locked: flag("account_locked"),
             // 0 is "not given", -1 and 0 are written for NONE.
             requires: match number("ssl_type") {
@@ -285,6 +293,14 @@ mod tests {
         for bad in ["", "[]", "{", r#"{"auth_or":[]}"#, r#"{"auth_or":[1]}"#, "\u{0}"] {
             assert!(Account::parse("u", "%", bad.as_bytes()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn super_is_less_in_rows_of_newer_servers() {
+        for (rest, kills) in [("", true), (r#","version_id":101119"#, true), (r#","version_id":110809"#, false)] {
+            assert_eq!(parse(&format!(r#"{{"access":{SUPER}{rest}}}"#)).may_kill_others(), kills, "{rest}");
+        }
+        assert!(parse(&format!(r#"{{"access":{CONNECTION_ADMIN},"version_id":110809}}"#)).may_kill_others());
     }
 
     #[test]

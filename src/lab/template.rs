@@ -25,7 +25,7 @@ impl Template {
     /// The template in `base`; made if it isn't there, while others wait.
     pub(super) fn ready(base: &Path, userland: &Userland) -> Result<Self, LabError> {
         let (user, version) = (server_user()?, server_version(userland)?);
-        let (folder, sql) = (base.join(format!("template-{version}")), accounts(&user));
+        let (folder, sql) = (base.join(format!("template-{version}")), accounts(&user, &version));
         let lock = base.join("template.lock");
         let lock = File::create(&lock).map_err(LabError::path("create", &lock))?;
         flock(&lock, FlockOperation::LockExclusive).map_err(|e| LabError::io("lock the template")(e.into()))?;
@@ -68,8 +68,9 @@ fn install(userland: &Userland, folder: &Path, accounts: &Path, user: &str) -> R
 }
 
 /// The guide's accounts with the guide's grants, two more for the service user to find out what has happened, its state transfer account, and the application's.
-fn accounts(user: &str) -> String {
-    ACCOUNTS.replace("OWNER", user)
+fn accounts(user: &str, version: &str) -> String {
+    let more = if version.starts_with("10.") { "" } else { NOT_IN_SUPER };
+    ACCOUNTS.replace("OWNER", user) + more
 }
 
 /// The installer runs without accounts until the first line has been read.
@@ -87,6 +88,9 @@ GRANT RELOAD, PROCESS, LOCK TABLES, REPLICATION CLIENT ON *.* TO `OWNER`@localho
 CREATE USER app@'%' IDENTIFIED BY 'app-secret';
 GRANT ALL ON *.* TO app@'%' WITH GRANT OPTION;
 ";
+
+/// Before 11.0 the guide's SUPER held all this.
+const NOT_IN_SUPER: &str = "GRANT CONNECTION ADMIN, REPLICATION SLAVE ADMIN, SLAVE MONITOR ON *.* TO maxuser@'%';\n";
 
 /// Servers refuse to run as root by default and drop to `mysql`, as the package does; anybody else runs them as himself.
 fn server_user() -> Result<String, LabError> {

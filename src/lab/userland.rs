@@ -8,9 +8,15 @@ use std::process::Command;
 
 use serde::{Deserialize, Serialize};
 
-/// By default this system's.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// By default that of the system in the folder that `OARLOCK_USERLAND` names, or this system's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Userland(Option<PathBuf>);
+
+impl Default for Userland {
+    fn default() -> Self {
+        Self(std::env::var_os("OARLOCK_USERLAND").map(PathBuf::from))
+    }
+}
 
 impl Userland {
     /// That of the system in this folder, in which `/usr` holds all programs and libraries.

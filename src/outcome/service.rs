@@ -154,7 +154,7 @@ impl Service {
                 false
             }
             News::Denied(node) => {
-                let grant = format!("GRANT SUPER ON *.* TO {}", self.access.user());
+                let grant = format!("GRANT CONNECTION ADMIN ON *.* TO {}", self.access.user());
                 self.tell(&grant);
                 self.hinder(node, |name| format!("the service user may not kill it on node {name}: {grant}").into());
                 false

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oarlock::lab::{APP_PASSWORD, APP_USER, Server, Site, until};
+use oarlock::lab::{APP_PASSWORD, APP_USER, Lab, Server, Site, until};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -35,11 +35,11 @@ fn certificate(folder: &Path, name: &str, address: Ipv4Addr) -> Own {
 }
 
 /// A proxy whose listeners show `proxy.pem`; more of its configuration.
-pub fn proxy(server: &Server, folder: &Path, more: &str) -> (Proxy, Own) {
-    let address = server.lab().proxy_address(Site::Dr);
+pub fn proxy(lab: &Lab, site: Site, folder: &Path, more: &str) -> (Proxy, Own) {
+    let address = lab.proxy_address(site);
     let own = certificate(folder, "proxy", address);
     let (shown, key) = (path(folder, "proxy.pem"), path(folder, "proxy.key"));
-    let mut text = server.lab().config_toml(Site::Dr, address);
+    let mut text = lab.config_toml(site, address);
     text = text.replacen("[site]\n", "[site]\nlog = \"info\"\nstate_dir = \"STATE\"\n", 1);
     for service in ["service = \"read-write-split\"\n", "service = \"replication\"\n"] {
         text = text.replace(service, &format!("{service}tls = {{ certificate = \"{shown}\", key = \"{key}\" }}\n"));
@@ -57,7 +57,7 @@ fn a_password_vouches_for_a_certificate() {
     server.sql(told).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let account = "\n[[account]]\nuser = \"told\"\npassword = \"secret\"\n";
-    let (proxy, own) = proxy(&server, folder.path(), account);
+    let (proxy, own) = proxy(server.lab(), Site::Dr, folder.path(), account);
     let ask =
         |user: &str, password: &str, more: &[&str]| client(proxy.address(), user, password, &[more, &ASK].concat());
 

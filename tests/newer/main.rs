@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
 mod certificate;
+mod follower;
+#[path = "../support/replica.rs"]
+mod replica;
 #[path = "../support/mod.rs"]
 mod support;
 

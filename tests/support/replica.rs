@@ -25,7 +25,7 @@ pub fn follow(replica: &Node, proxy: &Proxy, more: &str) {
     let more = if more.is_empty() { String::new() } else { format!(", {more}") };
     let sql = format!(
         "STOP SLAVE; CHANGE MASTER TO MASTER_HOST = '{host}', MASTER_PORT = 4007, MASTER_USER = '{user}',
-            MASTER_PASSWORD = '{SITE_PASSWORD}', MASTER_CONNECT_RETRY = 2, MASTER_USE_GTID = slave_pos{more};
+            MASTER_PASSWORD = '{SITE_PASSWORD}', MASTER_CONNECT_RETRY = 2, MASTER_USE_GTID = slave_pos, MASTER_SSL = 0{more};
         START SLAVE"
     );
     replica.sql(&sql).unwrap();

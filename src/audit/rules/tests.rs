@@ -88,10 +88,10 @@ fn settings_of_a_node() {
     assert_eq!(told(&site(&[("expire_logs_days", "4.000000")], &[])), [""; 0]);
     assert_eq!(told(&site(&[("gtid_binlog_pos", "70-7000-9,71-7000-4")], &[])), [""; 0]);
     let versions = [
-        "Warning b: its version is 11.4.2-MariaDB",
-        "Warning b: its version is 11.4.2-MariaDB, that of a is 10.11.19-MariaDB-log",
+        "Warning b: its version is 10.6.2-MariaDB",
+        "Warning b: its version is 10.6.2-MariaDB, that of a is 10.11.19-MariaDB-log",
     ];
-    assert_eq!(told(&site(&[("version", "11.4.2-MariaDB")], &[])), versions);
+    assert_eq!(told(&site(&[("version", "10.6.2-MariaDB")], &[])), versions);
 }
 
 #[test]
@@ -139,6 +139,16 @@ fn privileges() {
         ]
     );
     assert_eq!(audit(&picture)[1].fix, "GRANT RELOAD ON *.* TO maxuser@'%'");
+    let newer = [("gtid_domain_id", "72"), ("auto_increment_offset", "2"), ("version", "11.8.9-MariaDB")];
+    picture.nodes[1] = server("b", &newer, &guide);
+    let said = told(&picture);
+    for lack in [
+        "Error b: maxuser lacks REPLICATION SLAVE ADMIN ON *.*",
+        "Error b: maxuser lacks SLAVE MONITOR ON *.*",
+        "Warning b: maxuser lacks CONNECTION ADMIN ON *.*",
+    ] {
+        assert!(said.iter().any(|line| line == lack), "{said:?}");
+    }
     picture.nodes[1] = server("b", &[("gtid_domain_id", "72"), ("auto_increment_offset", "2")], &[]);
     picture.remotes.clear();
     picture.resolves = false;
