@@ -10,8 +10,9 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo -E)
 PACKAGES := mariadb-server mariadb-client mariadb-backup galera-4 mariadb-test sysbench haproxy rsync socat lsof procps iproute2 openssl python3-pymysql chromium prometheus
 # What the drivers of tests/drivers are run and built with.
 DRIVERS_PACKAGES := python3-venv python3-dev libmariadb-dev gcc pkg-config php-cli php-mysql libmariadb-java openjdk-17-jdk-headless
-# MariaDB 11.8 is Debian 13's.
+# MariaDB 11.8 is Debian 13's. The tests of TRIED run before its servers, too.
 NEWER_PACKAGES := mariadb-server,mariadb-client,mariadb-backup,galera-4,rsync,socat,lsof,procps,iproute2
+TRIED := $(addprefix --test ,split causal marker versions loss outcome replay link_tls)
 INSTALLED = dpkg-query --show --showformat '$${db:Status-Status}\n' $(PACKAGES) 2>&1
 
 .PHONY: all build deb test lint deny tools drivers-tools drivers-packages conformance newer mmdebstrap clean-host history outlive sim planted demo bench fuzz seeds clean
@@ -46,8 +47,9 @@ conformance: tools drivers-tools target/schemathesis/installed clean-host newer
 
 # MariaDB 11.8: its client and its replica beside this system's servers, and its servers.
 newer: tools target/newer/installed
-	$(CARGO) test --no-run --test newer
+	$(CARGO) test --no-run --test newer $(TRIED)
 	$(SUDO) env PATH="$$PATH" NEWER=$(CURDIR)/target/newer $(CARGO) test --test newer -- --nocapture
+	$(SUDO) env PATH="$$PATH" OARLOCK_USERLAND=$(CURDIR)/target/newer $(CARGO) test $(TRIED)
 
 # The package on a Debian that has nothing else.
 clean-host: deb mmdebstrap

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::ed25519::{self, KEY_BYTES};
 use super::known::Known;
 use super::native::HASH_BYTES;
+use super::parsec;
 use super::pattern::HostPattern;
 
 /// Global privileges that also are privileges on a schema: with any of them an account may enter every schema.
@@ -34,6 +35,8 @@ pub enum Auth {
     Socket,
     /// ed25519: the public key.
     Ed25519([u8; KEY_BYTES]),
+    /// parsec: the public key, and how it is made.
+    Parsec(Box<parsec::Stored>),
     /// A plugin whose passwords only a node can check.
     OfNode(OfNode),
     /// The configuration tells the password.
@@ -67,6 +70,7 @@ impl Auth {
         match plugin.to_ascii_lowercase().as_str() {
             "unix_socket" => Self::Socket,
             "ed25519" => ed25519::stored(hash).map_or(Self::Invalid, Self::Ed25519),
+            "parsec" => parsec::Stored::parse(hash).map_or(Self::Invalid, |stored| Self::Parsec(Box::new(stored))),
             "pam" => Self::OfNode(OfNode::Pam),
             "caching_sha2_password" => Self::OfNode(OfNode::CachingSha2),
             _ => Self::Foreign(plugin.into()),
@@ -75,7 +79,7 @@ impl Auth {
 
     /// What proves it is the password itself.
     pub fn takes_password(&self) -> bool {
-        matches!(self, Self::Ed25519(_) | Self::OfNode(_))
+        matches!(self, Self::Ed25519(_) | Self::Parsec(_) | Self::OfNode(_))
     }
 }
 
@@ -87,6 +91,7 @@ impl std::fmt::Debug for Auth {
             Self::Invalid => "invalid",
             Self::Socket => "unix_socket",
             Self::Ed25519(_) => "ed25519",
+            Self::Parsec(_) => "parsec",
             Self::OfNode(plugin) => plugin.name(),
             Self::Known(_) => "password in the proxy's configuration",
             Self::Foreign(plugin) => plugin,
@@ -269,6 +274,7 @@ mod tests {
             (with(r#","auth_or":[{},{"plugin":"unix_socket"}]"#), vec![secret(), Auth::Socket]),
             (r#"{"plugin":"mysql_native_password","authentication_string":"invalid"}"#.to_owned(), vec![Auth::Invalid]),
             (r#"{"plugin":"MySQL_native_password","authentication_string":"*zz"}"#.to_owned(), vec![Auth::Invalid]),
+            (r#"{"plugin":"parsec","authentication_string":"P0:x:y"}"#.to_owned(), vec![Auth::Invalid]),
             (r#"{"plugin":"pam"}"#.to_owned(), vec![Auth::OfNode(OfNode::Pam)]),
             (r#"{"plugin":"ed25519","authentication_string":"x"}"#.to_owned(), vec![Auth::Invalid]),
             (

@@ -286,9 +286,12 @@ fn proven_by(login: &Login, auth: &Auth) -> Option<Option<Secret>> {
         (Auth::Ed25519(key), Answer::Password(password)) => {
             (ed25519::public_key(password) == *key).then(|| Some(Secret::clear(password)))
         }
+        (Auth::Parsec(stored), Answer::Password(password)) => {
+            stored.is_password(password).then(|| Some(Secret::clear(password)))
+        }
         (Auth::Known(known), Answer::Native(answer)) => known.by_answer(login.scramble, answer).map(Some),
         (Auth::Known(known), Answer::Password(password)) => known.by_password(password).map(Some),
-        (Auth::Ed25519(_), Answer::Native(_))
+        (Auth::Ed25519(_) | Auth::Parsec(_), Answer::Native(_))
         | (Auth::OfNode(_) | Auth::Invalid | Auth::Socket | Auth::Foreign(_), _) => None,
     }
 }
@@ -317,7 +320,7 @@ fn closed(login: &Login, account: &Account, auth: &Auth) -> Option<String> {
 
 /// Why the proxy can't take this way in, or not yet.
 fn obstacle(login: &Login, account: &Account, auth: &Auth) -> Option<String> {
-    let asks = matches!(auth, Auth::Ed25519(_) | Auth::OfNode(_));
+    let asks = auth.takes_password();
     if let Some(reason) = closed(login, account, auth) {
         Some(reason)
     } else if asks && !login.secure {

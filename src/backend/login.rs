@@ -3,11 +3,11 @@
 //! Knows as much of the user's password as the client has told. It does not dial and does not wait.
 
 use crate::auth::secret::Secret;
-use crate::auth::{caching_sha2, ed25519};
+use crate::auth::{caching_sha2, ed25519, parsec};
 use crate::fault::{Fault, Retry};
 use crate::wire::Malformed;
 use crate::wire::capability::{Capabilities, Status};
-use crate::wire::challenge::{CACHING_SHA2, CLEAR, DIALOG, ED25519, MORE, NATIVE, SCRAMBLE, SWITCH, Switch};
+use crate::wire::challenge::{CACHING_SHA2, CLEAR, DIALOG, ED25519, MORE, NATIVE, PARSEC, SCRAMBLE, SWITCH, Switch};
 use crate::wire::err::{ERR, Error};
 pub use crate::wire::handshake::SSL_REQUEST;
 use crate::wire::handshake::{self, Greeting, Response};
@@ -90,6 +90,8 @@ pub enum Exchange {
     Over,
     /// caching_sha2_password: the password itself, if the node has not seen it before.
     CachingSha2,
+    /// parsec: the answer to this, by a key made as the node says next.
+    Parsec([u8; parsec::CHALLENGE_BYTES]),
 }
 
 /// What caching_sha2_password says of the hash: it is known to be right.
@@ -158,10 +160,20 @@ impl Login {
                 packet::put(out, sequence.wrapping_add(1), |out| put_clear(out, password));
                 Ok(Step::More(Self::Answered { thread, switches, exchange: Exchange::Over }))
             }
+            (Self::Answered { thread, switches, exchange: Exchange::Parsec(challenge) }, Some(first))
+                if *first != SWITCH =>
+            {
+                let recipe = parsec::Recipe::parse(said(payload)).ok_or(Malformed("no way to make a key of parsec"))?;
+                let password = who.secret.and_then(Secret::password).unwrap_or_default();
+                packet::put(out, sequence.wrapping_add(1), |out| {
+                    out.extend_from_slice(&recipe.answer(password, &challenge));
+                });
+                Ok(Step::More(Self::Answered { thread, switches, exchange: Exchange::Over }))
+            }
             (Self::Answered { thread, switches, .. }, Some(&SWITCH)) if switches < SWITCHES_MAX => {
                 let switch = Switch::parse(payload)?;
                 packet::put(out, sequence.wrapping_add(1), |out| answer(&switch, who, out));
-                let exchange = if switch.plugin == CACHING_SHA2 { Exchange::CachingSha2 } else { Exchange::Over };
+                let exchange = follows(&switch, who);
                 Ok(Step::More(Self::Answered { thread, switches: switches + 1, exchange }))
             }
             _ => Err(Malformed("unexpected packet in a node's login")),
@@ -207,11 +219,22 @@ fn answer(switch: &Switch, who: &Identity, out: &mut Vec<u8>) {
             let challenge = switch.data.first_chunk::<{ ed25519::KEY_BYTES }>();
             out.extend_from_slice(&ed25519::answer(password, challenge.map_or(switch.data, |challenge| challenge)));
         }
+        // Nothing: the node is to say how the key is made.
+        (PARSEC, Some(_)) => {}
         (CACHING_SHA2, Some(password)) if let Some(scramble) = switch.scramble() => {
             out.extend_from_slice(&caching_sha2::answer(password, scramble));
         }
         (CLEAR | DIALOG, Some(password)) if who.tls => put_clear(out, password),
         _ => out.extend_from_slice(&WRONG_ANSWER),
+    }
+}
+
+/// What a plugin asks for after the answer to its first packet.
+fn follows(switch: &Switch, who: &Identity) -> Exchange {
+    match (switch.plugin, who.secret.and_then(Secret::password)) {
+        (CACHING_SHA2, _) => Exchange::CachingSha2,
+        (PARSEC, Some(_)) => switch.data.first_chunk().map_or(Exchange::Over, |challenge| Exchange::Parsec(*challenge)),
+        _ => Exchange::Over,
     }
 }
 
@@ -365,6 +388,27 @@ mod tests {
                 .take(2, b"\x05", &who(None), &mut out)
                 .is_err()
         );
+    }
+
+    #[test]
+    fn a_key_of_parsec_is_made_as_the_node_says() {
+        let login = Login::Answered { thread: 12, switches: 0, exchange: Exchange::Over };
+        let password = Secret::clear(b"secret");
+        let who = who(Some(&password));
+        let switch = [b"\xfeparsec\0".as_slice(), &[5; 32]].concat();
+        let mut out = Vec::new();
+        let Step::More(login) = login.take(2, &switch, &who, &mut out).unwrap() else { panic!() };
+        assert_eq!(out, [0, 0, 0, 3], "nothing is answered");
+        let told = [b"P\0".as_slice(), &[6; 18]].concat();
+        let answer = parsec::Recipe::parse(&told).unwrap().answer(b"secret", &[5; 32]);
+        for (told, understood) in
+            [(told.clone(), true), ([b"\x01", &told[..]].concat(), true), (told[..19].to_vec(), false)]
+        {
+            out.clear();
+            let step = login.take(4, &told, &who, &mut out);
+            assert_eq!(step.is_ok(), understood);
+            assert!(!understood || (out[4..] == answer && out[3] == 5));
+        }
     }
 
     #[test]

@@ -16,6 +16,8 @@ pub const CLEAR: &[u8] = b"mysql_clear_password";
 pub const DIALOG: &[u8] = b"dialog";
 /// The plugin of ed25519 accounts: 32 bytes to be signed.
 pub const ED25519: &[u8] = b"client_ed25519";
+/// The plugin of parsec accounts: 32 bytes to be signed, by a key that is made as the server tells when it gets nothing.
+pub const PARSEC: &[u8] = b"parsec";
 /// The plugin of MySQL's accounts: a hash that a server which has seen the password before compares, else the password itself.
 pub const CACHING_SHA2: &[u8] = b"caching_sha2_password";
 /// Length of a native password scramble in bytes.

@@ -5,6 +5,7 @@
 
 mod certificate;
 mod follower;
+mod parsec;
 #[path = "../support/replica.rs"]
 mod replica;
 #[path = "../support/mod.rs"]

@@ -175,7 +175,11 @@ pub fn first_start(sites: &Sites<'_>) {
     sites.node(71).sql(create).unwrap();
     assert!(until(SOON, || sites.node(81).sql("SELECT * FROM shop.t").is_ok()), "{:?}", report(&sites.dr));
     sites.node(81).sql("INSERT INTO shop.t (site) VALUES (8000)").unwrap();
-    assert!(until(SOON, || sites.node(73).sql("SELECT * FROM shop.t").unwrap().len() == 1), "{:?}", report(&sites.dc));
+    assert!(
+        until(SOON, || sites.node(73).sql("SELECT * FROM shop.t").is_ok_and(|rows| rows.len() == 1)),
+        "{:?}",
+        report(&sites.dc)
+    );
     sites.settle();
     assert_eq!(runner(sites).as_deref(), Some("galera-71"));
 }
