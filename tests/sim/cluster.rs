@@ -20,6 +20,9 @@ const SUSPECT_US: (u64, usize) = (2_000_000, 1_500_000);
 /// How long a node takes to come back to its cluster.
 const REJOIN_US: (u64, usize) = (500_000, 1_500_000);
 
+/// One in so many long reads is aborted while its rows are sent.
+const ABORTED_READS: usize = 50;
+
 /// A connection, as all nodes together number it.
 pub type Conn = u32;
 
@@ -36,6 +39,8 @@ pub enum Answer {
     Row(Option<Vec<i64>>),
     /// Rows of one number.
     Rows(Vec<i64>),
+    /// The first of these rows, and then that another transaction has aborted it.
+    Cut(Vec<i64>),
     Error(u16, &'static [u8; 5], &'static str),
 }
 
@@ -317,7 +322,12 @@ impl Cluster {
                 self.answer(conn, PLAIN);
             }
             Statement::List => {
-                let rows = self.list(conn);
+                let mut rows = self.list(conn);
+                if self.dice.one_in(ABORTED_READS) {
+                    rows.truncate(self.dice.below(rows.len() + 1));
+                    self.roll_back(conn);
+                    return self.answer(conn, Answer::Cut(rows));
+                }
                 self.answer(conn, Answer::Rows(rows));
             }
             Statement::Note { .. } | Statement::Enter { .. } | Statement::Move { .. } => {

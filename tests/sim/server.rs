@@ -8,7 +8,7 @@ use oarlock::wire::err;
 use oarlock::wire::handshake::Response;
 use oarlock::wire::packet::{self, HEADER};
 
-use crate::cluster::{Answer, Conn};
+use crate::cluster::{Answer, Conn, DEADLOCK};
 use crate::logins;
 use crate::statement::{self, Statement};
 
@@ -226,6 +226,13 @@ impl Server {
                 let rows: Vec<Vec<i64>> = values.iter().map(|value| vec![*value]).collect();
                 self.result_set(1, &rows, status)
             }
+            Answer::Cut(values) => {
+                let rows: Vec<Vec<i64>> = values.iter().map(|value| vec![*value]).collect();
+                let (mut out, next) = self.rows(1, &rows);
+                let Answer::Error(code, state, text) = DEADLOCK else { return out };
+                out.extend(error(next, code, state, text));
+                out
+            }
         }
     }
 
@@ -234,7 +241,8 @@ impl Server {
         done(2, 0, 0, Status::AUTOCOMMIT, &[])
     }
 
-    fn result_set(&self, columns: usize, rows: &[Vec<i64>], status: Status) -> Vec<u8> {
+    /// A result without its end, and which place that has.
+    fn rows(&self, columns: usize, rows: &[Vec<i64>]) -> (Vec<u8>, u8) {
         let mut out = Vec::new();
         let next = packet::put(&mut out, 1, |out| out.push(columns as u8));
         let mut next = self.definitions(next, columns, &mut out);
@@ -249,6 +257,11 @@ impl Server {
                 }
             });
         }
+        (out, next)
+    }
+
+    fn result_set(&self, columns: usize, rows: &[Vec<i64>], status: Status) -> Vec<u8> {
+        let (mut out, next) = self.rows(columns, rows);
         if self.has(Capabilities::DEPRECATE_EOF) {
             let end = done(next, 0, 0, status, &[]);
             out.extend_from_slice(&end[..HEADER]);
