@@ -164,8 +164,7 @@ impl Task {
         self.machine.on_seated(place as Slot, &mut bench.desk);
     }
 
-    /// Lets others have the connections that the session can do without: at once if somebody waits, else when he asks.
-    /// Offers what the session can do without, if it `lends`; otherwise nothing any more.
+    /// Lets others have the connections that the session can do without, if it `lends`: at once if somebody waits, else when he asks.
     pub(super) fn offer_seats(&mut self, lends: bool, bench: &mut Bench) {
         let mut wanted = NodeSet::default();
         for (place, end) in self.nodes.iter().enumerate() {
