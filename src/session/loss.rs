@@ -239,6 +239,9 @@ impl Machine {
             Side::Node => Event::NodeFault,
             Side::Proxy => Event::ProxyFault,
         });
+        if fault.state == *OUTCOME_UNKNOWN {
+            desk.tally.count(Event::OutcomeUnknown);
+        }
         let sequence = work.upload.map_or(sequence, |upload| upload.next_sequence());
         if work.shape != Shape::Nothing || matches!(work.after, After::Login(_)) {
             desk.write(Peer::Client, |out| err::put(out, sequence, &fault));
@@ -364,11 +367,14 @@ fn interrupted(node: &str) -> Fault {
     Fault::node(Retry::Replay, 1105, b"08S01", text)
 }
 
+/// The SQLSTATE of a write whose outcome is unknown.
+const OUTCOME_UNKNOWN: &[u8; 5] = b"08007";
+
 pub(super) fn unknown_outcome(node: &str, why: &str) -> Fault {
     let text = format!(
         "The connection to node {node} was lost after the statement was sent; whether it took effect is unknown: {why}"
     );
-    Fault::node(Retry::Never, 1105, b"08007", text)
+    Fault::node(Retry::Never, 1105, OUTCOME_UNKNOWN, text)
 }
 
 /// What a prepared statement or a session had on one node is gone.

@@ -153,11 +153,12 @@ impl Machine {
     pub fn on_outcome(&mut self, outcome: Outcome, desk: &mut Desk) {
         let Some(Work { stage: Stage::Resolving(doubt), .. }) = self.work else { return };
         let name = desk.name(doubt.node).to_owned();
-        desk.tally.count(match outcome {
-            Outcome::Committed { .. } => Event::OutcomeCommitted,
-            Outcome::Absent if !self.trail.unmarked => Event::OutcomeAbsent,
-            Outcome::Absent | Outcome::Undecidable(_) => Event::OutcomeUnknown,
-        });
+        // What stays unknown is counted when the client is told.
+        match outcome {
+            Outcome::Committed { .. } => desk.tally.count(Event::OutcomeCommitted),
+            Outcome::Absent if !self.trail.unmarked => desk.tally.count(Event::OutcomeAbsent),
+            Outcome::Absent | Outcome::Undecidable(_) => {}
+        }
         match outcome {
             Outcome::Committed { gtid, affected, insert_id } => {
                 info!(session = self.id, node = name, %gtid, "the interrupted write was committed");

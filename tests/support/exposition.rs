@@ -1,5 +1,7 @@
 //! What Prometheus reads, read back; and what is wrong with it by the rules of `promtool check metrics`.
 
+#![allow(dead_code, reason = "each test uses a part")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A text of metrics.
