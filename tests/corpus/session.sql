@@ -239,7 +239,7 @@ SET wait_timeout = f() + 100
 SET gtid_seq_no = 100000
 SET @a = NOW(), time_zone = '+00:00'
 SET NAMES utf8, @a = NOW()
--- expect write UNREPEATABLE SETS_GLOBAL
+-- expect write UNREPEATABLE CHANGES_BEGINNINGS
 -- after SET GLOBAL sort_buffer_size = DEFAULT
 SET GLOBAL sort_buffer_size = 100000, SESSION wait_timeout = 100
 -- after SET GLOBAL sort_buffer_size = DEFAULT
