@@ -42,7 +42,7 @@ impl Operators {
     pub(super) fn bind(config: &Config, sockets: &mut Sockets) -> Result<Self, StartError> {
         let fail = |why| StartError::of("cannot start")(io::Error::other(why));
         let tls = tls::admin(config).map_err(fail)?;
-        let Change { admin, console } = desks(config, tls, sockets, |_| None).map_err(fail)?;
+        let Change { admin, console } = Change::bind(config, tls, sockets).map_err(fail)?;
         Ok(Self { admin: Arc::new(watch::Sender::new(Some(admin))), console: Arc::new(watch::Sender::new(console)) })
     }
 
@@ -56,21 +56,6 @@ impl Operators {
         tokio::spawn(attend("console", self.console.subscribe(), move |_, socket, over| {
             console::serve(socket, at_console.clone(), over)
         }));
-    }
-
-    /// Binds what is new.
-    pub(super) fn prepare(
-        &self,
-        next: &Config,
-        tls: Option<ServerTls>,
-        sockets: &mut Sockets,
-    ) -> Result<Change, String> {
-        let known = [self.admin.borrow().clone(), self.console.borrow().clone()];
-        let [admin, console] = &known;
-        desks(next, tls, sockets, |address| {
-            let found = [admin, console].into_iter().flatten().find(|desk| desk.address == address);
-            found.map(|desk| desk.socket.clone())
-        })
     }
 
     /// Opens and shuts.
@@ -92,22 +77,18 @@ impl Operators {
     }
 }
 
-/// As configured, at sockets that are `known` already or new.
-fn desks(
-    config: &Config,
-    tls: Option<ServerTls>,
-    sockets: &mut Sockets,
-    known: impl Fn(SocketAddr) -> Option<Arc<TcpListener>>,
-) -> Result<Change, String> {
-    let mut desk = |name: &str, address, tls| {
-        let bound = || sockets.bind(address).map(Arc::new);
-        let socket = known(address).map_or_else(bound, Ok);
-        let socket = socket.map_err(|error| format!("cannot listen on the {name} address {address}: {error}"))?;
-        Ok::<_, String>(Desk { address, socket, tls })
-    };
-    let admin = desk("admin", config.admin.address, tls)?;
-    let console = config.admin.console.map(|address| desk("console", address, None)).transpose()?;
-    Ok(Change { admin, console })
+impl Change {
+    /// As configured.
+    pub(super) fn bind(config: &Config, tls: Option<ServerTls>, sockets: &mut Sockets) -> Result<Self, String> {
+        let mut desk = |name: &str, address, tls| {
+            let socket = sockets.bind(address);
+            let socket = socket.map_err(|error| format!("cannot listen on the {name} address {address}: {error}"))?;
+            Ok::<_, String>(Desk { address, socket: Arc::new(socket), tls })
+        };
+        let admin = desk("admin", config.admin.address, tls)?;
+        let console = config.admin.console.map(|address| desk("console", address, None)).transpose()?;
+        Ok(Self { admin, console })
+    }
 }
 
 /// The same address with TLS, or without, as before goes on, with the new certificate.

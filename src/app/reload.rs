@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tracing::{error, info, warn};
 
 use super::doors::{self, Doors};
-use super::operators::Operators;
+use super::operators::{self, Operators};
 use super::succession::Sockets;
 use super::{DataPlane, Shared, service, settings, tls};
 use crate::admin::health::Stage;
@@ -78,7 +78,7 @@ impl Reload {
         let held = self.doors.held().iter().cloned().chain(self.operators.held()).collect::<Vec<_>>();
         let mut sockets = Sockets::of(held).map_err(|error| format!("no sockets: {error}"))?;
         let change = self.doors.prepare(&old, &next, &mut sockets)?;
-        let desks = self.operators.prepare(&next, to_operators, &mut sockets)?;
+        let desks = operators::Change::bind(&next, to_operators, &mut sockets)?;
         let waiting = differences(&next, &new);
         let mut applied: Vec<String> = differences(&old, &next).into_iter().collect();
         applied.extend(certificates(&old, &next));
