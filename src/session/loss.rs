@@ -82,13 +82,13 @@ impl Machine {
         let Err(why) = found else { return };
         let Some(work) = &self.work else { return };
         let fault = match (sent, uncommitted) {
-            _ if self.state.transaction_doubtful => unknown_outcome(desk.name(node), DOUBTFUL),
+            _ if self.state.transaction_doubtful => unknown_outcome(node, DOUBTFUL, desk),
             (false, _) => transaction_lost(desk.name(node)),
             (true, true) if !commits(work) || work.is_uploading() => transaction_lost(desk.name(node)),
-            (true, false) if work.is_sending_file() && !cut => unknown_outcome(desk.name(node), FILE_IN_PART),
+            (true, false) if work.is_sending_file() && !cut => unknown_outcome(node, FILE_IN_PART, desk),
             (true, false) if work.is_uploading() => cut_short(desk.name(node)),
             (true, false) if harmless(work) => interrupted(desk.name(node)),
-            (true, _) => unknown_outcome(desk.name(node), why),
+            (true, _) => unknown_outcome(node, why, desk),
         };
         self.end_journal(desk);
         self.state.end_transaction();
@@ -124,10 +124,9 @@ impl Machine {
         }
         if open {
             self.end_journal(desk);
-            let name = desk.name(node);
             let fault = match self.state.transaction_doubtful {
-                true => unknown_outcome(name, DOUBTFUL),
-                false => transaction_lost(name),
+                true => unknown_outcome(node, DOUBTFUL, desk),
+                false => transaction_lost(desk.name(node)),
             };
             self.state.end_transaction();
             self.trail.end();
@@ -239,9 +238,6 @@ impl Machine {
             Side::Node => Event::NodeFault,
             Side::Proxy => Event::ProxyFault,
         });
-        if fault.state == *OUTCOME_UNKNOWN {
-            desk.tally.count(Event::OutcomeUnknown);
-        }
         let sequence = work.upload.map_or(sequence, |upload| upload.next_sequence());
         if work.shape != Shape::Nothing || matches!(work.after, After::Login(_)) {
             desk.write(Peer::Client, |out| err::put(out, sequence, &fault));
@@ -367,14 +363,14 @@ fn interrupted(node: &str) -> Fault {
     Fault::node(Retry::Replay, 1105, b"08S01", text)
 }
 
-/// The SQLSTATE of a write whose outcome is unknown.
-const OUTCOME_UNKNOWN: &[u8; 5] = b"08007";
-
-pub(super) fn unknown_outcome(node: &str, why: &str) -> Fault {
+/// That nobody knows whether a write happened; counted as such.
+pub(super) fn unknown_outcome(node: NodeId, why: &str, desk: &mut Desk) -> Fault {
+    desk.tally.count(Event::OutcomeUnknown);
+    let node = desk.name(node);
     let text = format!(
         "The connection to node {node} was lost after the statement was sent; whether it took effect is unknown: {why}"
     );
-    Fault::node(Retry::Never, 1105, OUTCOME_UNKNOWN, text)
+    Fault::node(Retry::Never, 1105, b"08007", text)
 }
 
 /// What a prepared statement or a session had on one node is gone.

@@ -125,7 +125,8 @@ impl Machine {
         if let Err(why) = resolved {
             let text = String::from_utf8_lossy(error.message);
             let why = format!("{text} (error {}), and {why}", error.code);
-            self.undecided(unknown_outcome(desk.name(node), &why), desk);
+            let fault = unknown_outcome(node, &why, desk);
+            self.undecided(fault, desk);
         }
         if pinned {
             self.hang_up(desk);
@@ -153,23 +154,25 @@ impl Machine {
     pub fn on_outcome(&mut self, outcome: Outcome, desk: &mut Desk) {
         let Some(Work { stage: Stage::Resolving(doubt), .. }) = self.work else { return };
         let name = desk.name(doubt.node).to_owned();
-        // What stays unknown is counted when the client is told.
-        match outcome {
-            Outcome::Committed { .. } => desk.tally.count(Event::OutcomeCommitted),
-            Outcome::Absent if !self.trail.unmarked => desk.tally.count(Event::OutcomeAbsent),
-            Outcome::Absent | Outcome::Undecidable(_) => {}
-        }
         match outcome {
             Outcome::Committed { gtid, affected, insert_id } => {
+                desk.tally.count(Event::OutcomeCommitted);
                 info!(session = self.id, node = name, %gtid, "the interrupted write was committed");
                 self.committed(doubt, gtid, affected.zip(insert_id), desk);
             }
-            Outcome::Absent if !self.trail.unmarked => self.absent(doubt, &name, desk),
+            Outcome::Absent if !self.trail.unmarked => {
+                desk.tally.count(Event::OutcomeAbsent);
+                self.absent(doubt, &name, desk);
+            }
             Outcome::Absent => {
                 let why = "a part of it can't be marked, and what could was not found";
-                self.undecided(unknown_outcome(&name, why), desk);
+                let fault = unknown_outcome(doubt.node, why, desk);
+                self.undecided(fault, desk);
             }
-            Outcome::Undecidable(why) => self.undecided(unknown_outcome(&name, &why), desk),
+            Outcome::Undecidable(why) => {
+                let fault = unknown_outcome(doubt.node, &why, desk);
+                self.undecided(fault, desk);
+            }
         }
     }
 
