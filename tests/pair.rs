@@ -12,7 +12,7 @@ mod wire;
 use std::net::SocketAddrV4;
 
 use oarlock::lab::{Lab, Site, until};
-use sites::{Road, SOON, Sites, expect, first_start, is, link, report, runner, signal};
+use sites::{Road, SOON, Sites, expect, first_start, is, link, report, runner, server, signal};
 use support::{Proxy, succeeded};
 use wire::Wire;
 
@@ -27,6 +27,7 @@ fn two_proxies_share_a_site() {
     the_second_is_cut_off(&sites, &second, &wires);
     the_driver_is_killed(&mut sites, &second);
     the_driver_is_cut_off(&sites, &second, &wires);
+    the_only_one_is_cut_off(&mut sites, &second, &wires);
     drop(second);
     expect(&sites.dc, "Running");
     sites.settle();
@@ -163,4 +164,33 @@ fn the_driver_is_cut_off(sites: &Sites<'_>, second: &Proxy, wires: &[(String, Wi
     wire_to(wires, &writer).mend();
     agreed(sites, &sites.dc, second);
     assert_eq!(changes(second), before, "both have changed links");
+}
+
+/// The writer is a member still, so the link may be running there, as it is: it is started nowhere else, also once the lease has ended.
+fn the_only_one_is_cut_off(sites: &mut Sites<'_>, second: &Proxy, wires: &[(String, Wire)]) {
+    sites.dc.kill();
+    expect(second, "Running");
+    let writer = report(second).node;
+    wire_to(wires, &writer).cut();
+    let blocked = expect(second, "Blocked");
+    assert!(blocked.reason.contains(&writer), "{blocked:?}");
+    let free = "SELECT IS_FREE_LOCK('oarlock.links')";
+    let node = sites.lab.node(&writer).unwrap();
+    assert!(until(SOON, || node.value(free).unwrap().as_deref() == Some("1")));
+    let moved = || server(second, &writer).state == "Down" && cluster(second).contains("Master");
+    assert!(until(SOON, moved), "{}", cluster(second));
+    let rows = || node.value("SELECT COUNT(*) FROM shop.t").unwrap();
+    let before = rows();
+    sites.node(81).sql("INSERT INTO shop.t (site) VALUES (8000)").unwrap();
+    assert!(until(SOON, || rows() != before), "the link does not run there any more");
+    assert!(is(second, "Blocked"), "{:?}", report(second));
+    assert_eq!(runner(sites), Some(writer.clone()), "the link runs twice");
+    wire_to(wires, &writer).mend();
+    let goes_on = || is(second, "Running") && runner(sites) == Some(report(second).node);
+    assert!(until(SOON, goes_on), "{:?} {:?}", report(second), runner(sites));
+    sites.dc.restart();
+}
+
+fn cluster(proxy: &Proxy) -> String {
+    succeeded(&proxy.command(&["list", "servers"]))
 }
