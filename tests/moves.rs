@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
+use oarlock::admin::http::Server;
 use oarlock::lab::{Lab, Site, until};
 use support::{Proxy, connect, succeeded};
 use sysbench::{sysbench, undisturbed};
@@ -23,6 +24,9 @@ const SECONDS: u64 = 15;
 const MOVE_EVERY: Duration = Duration::from_secs(5);
 /// A move waits this long for open transactions (the default of `switch_wait`), and a bit more.
 const MOVED_MAX: Duration = Duration::from_secs(3);
+
+/// Long enough for a probe to see what a node has become.
+const SEEN_MAX: Duration = Duration::from_secs(20);
 
 #[test]
 fn the_writer_moves_under_load() {
@@ -35,6 +39,7 @@ fn the_writer_moves_under_load() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(left_behind(&proxy));
     ends_in_time(&runtime, &proxy);
+    a_writer_that_lags_is_relieved(&runtime, &lab, &proxy);
     sysbench(proxy.address(), &["prepare"]);
     let seconds = std::env::var("MOVES_SECONDS").map_or(SECONDS, |text| text.parse().unwrap());
     for mode in ["auto", "disable"] {
@@ -83,6 +88,37 @@ fn ends_in_time(runtime: &Runtime, proxy: &Proxy) {
     assert_eq!(said, "galera-72 gets no new work; what is open may finish; the writer is galera-71");
     assert_eq!(proxy.sql("SELECT v FROM shop.t WHERE id = 1"), "15");
     succeeded(&proxy.command(&["clear", "server", "galera-72"]));
+}
+
+/// Nobody has ordered it, but the writer still works, so what is open there ends there: a donor, or one that was desynced.
+fn a_writer_that_lags_is_relieved(runtime: &Runtime, lab: &Lab, proxy: &Proxy) {
+    let node = lab.node("galera-71").unwrap();
+    let mut conn = runtime.block_on(connect(proxy.address()));
+    let mut run = |sql: &str| runtime.block_on(conn.query_drop(sql)).unwrap();
+    run("BEGIN");
+    run("UPDATE shop.t SET v = 20 WHERE id = 1");
+    // What it would be told otherwise if it ran again elsewhere.
+    run("SELECT @@wsrep_node_name");
+    let moves = || proxy.log().matches("is about to be the writer").count();
+    let before = moves();
+    node.sql("SET GLOBAL wsrep_desync = ON").unwrap();
+    assert!(until(SEEN_MAX, || moves() > before), "{}", proxy.log());
+    run("UPDATE shop.t SET v = v + 1 WHERE id = 1");
+    run("COMMIT");
+    let moved = || !["", node.name()].contains(&&*writer_of(proxy));
+    assert!(until(SEEN_MAX, moved), "{}", proxy.log());
+    assert_eq!(proxy.sql("SELECT v FROM shop.t WHERE id = 1"), "21");
+    node.sql("SET GLOBAL wsrep_desync = OFF").unwrap();
+    let synced = || succeeded(&proxy.command(&["list", "servers"])).matches("Synced, Running").count() == 3;
+    assert!(until(SEEN_MAX, synced), "{}", proxy.log());
+    switch(proxy, node.name());
+}
+
+fn writer_of(proxy: &Proxy) -> String {
+    let answer = ureq::get(format!("http://{}/v1/servers", proxy.admin())).call();
+    let servers: Vec<Server> = answer.unwrap().body_mut().read_json().unwrap();
+    let writer = servers.into_iter().find(|server| server.state == "Master, Synced, Running");
+    writer.map(|server| server.name).unwrap_or_default()
 }
 
 async fn host(conn: &mut Conn) -> String {

@@ -121,6 +121,22 @@ impl History {
         self.facts.as_deref()
     }
 
+    /// Though not fit for new work it goes on with what is open: it does not keep step with the others for a while, as donors don't,
+    /// and nodes that were desynced.
+    pub fn only_lags(&self) -> bool {
+        let lags = |wsrep: &Wsrep| {
+            let takes_work = wsrep.is_primary() && wsrep.ready && !wsrep.rejects_queries;
+            takes_work
+                && match wsrep.state {
+                    LocalState::Donor => !wsrep.donor_rejects_queries,
+                    LocalState::Joined => true,
+                    LocalState::Synced => wsrep.desync,
+                    LocalState::Joining | LocalState::Other(_) => false,
+                }
+        };
+        self.is_fresh() && self.facts().and_then(|facts| facts.wsrep.as_ref()).is_some_and(lags)
+    }
+
     /// Has it named the same view for a while?
     fn is_settled(&self) -> bool {
         self.settled >= SETTLED_MIN

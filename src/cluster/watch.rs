@@ -242,7 +242,10 @@ impl Watch {
         current: &ClusterView,
         nodes: &[NodeView],
     ) -> (Option<NodeId>, Option<NodeId>) {
-        let works = |id: NodeId| nodes.get(usize::from(id.0)).is_some_and(|node| node.health == Health::Synced);
+        let works = |id: NodeId| {
+            let place = usize::from(id.0);
+            nodes.get(place).is_some_and(|node| node.health == Health::Synced || self.histories[place].only_lags())
+        };
         if chosen != current.successor.or(current.writer) {
             let (_, end) = std::mem::replace(&mut self.term, Term::begin());
             if let (Some(from), Some(_), None) = (current.writer, chosen, current.successor) {

@@ -94,6 +94,27 @@ fn a_donor() {
 }
 
 #[test]
+fn what_only_lags_goes_on_with_what_is_open() {
+    let cases: &[(Changes, bool)] = &[
+        (&[("wsrep_local_state", "2")], true),
+        (&[("wsrep_local_state", "2"), ("wsrep_desync", "ON")], true),
+        (&[("wsrep_local_state", "2"), ("wsrep_sst_donor_rejects_queries", "ON")], false),
+        (&[("wsrep_local_state", "3")], true),
+        (&[("wsrep_local_state", "4"), ("wsrep_desync", "ON")], true),
+        (&[], false),
+        (&[("wsrep_local_state", "1")], false),
+        (&[("wsrep_local_state", "2"), ("wsrep_ready", "OFF")], false),
+        (&[("wsrep_local_state", "2"), ("wsrep_reject_queries", "ALL")], false),
+        (&[("wsrep_local_state", "2"), ("wsrep_cluster_status", "non-Primary")], false),
+        (&[("wsrep_on", "OFF")], false),
+    ];
+    for (changes, lags) in cases {
+        assert_eq!(history([seen(changes)]).only_lags(), *lags, "{changes:?}");
+    }
+    assert!(!history([seen(&[("wsrep_local_state", "2")]), late()]).only_lags(), "it says nothing any more");
+}
+
+#[test]
 fn a_standalone_server_needs_no_galera() {
     let alone = ("wsrep_on", "OFF");
     assert_eq!(verdict(STANDALONE, [seen(&[alone])]), (Synced, String::new()));
