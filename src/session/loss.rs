@@ -28,7 +28,7 @@ use super::work::{After, Stage, Target, Work};
 /// How soon a command looks for a node again after one has failed it.
 const RETRY_PAUSE: Duration = Duration::from_millis(200);
 /// Why it is not known what became of a transaction.
-const DOUBTFUL: &str = "a statement that may have committed the transaction had failed";
+const DOUBTFUL: &str = "a statement that may have ended the transaction had failed";
 /// The same of a file.
 const FILE_IN_PART: &str = "a table without transactions keeps what it has got of the file";
 
@@ -276,12 +276,18 @@ impl Machine {
 pub(super) enum Refusal {
     /// It was in the way of other work (1213). A transaction is rolled back.
     Aborted,
+    /// What it writes has been changed since its transaction began to read (1020, `innodb_snapshot_isolation`). InnoDB rolls the transaction
+    /// back (manual, error 1020), other engines the statement: all of it is undone for certain once its connection is closed.
+    Outrun,
     /// The node takes no such work now (1047, 1290).
     Unfit,
 }
 
 /// What work gets that was in the way of other work.
 pub(super) const DEADLOCK: u16 = 1213;
+
+/// What a transaction gets that was outrun by other work.
+const OUTRUN: u16 = 1020;
 
 /// Whether an error says that the work certainly did not happen, and that it may well succeed if it is tried again (measured: tests of
 /// what an answer proves).
@@ -302,7 +308,11 @@ pub(super) fn is_doomed(error: &Error) -> bool {
 
 /// The same of a statement within a transaction, which is over as well if its connection is.
 pub(super) fn refusal_within(error: &Error) -> Option<Refusal> {
-    refusal(error).or_else(|| is_doomed(error).then_some(Refusal::Unfit))
+    match error.code {
+        OUTRUN => Some(Refusal::Outrun),
+        _ if is_doomed(error) => Some(Refusal::Unfit),
+        _ => refusal(error),
+    }
 }
 
 /// A node's error as one of ours.

@@ -50,9 +50,11 @@ impl Machine {
                     self.replay_aborted(slot, refusal, fault_of(error), desk);
                     return true;
                 }
-                // The node has rolled it back.
-                self.end_journal(desk);
-                self.state.end_transaction();
+                if refusal != Refusal::Outrun {
+                    // The node has rolled it back.
+                    self.end_journal(desk);
+                    self.state.end_transaction();
+                }
                 false
             }
             Some(refusal) if work.redo && desk.settings.replay && !work.killed => self.redo(slot, refusal, desk),

@@ -1,6 +1,6 @@
 //! Running a transaction again that certainly did not happen, on another connection.
 //!
-//! A transaction whose node is lost, or that the cluster has aborted (1213), is over. It runs again statement by statement before the
+//! A transaction whose node is lost, or that other work has aborted (1213, 1020), is over. It runs again statement by statement before the
 //! session's next command, each answer compared with the first. If one differs, the client gets the error that it would have got.
 
 use tracing::debug;
@@ -85,7 +85,7 @@ impl Machine {
 
     /// Takes the command under way back from a node that has refused it; the connection goes too unless it is as good as new.
     pub(super) fn leave(&mut self, slot: Slot, refusal: Refusal, used: bool, desk: &mut Desk) {
-        if refusal == Refusal::Aborted {
+        if refusal != Refusal::Unfit {
             desk.tally.count(Event::Abort);
             let turn_us = desk.turns.take(desk.now_us);
             if let Some(work) = &mut self.work {
@@ -94,7 +94,7 @@ impl Machine {
         }
         match refusal {
             Refusal::Aborted if !used => self.take_back(desk),
-            Refusal::Aborted => {
+            Refusal::Aborted | Refusal::Outrun => {
                 self.take_back(desk);
                 self.drop_conn(slot, desk);
                 self.advance(None, desk);

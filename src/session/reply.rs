@@ -16,7 +16,7 @@ use crate::wire::reply::{Kind, Part, Shape};
 use super::conn::{Phase, Purpose};
 use super::desk::{Action, Desk, Slot};
 use super::kill::Sentence;
-use super::loss::{Refusal, commits, refusal};
+use super::loss::{Refusal, commits, refusal_within};
 use super::machine::Machine;
 use super::prepared::{Held, set_statement_id, statement_id};
 use super::state::{OPTION, SCHEMA};
@@ -195,10 +195,17 @@ impl Machine {
 
     /// The client gets an error.
     fn failed(&mut self, slot: Slot, error: &Error, desk: &mut Desk) {
-        if refusal(error) == Some(Refusal::Aborted) && self.state.transaction == Some(slot) {
-            // It may come behind rows, too.
-            self.end_journal(desk);
-            self.state.end_transaction();
+        if self.state.transaction == Some(slot) {
+            match refusal_within(error) {
+                // It may come behind rows, too.
+                Some(Refusal::Aborted) => {
+                    self.end_journal(desk);
+                    self.state.end_transaction();
+                }
+                // Whether it is rolled back depends on the engine; the next answer tells.
+                Some(Refusal::Outrun) => self.state.transaction_doubtful = true,
+                Some(Refusal::Unfit) | None => {}
+            }
         }
         if let Some(id) = self.work.as_ref().filter(|_| self.takes_data()).and_then(|work| work.statement) {
             self.prepared.cut_data(id);

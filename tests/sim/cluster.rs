@@ -22,6 +22,8 @@ const REJOIN_US: (u64, usize) = (500_000, 1_500_000);
 
 /// One in so many long reads is aborted while its rows are sent.
 const ABORTED_READS: usize = 50;
+/// And of so many writes that have waited for another transaction.
+const OUTRUN_WRITES: usize = 2;
 
 /// A connection, as all nodes together number it.
 pub type Conn = u32;
@@ -47,6 +49,9 @@ pub enum Answer {
 const PLAIN: Answer = Answer::Done { rows: 0, insert_id: 0, sequence: None };
 pub const DEADLOCK: Answer =
     Answer::Error(1213, b"40001", "Deadlock found when trying to get lock; try restarting transaction");
+/// The row has changed since the transaction began to read (`innodb_snapshot_isolation`).
+const OUTRUN: Answer =
+    Answer::Error(1020, b"HY000", "Record has changed since last read in table 'deeds'; try restarting transaction");
 const NOT_READY: Answer = Answer::Error(1047, b"08S01", "WSREP has not yet prepared node for application use");
 const READ_ONLY: Answer = Answer::Error(
     1290,
@@ -417,7 +422,13 @@ impl Cluster {
             session.insert_id = None;
             return self.answer(conn, DUPLICATE);
         }
+        let waited =
+            matches!(std::mem::replace(&mut session.busy, Busy::No), Busy::Locking(..)) && session.in_transaction;
         match self.lock(conn, key) {
+            Lock::Granted if waited && self.dice.one_in(OUTRUN_WRITES) => {
+                self.roll_back(conn);
+                return self.answer(conn, OUTRUN);
+            }
             Lock::Granted => {}
             Lock::Held => {
                 if let Some(session) = self.sessions.get_mut(&conn) {
@@ -502,7 +513,9 @@ impl Cluster {
         };
         let blocked: Vec<_> = self.sessions.iter().filter_map(blocked).collect();
         for (waiter, key, statement, text) in blocked {
-            if waiter != conn && !self.nodes[node].locks.contains_key(&key) {
+            // Who went before it may have been rolled back, and freed it already.
+            let waits = self.sessions.get(&waiter).is_some_and(|session| matches!(session.busy, Busy::Locking(..)));
+            if waits && waiter != conn && !self.nodes[node].locks.contains_key(&key) {
                 self.write(waiter, statement, text);
             }
         }
