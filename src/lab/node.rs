@@ -11,7 +11,7 @@ use super::claim::Claim;
 use super::process::{self, Signal};
 use super::query::{Failure, query};
 use super::spec::{Kind, Member, Site, Spec};
-use super::{LabError, Rows, until};
+use super::{LabError, Rows, Userland, until};
 
 /// A server of a lab.
 #[derive(Debug)]
@@ -23,6 +23,7 @@ pub struct Node {
     folder: PathBuf,
     /// The server, if this process started it: to be reaped after its end.
     child: Mutex<Option<Child>>,
+    userland: Mutex<Userland>,
 }
 
 /// What the system says of a server's process.
@@ -39,8 +40,8 @@ pub enum Process {
 impl Node {
     pub(super) fn new(spec: &Arc<Spec>, claim: &Arc<Claim>, member: Member) -> Self {
         let (spec, claim) = (Arc::clone(spec), Arc::clone(claim));
-        let folder = spec.folder_of(member);
-        Self { spec, claim, member, name: member.name(), folder, child: Mutex::new(None) }
+        let (folder, userland) = (spec.folder_of(member), Mutex::new(spec.userland.clone()));
+        Self { spec, claim, member, name: member.name(), folder, child: Mutex::new(None), userland }
     }
 
     /// Its name, such as `galera-71`.
@@ -179,6 +180,18 @@ impl Node {
         self.end(Signal::TERM, STOP_LIMIT)
     }
 
+    /// Shuts it down and starts it with its data as a server of this userland, as an operator upgrades one.
+    pub fn upgrade(&self, to: &Userland) -> Result<(), LabError> {
+        self.stop()?;
+        to.clone_into(&mut self.userland.lock().unwrap_or_else(PoisonError::into_inner));
+        self.start()?;
+        let mut command = to.command("mariadb-upgrade");
+        command.args(["--no-defaults", "--silent", "--user=root"]).arg("--socket").arg(self.socket());
+        let output = command.output().map_err(LabError::io("run mariadb-upgrade"))?;
+        let said = || format!("{}: {}", self.name, String::from_utf8_lossy(&output.stderr));
+        output.status.success().then_some(()).ok_or_else(|| LabError::Refused(said()))
+    }
+
     /// Kills it with signal 9 and waits for its end.
     pub fn kill(&self) -> Result<(), LabError> {
         self.end(Signal::KILL, KILL_LIMIT)
@@ -221,7 +234,8 @@ impl Node {
     }
 
     fn command(&self) -> Command {
-        process::mariadbd(&self.spec.userland, &self.spec.folder, &self.config(), &self.folder.join("tmp"))
+        let userland = self.userland.lock().unwrap_or_else(PoisonError::into_inner);
+        process::mariadbd(&userland, &self.spec.folder, &self.config(), &self.folder.join("tmp"))
     }
 
     fn config(&self) -> PathBuf {

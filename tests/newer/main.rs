@@ -8,8 +8,11 @@ mod follower;
 mod parsec;
 #[path = "../support/replica.rs"]
 mod replica;
+mod rolling;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../support/sysbench.rs"]
+mod sysbench;
 
 use std::net::SocketAddrV4;
 use std::process::{Output, Stdio};
