@@ -230,7 +230,7 @@ impl Machine {
         let relisted = self.state.relisted;
         let Some(conn) = self.conns.get_mut(usize::from(slot)) else { return };
         let asked = conn.asked.is_some_and(|version| version >= relisted);
-        let stays = desk.view.nodes.len() <= 1 && !desk.settings.multiplex;
+        let stays = desk.view.nodes.len() <= 1 && !desk.settings.multiplex && !desk.settings.replay;
         if asked || !changes || (stays && desk.view.gtid_domain.is_none()) {
             return;
         }

@@ -11,6 +11,7 @@ use crate::wire::ok::{self, Ok as OkPacket, Untold};
 use crate::wire::packet::HEADER;
 
 use super::desk::{Desk, Peer, Slot};
+use super::loss::commits;
 use super::machine::Machine;
 use super::state::Pins;
 use super::work::After;
@@ -85,6 +86,7 @@ impl Machine {
         }
         if let Some(gtid) = ok.tracked_variable(LAST_GTID) {
             self.note_gtid(slot, gtid, desk);
+            self.note_lasting(slot);
         }
         let untold = self.untold();
         if !self.tracks() {
@@ -135,6 +137,15 @@ impl Machine {
         let node = self.conns.get(usize::from(slot)).map(|conn| conn.node);
         if let Some(load) = node.and_then(|node| desk.load(node)) {
             load.progress.reached(gtid.sequence);
+        }
+    }
+
+    /// A statement within a transaction was logged under a GTID of its own: it has changed a table without transactions, and no rollback
+    /// takes that back (measured on a server by itself; one of a cluster tells only with COMMIT).
+    fn note_lasting(&mut self, slot: Slot) {
+        let within = self.state.transaction == Some(slot) && !self.work.as_ref().is_some_and(commits);
+        if let Some(journal) = self.journal.as_mut().filter(|_| within) {
+            journal.spoil();
         }
     }
 

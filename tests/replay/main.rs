@@ -15,7 +15,7 @@ use std::time::Duration;
 use kinds::Talks;
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error, QueryResult, TextProtocol};
-use oarlock::lab::{Lab, Site, until};
+use oarlock::lab::{Lab, Server, Site, until};
 use support::{Proxy, connect};
 
 /// Until the cluster is whole again.
@@ -39,6 +39,36 @@ fn what_did_not_happen_runs_again() {
     runtime.block_on(lost_writers(&lab, &proxy));
     every_kind(&lab, &proxy);
     runtime.block_on(lost_loads(&lab, &proxy));
+}
+
+/// Rows of a table without transactions stay when the transaction around them is over: it does not run again.
+#[test]
+fn what_lasts_is_not_done_twice() {
+    let server = Server::start(&[]).unwrap();
+    let proxy = Proxy::start(server.lab(), Site::Dr);
+    proxy.sql("CREATE DATABASE shop; CREATE TABLE shop.kept (n INT) ENGINE = MyISAM");
+    proxy.sql("CREATE TABLE shop.hot (id INT PRIMARY KEY, n INT); INSERT INTO shop.hot VALUES (1, 0), (2, 0)");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let (mut conn, mut rival) = (connect(proxy.address()).await, connect(proxy.address()).await);
+        conn.query_drop("SET innodb_snapshot_isolation = ON").await.unwrap();
+        for (kept, runs_again) in [("DO 1", true), ("INSERT INTO shop.kept VALUES (1)", false)] {
+            conn.query_drop("BEGIN").await.unwrap();
+            conn.query_drop(kept).await.unwrap();
+            conn.query_drop("SELECT n FROM shop.hot WHERE id = 2").await.unwrap();
+            rival.query_drop("UPDATE shop.hot SET n = n + 1 WHERE id = 1").await.unwrap();
+            match conn.query_drop("UPDATE shop.hot SET n = n + 1 WHERE id = 1").await {
+                Ok(()) if runs_again => conn.query_drop("COMMIT").await.unwrap(),
+                Err(Error::Server(error)) if error.code == 1020 && !runs_again => {
+                    conn.query_drop("ROLLBACK").await.unwrap();
+                }
+                outcome => panic!("{kept}: {outcome:?}"),
+            }
+        }
+        let rows: Option<(u32, u32)> =
+            conn.query_first("SELECT (SELECT COUNT(*) FROM shop.kept), n FROM shop.hot WHERE id = 1").await.unwrap();
+        assert_eq!(rows, Some((1, 3)));
+    });
 }
 
 /// The writer dies while files are loaded.
