@@ -5,6 +5,8 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails where it stands")]
 
+#[path = "support/replica.rs"]
+mod replica;
 mod support;
 #[path = "support/sysbench.rs"]
 mod sysbench;
@@ -13,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use mysql_async::prelude::Queryable;
 use mysql_async::{Conn, Error};
-use oarlock::admin::http::Server;
 use oarlock::lab::{Lab, Site, until};
+use replica::writer;
 use support::{Proxy, connect, succeeded};
 use sysbench::{sysbench, undisturbed};
 use tokio::runtime::{Builder, Runtime};
@@ -105,20 +107,13 @@ fn a_writer_that_lags_is_relieved(runtime: &Runtime, lab: &Lab, proxy: &Proxy) {
     assert!(until(SEEN_MAX, || moves() > before), "{}", proxy.log());
     run("UPDATE shop.t SET v = v + 1 WHERE id = 1");
     run("COMMIT");
-    let moved = || !["", node.name()].contains(&&*writer_of(proxy));
+    let moved = || writer(lab, proxy).is_some_and(|writer| writer.name() != node.name());
     assert!(until(SEEN_MAX, moved), "{}", proxy.log());
     assert_eq!(proxy.sql("SELECT v FROM shop.t WHERE id = 1"), "21");
     node.sql("SET GLOBAL wsrep_desync = OFF").unwrap();
     let synced = || succeeded(&proxy.command(&["list", "servers"])).matches("Synced, Running").count() == 3;
     assert!(until(SEEN_MAX, synced), "{}", proxy.log());
     switch(proxy, node.name());
-}
-
-fn writer_of(proxy: &Proxy) -> String {
-    let answer = ureq::get(format!("http://{}/v1/servers", proxy.admin())).call();
-    let servers: Vec<Server> = answer.unwrap().body_mut().read_json().unwrap();
-    let writer = servers.into_iter().find(|server| server.state == "Master, Synced, Running");
-    writer.map(|server| server.name).unwrap_or_default()
 }
 
 async fn host(conn: &mut Conn) -> String {
