@@ -7,7 +7,7 @@ use oarlock::lab::{Lab, Node, Site, until};
 
 use crate::newer;
 use crate::replica::{SOON, connections, follow, servers, the_same_everywhere, writer};
-use crate::support::{Proxy, is_one_cluster, succeeded};
+use crate::support::{End, Proxy, is_one_cluster, succeeded};
 use crate::sysbench::{sysbench, undisturbed};
 
 #[test]
@@ -60,13 +60,4 @@ fn upgrade(proxy: &Proxy, node: &Node) {
     node.upgrade(&newer()).unwrap();
     succeeded(&proxy.command(&["clear", "server", node.name()]));
     expect("Slave, Synced, Running");
-}
-
-/// Ends the load, also when the test fails meanwhile.
-struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }

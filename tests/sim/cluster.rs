@@ -443,7 +443,6 @@ impl Cluster {
         }
         let Some(session) = self.sessions.get_mut(&conn) else { return };
         let node = &mut self.nodes[session.node];
-        session.busy = Busy::No;
         let work = &mut session.work;
         work.keys.insert(key);
         work.texts.push(text);

@@ -12,7 +12,7 @@ use oarlock::admin::http::Server;
 use oarlock::lab::{Lab, Node, REPLICATION_USER, SITE_PASSWORD, Site, until};
 use oarlock::replication::link::board::LinkReport;
 
-use crate::support::{Proxy, client};
+use crate::support::{End, Proxy, client};
 
 /// Longer than anything here takes on a loaded machine.
 pub const SOON: Duration = Duration::from_secs(60);
@@ -154,15 +154,6 @@ pub fn under_writes(lab: &Lab, during: impl FnOnce()) {
         let _end = End(&done);
         during();
     });
-}
-
-/// Ends the writing, also when the test fails meanwhile.
-pub struct End<'a>(&'a AtomicBool);
-
-impl Drop for End<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
 }
 
 pub fn first_start(sites: &Sites<'_>) {
